@@ -1,0 +1,307 @@
+//! The physical plan: plain data, exhaustively matched. `query` builds it; `open.rs` turns it into pipelines.
+//!
+//! Invariants: a plan is data (no function pointer, no table contents), so that it can be compared, cached and printed.
+//! Columns are ordinals of the child's output. Every node knows its output schema (`Plan::schema`).
+
+use stoadb_storage::{LogicalType, Prune, Scalar, Schema};
+
+use crate::expr::Expr;
+
+/// A statement's plan: the main plan and the uncorrelated scalar subqueries that its expressions name by position.
+/// A subquery may use those before it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueryPlan {
+    /// What gives the result.
+    pub root: Plan,
+    /// Run first, in order; each has one output column.
+    pub subqueries: Vec<Plan>,
+    /// Plans that several `Plan::Shared` nodes read; run once, in order, when first needed.
+    pub shared: Vec<Plan>,
+}
+
+/// A physical operator and its inputs.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Plan {
+    /// Rows of constant expressions.
+    Values {
+        /// The output columns.
+        schema: Schema,
+        /// The rows; each has an expression without columns per output column.
+        rows: Vec<Vec<Expr>>,
+    },
+    /// A table or a set of files.
+    Scan(ScanPlan),
+    /// Reads `QueryPlan::shared[id]`, which is computed once.
+    Shared {
+        /// Which.
+        id: usize,
+        /// Its output columns.
+        schema: Schema,
+    },
+    /// Keeps the rows for which the predicate is TRUE.
+    Filter {
+        /// The input.
+        input: Box<Plan>,
+        /// A boolean expression.
+        predicate: Expr,
+    },
+    /// Computes expressions.
+    Project {
+        /// The input.
+        input: Box<Plan>,
+        /// The output columns.
+        schema: Schema,
+        /// One per output column.
+        exprs: Vec<Expr>,
+    },
+    /// Groups and aggregates. Without groups and sets, one row. Output: group columns, then aggregates; with
+    /// `grouping_sets`, a last BIGINT column `grouping_id` (bit i counted from the last group column is set when that
+    /// column is not grouped by in the row's set). Rows come in the order of each group's first row.
+    Aggregate {
+        /// The input.
+        input: Box<Plan>,
+        /// The output columns.
+        schema: Schema,
+        /// What is grouped by. NULLs are equal, NaNs are equal, -0.0 equals 0.0.
+        groups: Vec<Expr>,
+        /// Which group expressions each set groups by; empty for plain GROUP BY.
+        grouping_sets: Vec<Vec<usize>>,
+        /// The aggregates.
+        aggregates: Vec<AggregateCall>,
+    },
+    /// Joins two inputs.
+    Join(JoinPlan),
+    /// Orders by keys; ties keep their input order. With `limit`, keeps only the first rows (top-k).
+    Sort {
+        /// The input.
+        input: Box<Plan>,
+        /// The keys, first the most significant.
+        keys: Vec<SortKey>,
+        /// How many rows are needed, offset included.
+        limit: Option<u64>,
+    },
+    /// Skips rows, then passes at most some.
+    Limit {
+        /// The input.
+        input: Box<Plan>,
+        /// Rows to skip.
+        offset: u64,
+        /// Rows to pass after these; `None` for all.
+        limit: Option<u64>,
+    },
+    /// All rows of all inputs, input after input. All have the same types.
+    Union {
+        /// The output columns.
+        schema: Schema,
+        /// The inputs.
+        inputs: Vec<Plan>,
+    },
+}
+
+/// A scan of a relation with its filter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScanPlan {
+    /// The relation, resolved through `QueryContext::relation` when the plan is opened.
+    pub relation: RelationId,
+    /// The name, for EXPLAIN.
+    pub name: String,
+    /// The output columns.
+    pub schema: Schema,
+    /// The columns to return, as ordinals of the relation.
+    pub projection: Vec<usize>,
+    /// The predicate over the relation's columns (ordinals of the relation, not of the output).
+    pub filter: Option<Expr>,
+    /// What statistics can judge of the predicate.
+    pub prune: Option<Prune>,
+}
+
+/// Which relation of a statement a scan reads: a position in the list that the statement was planned against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RelationId(pub usize);
+
+/// A join. The left input is the probe side, the right input the build side.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JoinPlan {
+    /// The probe side.
+    pub left: Box<Plan>,
+    /// The build side.
+    pub right: Box<Plan>,
+    /// The kind, seen from the left.
+    pub kind: JoinKind,
+    /// Equality keys: an expression over the left input and one over the right input, of one type.
+    pub keys: Vec<JoinKey>,
+    /// What must hold besides, over the left columns followed by the right columns.
+    pub residual: Option<Expr>,
+    /// The output columns: left then right for inner and outer joins, one side for semi and anti joins, left and a
+    /// boolean for mark joins.
+    pub schema: Schema,
+}
+
+/// An equality of a join.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JoinKey {
+    /// Over the left input.
+    pub left: Expr,
+    /// Over the right input.
+    pub right: Expr,
+    /// Whether NULL matches NULL (`IS NOT DISTINCT FROM`).
+    pub null_equal: bool,
+}
+
+/// The kinds of joins. Rows come in the order of the probe (left) rows, matches of one row in the order of the build
+/// rows; unmatched build rows come last, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum JoinKind {
+    /// Matching pairs.
+    Inner,
+    /// And left rows without a match.
+    Left,
+    /// And right rows without a match.
+    Right,
+    /// And both.
+    Full,
+    /// Left rows with a match.
+    LeftSemi,
+    /// Left rows without a match.
+    LeftAnti,
+    /// Left rows without a match, as NOT IN sees it: a NULL in the first key on either side means "unknown", so that a
+    /// left row passes only if no right row that matches the other keys has an equal or NULL first key, and, unless no
+    /// such right row exists, its own first key is not NULL.
+    LeftAntiNullAware,
+    /// Right rows with a match.
+    RightSemi,
+    /// Right rows without a match.
+    RightAnti,
+    /// Every left row and whether it has a match.
+    LeftMark,
+}
+
+/// A sort key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SortKey {
+    /// What to order by.
+    pub expr: Expr,
+    /// Largest first. NaN is larger than every number.
+    pub descending: bool,
+    /// NULLs before everything else.
+    pub nulls_first: bool,
+}
+
+/// One aggregate of an `Aggregate` node.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AggregateCall {
+    /// What is computed.
+    pub function: AggregateFunction,
+    /// Its arguments over the input's columns.
+    pub args: Vec<Expr>,
+    /// Constant arguments that are not rows' values: the fraction of a quantile, a separator.
+    pub parameters: Vec<Scalar>,
+    /// Only distinct argument tuples count.
+    pub distinct: bool,
+    /// Only rows for which this is TRUE count.
+    pub filter: Option<Expr>,
+    /// The order in which rows are seen, for functions that care.
+    pub order_by: Vec<SortKey>,
+    /// The type of the result.
+    pub ty: LogicalType,
+}
+
+/// Aggregate functions. All but the counts ignore NULL arguments and give NULL over no value, unless said otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum AggregateFunction {
+    /// `count(*)`: rows.
+    CountStar,
+    /// `count(x)`: rows in which no argument is NULL.
+    Count,
+    /// Exact for integers (BIGINT result, overflow is an error) and decimals; order-free for floats.
+    Sum,
+    /// A double for integers and floats, a decimal for decimals.
+    Avg,
+    /// The smallest value; NaN is the largest.
+    Min,
+    /// The largest value; NaN is the largest.
+    Max,
+    /// Variance with n - 1.
+    VarSamp,
+    /// Variance with n.
+    VarPop,
+    /// Square root of `VarSamp`.
+    StddevSamp,
+    /// Square root of `VarPop`.
+    StddevPop,
+    /// Whether all are TRUE.
+    BoolAnd,
+    /// Whether one is TRUE.
+    BoolOr,
+    /// Bitwise AND of integers.
+    BitAnd,
+    /// Bitwise OR of integers.
+    BitOr,
+    /// Bitwise XOR of integers.
+    BitXor,
+    /// The first value that is not NULL, in row order.
+    AnyValue,
+    /// The first row's value, NULL or not.
+    First,
+    /// The last row's value, NULL or not.
+    Last,
+    /// The value of the first argument where the second is smallest (the first such row).
+    ArgMin,
+    /// The value of the first argument where the second is largest (the first such row).
+    ArgMax,
+    /// The middle value; the mean of the two middle ones for numbers.
+    Median,
+    /// The quantile `parameters[0]`, interpolated.
+    QuantileCont,
+    /// The quantile `parameters[0]`, an actual value.
+    QuantileDisc,
+    /// The most frequent value, the first seen among equals.
+    Mode,
+    /// Joins texts by `parameters[0]`, in row order (or `order_by`).
+    StringAgg,
+    /// A list of all values, NULLs included, in row order (or `order_by`).
+    List,
+    /// The product as a double.
+    Product,
+    /// Pearson's correlation of two doubles.
+    Corr,
+    /// Covariance with n - 1.
+    CovarSamp,
+    /// Covariance with n.
+    CovarPop,
+    /// Errors on a second value: turns a subquery into a value.
+    SingleValue,
+}
+
+impl Plan {
+    /// The output columns.
+    pub fn schema(&self) -> &Schema {
+        match self {
+            Self::Values { schema, .. }
+            | Self::Shared { schema, .. }
+            | Self::Project { schema, .. }
+            | Self::Aggregate { schema, .. }
+            | Self::Union { schema, .. } => schema,
+            Self::Scan(scan) => &scan.schema,
+            Self::Join(join) => &join.schema,
+            Self::Filter { input, .. } | Self::Sort { input, .. } | Self::Limit { input, .. } => {
+                input.schema()
+            }
+        }
+    }
+
+    /// The inputs, left before right.
+    pub fn inputs(&self) -> Vec<&Plan> {
+        match self {
+            Self::Values { .. } | Self::Scan(_) | Self::Shared { .. } => Vec::new(),
+            Self::Filter { input, .. }
+            | Self::Project { input, .. }
+            | Self::Aggregate { input, .. }
+            | Self::Sort { input, .. }
+            | Self::Limit { input, .. } => vec![input],
+            Self::Join(join) => vec![&join.left, &join.right],
+            Self::Union { inputs, .. } => inputs.iter().collect(),
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! StoaDB storage: typed columns, vectors, statistics, tables, the catalog and files.
+//!
+//! Invariants: this crate knows Arrow and Parquet, and neither plans nor SQL. A row object exists nowhere in it.
+//! Read the modules in the order below; `docs/ARCHITECTURE.md` draws the map.
+
+pub mod error; // StorageError: what can go wrong below the engine
+pub mod ledger; // Ledger: bytes touched per scan, column and level
+pub mod prune; // Prune: what a predicate says about ranges of values
+pub mod scalar; // Scalar: one typed value
+pub mod scan;
+pub mod types; // LogicalType, ColumnDef, Schema: what SQL and the planner see
+pub mod vector; // Vector, Selection: up to VECTOR_SIZE values, perhaps still encoded // ScanSpec, Scan: how the engine reads a relation
+
+pub use error::{Result, StorageError};
+pub use ledger::{Level, ScanLedger};
+pub use prune::{ColumnRange, Prune, PruneOp};
+pub use scalar::Scalar;
+pub use scan::{LocalRowFilter, MorselScan, Relation, RowFilter, Scan, ScanBatch, ScanSpec};
+pub use types::{ColumnDef, LogicalType, Schema, TimeUnit};
+pub use vector::{DictionaryValues, Selection, Vector};
+
+/// Rows of one vector: the unit of execution.
+pub const VECTOR_SIZE: usize = 2048;
+/// Rows of one block: the unit of statistics and of parallel work.
+pub const BLOCK_ROWS: usize = 1 << 16;
+/// Most rows of one segment.
+pub const SEGMENT_ROWS: usize = 1 << 20;

@@ -1,0 +1,385 @@
+//! Up to `VECTOR_SIZE` values of one column, perhaps still encoded, and the selection vector over them.
+//!
+//! Invariants: `Vector::Flat` holds the canonical Arrow layout of its logical type and nothing else; encodings are
+//! peeled off by `Vector::flatten` only, which charges the ledger for what it decodes. A selection is ascending.
+//! Next: `scan.rs`, which hands vectors out.
+
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicU64, Ordering},
+};
+
+use arrow::{
+    array::{
+        Array, ArrayRef, ArrowPrimitiveType, AsArray, Decimal128Array, Int32Array, Int64Array,
+        PrimitiveArray, UInt32Array, make_array,
+    },
+    buffer::{NullBuffer, ScalarBuffer},
+    compute,
+    datatypes::{DataType, Int64Type, UInt8Type, UInt16Type, UInt32Type},
+};
+
+use crate::{
+    error::{Result, StorageError},
+    ledger::{ColumnCharge, array_bytes},
+    scalar::Scalar,
+    types::LogicalType,
+};
+
+/// Ascending positions within a vector: the rows that a filter kept. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Selection {
+    rows: ScalarBuffer<u32>,
+}
+
+impl Selection {
+    /// A selection of the given ascending positions.
+    pub fn new(rows: Vec<u32>) -> Self {
+        debug_assert!(rows.windows(2).all(|w| w[0] < w[1]));
+        Self { rows: rows.into() }
+    }
+
+    /// The selected positions.
+    pub fn rows(&self) -> &[u32] {
+        &self.rows
+    }
+
+    /// How many rows are selected.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether no row is selected.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The positions that remain when `inner` selects among the rows that `self` selects.
+    pub fn compose(&self, inner: &Self) -> Self {
+        Self { rows: inner.rows.iter().map(|&i| self.rows[i as usize]).collect() }
+    }
+
+    /// The positions as an Arrow array without copying.
+    pub fn to_array(&self) -> UInt32Array {
+        UInt32Array::new(self.rows.clone(), None)
+    }
+}
+
+/// The distinct values of a dictionary-encoded column, shared by all vectors that point into it.
+#[derive(Debug)]
+pub struct DictionaryValues {
+    values: ArrayRef,
+    id: u64,
+    hashes: OnceLock<Box<[u32]>>,
+}
+
+impl DictionaryValues {
+    /// A dictionary of canonical values. Values need not be distinct; NULL entries are allowed.
+    pub fn new(values: ArrayRef) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self { values, id: NEXT.fetch_add(1, Ordering::Relaxed), hashes: OnceLock::new() }
+    }
+
+    /// The values, in code order.
+    pub fn values(&self) -> &ArrayRef {
+        &self.values
+    }
+
+    /// A process-wide unique number: the key under which an operator may keep what it computed once per entry.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// A 32-bit hash per entry, computed by `hash` on first use and kept, so that no query hashes an entry twice.
+    pub fn hashes(&self, hash: impl FnOnce(&ArrayRef) -> Vec<u32>) -> &[u32] {
+        self.hashes.get_or_init(|| hash(&self.values).into_boxed_slice())
+    }
+}
+
+/// Codes into a dictionary.
+#[derive(Debug, Clone)]
+pub struct DictionaryVector {
+    /// `UInt8`, `UInt16` or `UInt32`; a NULL code is a NULL value. Codes under NULL are in range or zero.
+    pub codes: ArrayRef,
+    /// The values that the codes mean.
+    pub dictionary: Arc<DictionaryValues>,
+    /// Where decoding is charged.
+    pub charge: Option<ColumnCharge>,
+}
+
+impl DictionaryVector {
+    /// The code of each row widened to 32 bits (0 or any valid code under NULL).
+    pub fn codes_u32(&self) -> ScalarBuffer<u32> {
+        match self.codes.data_type() {
+            DataType::UInt8 => widen(self.codes.as_primitive::<UInt8Type>()),
+            DataType::UInt16 => widen(self.codes.as_primitive::<UInt16Type>()),
+            _ => self.codes.as_primitive::<UInt32Type>().values().clone(),
+        }
+    }
+}
+
+fn widen<T: ArrowPrimitiveType<Native: Into<u32>>>(codes: &PrimitiveArray<T>) -> ScalarBuffer<u32> {
+    codes.values().iter().map(|&code| code.into()).collect()
+}
+
+/// Whole numbers as narrow offsets from a base (frame of reference). Also the home of decimals whose unscaled values
+/// fit 64 bits, at any precision.
+#[derive(Debug, Clone)]
+pub struct NarrowVector {
+    /// The logical type: an integer, date, time, timestamp, duration or decimal.
+    pub ty: LogicalType,
+    /// Added to every offset.
+    pub base: i64,
+    /// `UInt8`, `UInt16`, `UInt32` or `Int64` (then the base is 0); NULLs as in the column.
+    pub offsets: ArrayRef,
+    /// Where decoding is charged.
+    pub charge: Option<ColumnCharge>,
+}
+
+impl NarrowVector {
+    /// Unscaled 64-bit values without a base: how decimals are computed.
+    pub fn from_i64(ty: LogicalType, values: Int64Array) -> Self {
+        Self { ty, base: 0, offsets: Arc::new(values), charge: None }
+    }
+
+    /// The values (unscaled, for decimals) as 64-bit integers; the buffer is shared when there is nothing to add.
+    pub fn values_i64(&self) -> ScalarBuffer<i64> {
+        let base = self.base;
+        match self.offsets.data_type() {
+            DataType::UInt8 => add_base(self.offsets.as_primitive::<UInt8Type>().values(), base),
+            DataType::UInt16 => add_base(self.offsets.as_primitive::<UInt16Type>().values(), base),
+            DataType::UInt32 => add_base(self.offsets.as_primitive::<UInt32Type>().values(), base),
+            _ => self.offsets.as_primitive::<Int64Type>().values().clone(),
+        }
+    }
+
+    fn flatten(&self) -> Result<ArrayRef> {
+        let nulls = self.offsets.nulls().cloned();
+        let values = self.values_i64();
+        let target = self.ty.to_arrow();
+        match target {
+            DataType::Decimal128(..) => {
+                let wide = values.iter().map(|&v| i128::from(v)).collect();
+                Ok(Arc::new(Decimal128Array::new(wide, nulls).with_data_type(target)))
+            }
+            DataType::Date32 => {
+                // Date32 does not cast from Int64; its days always fit 32 bits.
+                #[expect(clippy::cast_possible_truncation, reason = "stored from 32-bit days")]
+                let days = values.iter().map(|&v| v as i32).collect();
+                Ok(compute::cast(&Int32Array::new(days, nulls), &target)?)
+            }
+            DataType::Time32(_) => {
+                let narrow = compute::cast(&Int64Array::new(values, nulls), &DataType::Int32)?;
+                Ok(compute::cast(&narrow, &target)?)
+            }
+            _ => Ok(compute::cast(&Int64Array::new(values, nulls), &target)?),
+        }
+    }
+}
+
+fn add_base<T: Copy + Into<i64>>(offsets: &[T], base: i64) -> ScalarBuffer<i64> {
+    offsets.iter().map(|&offset| base.wrapping_add(offset.into())).collect()
+}
+
+/// Values of one column. Cheap to clone.
+#[derive(Debug, Clone)]
+pub enum Vector {
+    /// The canonical Arrow layout of the type.
+    Flat(ArrayRef),
+    /// The same value in every row.
+    Constant {
+        /// The value; its array is of canonical layout.
+        value: Scalar,
+        /// In how many rows.
+        rows: usize,
+    },
+    /// Codes into a dictionary.
+    Dictionary(DictionaryVector),
+    /// Narrow offsets from a base.
+    Narrow(NarrowVector),
+}
+
+impl Vector {
+    /// A vector of an Arrow array in any layout, brought into canonical layout without copying where Arrow allows.
+    /// Dictionary arrays stay dictionaries.
+    ///
+    /// # Errors
+    /// `Unsupported` when the Arrow type has no logical type.
+    pub fn from_arrow(array: &ArrayRef) -> Result<Self> {
+        if let DataType::Dictionary(_, value) = array.data_type()
+            && !LogicalType::from_arrow(value)?.is_nested()
+        {
+            return dictionary_from_arrow(array);
+        }
+        let target = LogicalType::from_arrow(array.data_type())?.to_arrow();
+        if *array.data_type() == target {
+            return Ok(Self::Flat(Arc::clone(array)));
+        }
+        Ok(Self::Flat(compute::cast(array, &target)?))
+    }
+
+    /// The same value in every row.
+    pub fn constant(value: Scalar, rows: usize) -> Self {
+        Self::Constant { value, rows }
+    }
+
+    /// How many rows.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Flat(array) => array.len(),
+            Self::Constant { rows, .. } => *rows,
+            Self::Dictionary(vector) => vector.codes.len(),
+            Self::Narrow(vector) => vector.offsets.len(),
+        }
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The logical type.
+    ///
+    /// # Errors
+    /// `Unsupported` when a flat array breaks the invariant of its layout.
+    pub fn ty(&self) -> Result<LogicalType> {
+        match self {
+            Self::Flat(array) => LogicalType::from_arrow(array.data_type()),
+            Self::Constant { value, .. } => Ok(value.ty().clone()),
+            Self::Dictionary(vector) => {
+                LogicalType::from_arrow(vector.dictionary.values().data_type())
+            }
+            Self::Narrow(vector) => Ok(vector.ty.clone()),
+        }
+    }
+
+    /// Which rows hold a value; `None` when all do. A dictionary's NULL entries count.
+    pub fn nulls(&self) -> Option<NullBuffer> {
+        match self {
+            Self::Flat(array) => array.logical_nulls(),
+            Self::Constant { value, rows } => value.is_null().then(|| NullBuffer::new_null(*rows)),
+            Self::Dictionary(vector) => {
+                let codes = vector.codes.nulls().cloned();
+                let Some(entries) = vector.dictionary.values().logical_nulls() else {
+                    return codes;
+                };
+                let by_entry: NullBuffer = vector
+                    .codes_u32()
+                    .iter()
+                    .map(|&code| entries.is_valid(code as usize))
+                    .collect();
+                NullBuffer::union(codes.as_ref(), Some(&by_entry))
+            }
+            Self::Narrow(vector) => vector.offsets.nulls().cloned(),
+        }
+    }
+
+    /// The rows of a range, without copying values.
+    pub fn slice(&self, offset: usize, rows: usize) -> Self {
+        match self {
+            Self::Flat(array) => Self::Flat(array.slice(offset, rows)),
+            Self::Constant { value, .. } => Self::Constant { value: value.clone(), rows },
+            Self::Dictionary(vector) => Self::Dictionary(DictionaryVector {
+                codes: vector.codes.slice(offset, rows),
+                ..vector.clone()
+            }),
+            Self::Narrow(vector) => Self::Narrow(NarrowVector {
+                offsets: vector.offsets.slice(offset, rows),
+                ..vector.clone()
+            }),
+        }
+    }
+
+    /// The selected rows, in the encoding that the vector has.
+    ///
+    /// # Errors
+    /// `Internal` when the selection points past the end.
+    pub fn select(&self, selection: &Selection) -> Result<Self> {
+        self.take(&selection.to_array())
+    }
+
+    /// The rows at the given positions (repeats and NULL positions allowed; a NULL position gives NULL), in the
+    /// encoding that the vector has.
+    ///
+    /// # Errors
+    /// `Internal` when a position is past the end.
+    pub fn take(&self, rows: &UInt32Array) -> Result<Self> {
+        Ok(match self {
+            Self::Flat(array) => Self::Flat(compute::take(array, rows, None)?),
+            Self::Constant { value, .. } if rows.null_count() == 0 => {
+                Self::Constant { value: value.clone(), rows: rows.len() }
+            }
+            Self::Constant { value, .. } => {
+                let zeros = UInt32Array::new(vec![0; rows.len()].into(), rows.nulls().cloned());
+                Self::Flat(compute::take(value.array(), &zeros, None)?)
+            }
+            Self::Dictionary(vector) => Self::Dictionary(DictionaryVector {
+                codes: compute::take(&vector.codes, rows, None)?,
+                ..vector.clone()
+            }),
+            Self::Narrow(vector) => Self::Narrow(NarrowVector {
+                offsets: compute::take(&vector.offsets, rows, None)?,
+                ..vector.clone()
+            }),
+        })
+    }
+
+    /// The values in canonical Arrow layout. Decoding is charged to the scan that the vector came from.
+    ///
+    /// # Errors
+    /// `Internal` when the encoding is inconsistent.
+    pub fn flatten(&self) -> Result<ArrayRef> {
+        let (array, charge) = match self {
+            Self::Flat(array) => return Ok(Arc::clone(array)),
+            Self::Constant { value, rows } => {
+                let zeros = UInt32Array::new(vec![0; *rows].into(), None);
+                return Ok(compute::take(value.array(), &zeros, None)?);
+            }
+            Self::Dictionary(vector) => {
+                (compute::take(vector.dictionary.values(), &vector.codes, None)?, &vector.charge)
+            }
+            Self::Narrow(vector) => (vector.flatten()?, &vector.charge),
+        };
+        if let Some(charge) = charge {
+            charge.decoded(array_bytes(array.as_ref()));
+        }
+        Ok(array)
+    }
+
+    /// One value.
+    ///
+    /// # Errors
+    /// `Internal` when `row` is past the end.
+    pub fn scalar(&self, row: usize) -> Result<Scalar> {
+        if let Self::Constant { value, .. } = self {
+            return Ok(value.clone());
+        }
+        Scalar::from_array(self.slice(row, 1).flatten()?.as_ref(), 0)
+    }
+}
+
+fn dictionary_from_arrow(array: &ArrayRef) -> Result<Vector> {
+    let dictionary = array.as_any_dictionary();
+    let target = LogicalType::from_arrow(dictionary.values().data_type())?.to_arrow();
+    let values = match dictionary.values() {
+        values if *values.data_type() == target => Arc::clone(values),
+        values => compute::cast(values, &target)?,
+    };
+    let keys = dictionary.keys();
+    let codes = match keys.data_type() {
+        DataType::UInt8 | DataType::UInt16 | DataType::UInt32 => make_array(keys.to_data()),
+        DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::UInt64 => {
+            let codes = compute::cast(&make_array(keys.to_data()), &DataType::UInt32)?;
+            if codes.null_count() > keys.null_count() {
+                return Err(StorageError::Unsupported("dictionaries of over 2^32 entries".into()));
+            }
+            codes
+        }
+        other => return Err(StorageError::Unsupported(format!("dictionary keys of type {other}"))),
+    };
+    Ok(Vector::Dictionary(DictionaryVector {
+        codes,
+        dictionary: Arc::new(DictionaryValues::new(values)),
+        charge: None,
+    }))
+}
