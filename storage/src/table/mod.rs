@@ -23,6 +23,8 @@ mod text; // texts and blobs
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod version_tests;
 
 pub use batches::BatchTable;
 pub use builder::{SegmentBuilder, TableBuilder};
