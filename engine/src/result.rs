@@ -449,3 +449,7 @@ fn to_record_batch(batch: Batch, schema: &SchemaRef) -> Result<RecordBatch> {
     let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.rows));
     Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
 }
+
+#[cfg(test)]
+#[path = "result_tests.rs"]
+mod tests;
