@@ -164,6 +164,7 @@ pub fn run(
     metrics: &Arc<Metrics>,
     workers: &Workers,
 ) -> Result<()> {
+    context.memory().register(sink);
     let mut first_morsel = 0;
     for part in &stream.parts {
         let morsels = part.morsels();

@@ -83,7 +83,8 @@ pub trait Sink: Send + Sync {
     /// # Errors
     /// When computing the result fails.
     fn finish(&self, context: &Arc<QueryContext>, workers: &Workers) -> Result<()>;
-    /// Gives memory back if it can, and says how much. Called when the budget is used up.
+    /// Gives memory back if it can, and says how much. Called when the budget is used up, from a thread that may hold
+    /// this sink's locks: it takes a lock only if that does not wait.
     fn reclaim(&self, _bytes: u64) -> u64 {
         0
     }
