@@ -4,7 +4,9 @@
 //! Read the modules in the order below; `docs/ARCHITECTURE.md` draws the map.
 
 pub mod error; // StorageError: what can go wrong below the engine
+pub mod files; // from path patterns to files
 pub mod ledger; // Ledger: bytes touched per scan, column and level
+pub mod parquet; // ParquetDataset: Parquet files in place
 pub mod prune; // Prune: what a predicate says about ranges of values
 pub mod scalar; // Scalar: one typed value
 pub mod scan;
