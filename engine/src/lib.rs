@@ -9,6 +9,7 @@ pub mod context; // QueryContext: cancellation, memory budget, progress, setting
 pub mod error; // EngineError: what a query can fail with while it runs
 pub mod expr; // Expr: typed scalar expressions, plain data
 pub mod function; // ScalarFunction: functions that come from outside the engine
+pub mod kernel; // kernels over slices and vectors: hashing, key packing
 pub mod op;
 pub mod plan; // Plan: the physical plan, plain data
 pub mod scheduler; // Workers: indexed work on the thread pool // the operators: Source, Transform, Sink and their implementations
