@@ -12,6 +12,7 @@ pub mod context; // QueryContext: cancellation, memory budget, progress, setting
 pub mod metrics; // Metrics: counters per operator
 pub mod batch; // Batch: vectors and a selection
 pub mod eval; // Program, Evaluator: expressions over batches
+pub mod kernel; // free functions over slices
 pub mod scheduler; // Workers: indexed work on the thread pool
 pub mod op; // the operators: Source, Transform, Sink and their implementations
 pub mod pipeline; // Stream, Chain: how batches flow into a sink

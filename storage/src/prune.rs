@@ -256,7 +256,9 @@ mod tests {
     fn test_may_match_logic_and_nulls() {
         let stats = |column: usize| match column {
             0 => range(Scalar::int64(10), Scalar::int64(20), true),
-            _ => ColumnRange { nulls: Some(3), ..range(Scalar::text("b"), Scalar::text("d"), true) },
+            _ => {
+                ColumnRange { nulls: Some(3), ..range(Scalar::text("b"), Scalar::text("d"), true) }
+            }
         };
         let low = compare(PruneOp::Lt, Scalar::int64(5));
         let high = compare(PruneOp::Gt, Scalar::int64(5));

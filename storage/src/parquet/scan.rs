@@ -32,7 +32,11 @@ pub(crate) struct ParquetScan {
 
 impl ParquetScan {
     /// Opens a scan: row groups that cannot hold a match are left out.
-    pub(crate) fn new(files: Arc<[FileEntry]>, schema: Arc<Schema>, spec: ScanSpec) -> Result<Self> {
+    pub(crate) fn new(
+        files: Arc<[FileEntry]>,
+        schema: Arc<Schema>,
+        spec: ScanSpec,
+    ) -> Result<Self> {
         let mut morsels = Vec::new();
         let mut rows = 0;
         for (number, entry) in files.iter().enumerate() {
