@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+pub mod sort; // Sort: full sort and top-k
+
 use crate::{batch::Batch, context::QueryContext, error::Result, scheduler::Workers};
 
 /// Where a pipeline's batches come from. Shared by all workers.
