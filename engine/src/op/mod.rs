@@ -9,6 +9,7 @@ pub mod values; // Batches
 pub mod filter; // Filter
 pub mod project; // Project
 pub mod collect; // Collect: limit, offset, shared rows
+pub mod sort; // Sort: full sort and top-k
 
 use std::sync::Arc;
 

@@ -162,7 +162,8 @@ fn keep_join(join: JoinPlan, needed: &Set) -> (Plan, Vec<usize>) {
     let mut both = Set::none(left_width + right_width).with(&residual);
     let one_side = !has_both_sides(kind);
     for index in needed.list() {
-        let offset = if matches!(kind, JoinKind::RightSemi | JoinKind::RightAnti) { left_width } else { 0 };
+        let offset =
+            if matches!(kind, JoinKind::RightSemi | JoinKind::RightAnti) { left_width } else { 0 };
         // The mark is no column of an input.
         if kind != JoinKind::LeftMark || index < left_width {
             both.0[index + offset] = true;
