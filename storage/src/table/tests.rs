@@ -186,7 +186,7 @@ fn layouts(array: &ArrayRef) -> Vec<ArrayRef> {
 
 pub(crate) fn batch(columns: &[(&str, ArrayRef)]) -> RecordBatch {
     let fields = columns.iter().map(|(name, a)| Field::new(*name, a.data_type().clone(), true));
-    let schema = Arc::new(arrow::datatypes::Schema::new(fields.collect::<Vec<_>>()));
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     RecordBatch::try_new(schema, columns.iter().map(|(_, a)| Arc::clone(a)).collect()).unwrap()
 }
 
