@@ -7,7 +7,9 @@
 pub mod batch; // Batch: vectors and a selection
 pub mod context; // QueryContext: cancellation, memory budget, progress, settings
 pub mod error; // EngineError: what a query can fail with while it runs
+pub mod explain; // the plan as text, for EXPLAIN
 pub mod expr; // Expr: typed scalar expressions, plain data
+pub mod expr_display; // expressions as text
 pub mod function; // ScalarFunction: functions that come from outside the engine
 pub mod op;
 pub mod plan; // Plan: the physical plan, plain data

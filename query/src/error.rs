@@ -120,7 +120,8 @@ const SHOWN: usize = 100;
 fn render_line(span: &Span, line: &str) -> String {
     let chars: Vec<char> = line.chars().map(|c| if c == '\t' { ' ' } else { c }).collect();
     let start = span.column.saturating_sub(1).min(chars.len());
-    let end = if span.end_line == span.line { span.end_column.saturating_sub(1) } else { chars.len() };
+    let end =
+        if span.end_line == span.line { span.end_column.saturating_sub(1) } else { chars.len() };
     // A long line is cut so that the place is in view.
     let from = if start > SHOWN / 2 { start - SHOWN / 2 } else { 0 };
     let until = chars.len().min(from + SHOWN);
@@ -189,7 +190,8 @@ mod tests {
     #[test]
     fn test_render_puts_the_caret_under_the_place() {
         let span = Span { line: 2, column: 3, end_line: 2, end_column: 6 };
-        let error = Error::new(ErrorKind::Name, "no column foo").or_span(Some(span)).with_hint("try bar");
+        let error =
+            Error::new(ErrorKind::Name, "no column foo").or_span(Some(span)).with_hint("try bar");
         let text = error.render("SELECT\n  foo\nFROM t");
         assert_eq!(text, "error: no column foo\nLINE 2:   foo\n          ^^^\nhint: try bar");
     }

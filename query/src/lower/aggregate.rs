@@ -234,8 +234,8 @@ fn parameters(
     match function {
         AggregateFunction::QuantileCont | AggregateFunction::QuantileDisc if args.len() == 2 => {
             let fraction = constant(args, "a quantile's fraction")?;
-            let fraction = super::literal::fold_exactly(&fraction, &LogicalType::Float64)
-                .unwrap_or(fraction);
+            let fraction =
+                super::literal::fold_exactly(&fraction, &LogicalType::Float64).unwrap_or(fraction);
             let descending = order_by.first().is_some_and(|key| key.descending);
             order_by.clear();
             match fraction.as_f64() {
@@ -246,9 +246,7 @@ fn parameters(
                 _ => Ok(vec![fraction]),
             }
         }
-        AggregateFunction::StringAgg if args.len() == 2 => {
-            Ok(vec![constant(args, "a separator")?])
-        }
+        AggregateFunction::StringAgg if args.len() == 2 => Ok(vec![constant(args, "a separator")?]),
         _ => Ok(Vec::new()),
     }
 }

@@ -53,7 +53,8 @@ fn concat(left: Expr, right: Expr) -> Expr {
 }
 
 fn regexp(input: Expr, pattern: Expr, ignore_case: bool) -> Expr {
-    let mut args = vec![coerce::cast(input, &LogicalType::Text), coerce::cast(pattern, &LogicalType::Text)];
+    let mut args =
+        vec![coerce::cast(input, &LogicalType::Text), coerce::cast(pattern, &LogicalType::Text)];
     if ignore_case {
         args.push(Expr::Literal(Scalar::text("i")));
     }
@@ -96,7 +97,9 @@ impl Lowerer {
         let input = self.expr(&node.expr, scope)?;
         let pattern = match &*node.pattern {
             Logical::Literal(value, _) => super::literal::scalar(value)?,
-            _ => return Err(Error::unsupported("SIMILAR TO with a pattern that is not a constant")),
+            _ => {
+                return Err(Error::unsupported("SIMILAR TO with a pattern that is not a constant"));
+            }
         };
         let pattern = match pattern.as_str() {
             Some(text) => Scalar::text(&similar_to_regexp(text, node.escape_char.unwrap_or('\\'))),

@@ -2,7 +2,10 @@
 //!
 //! Invariant: a conversion is inserted only where the types differ; encodings of one logical type never differ here.
 
-use datafusion_expr::{Operator, type_coercion::binary::{BinaryTypeCoercer, comparison_coercion}};
+use datafusion_expr::{
+    Operator,
+    type_coercion::binary::{BinaryTypeCoercer, comparison_coercion},
+};
 use stoadb_engine::expr::{ArithmeticOp, CompareOp, Expr};
 use stoadb_storage::{LogicalType, Scalar};
 
@@ -78,7 +81,9 @@ pub(super) fn arithmetic(op: ArithmeticOp, left: Expr, right: Expr) -> Result<Ex
     let (left_ty, right_ty) = (left.ty(), right.ty());
     let ty = match (&left_ty, &right_ty, op) {
         // The library takes days for an interval; the engine takes them as they are.
-        (LogicalType::Date, days, ArithmeticOp::Add | ArithmeticOp::Subtract) if days.is_integer() => {
+        (LogicalType::Date, days, ArithmeticOp::Add | ArithmeticOp::Subtract)
+            if days.is_integer() =>
+        {
             LogicalType::Date
         }
         (days, LogicalType::Date, ArithmeticOp::Add) if days.is_integer() => LogicalType::Date,

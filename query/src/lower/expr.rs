@@ -133,8 +133,7 @@ impl Lowerer {
             };
             branches.push((when, self.expr(then, scope)?));
         }
-        let otherwise =
-            case.else_expr.as_ref().map(|expr| self.expr(expr, scope)).transpose()?;
+        let otherwise = case.else_expr.as_ref().map(|expr| self.expr(expr, scope)).transpose()?;
         let mut ty = LogicalType::Null;
         for result in branches.iter().map(|(_, then)| then).chain(&otherwise) {
             ty = coerce::common_type(&ty, &result.ty())?;

@@ -8,11 +8,7 @@ use stoadb_engine::{
     expr::CompareOp,
     plan::{Plan, ScanPlan},
 };
-use stoadb_storage::{
-    LogicalType, Prune, Scalar,
-    prune::PruneOp,
-    types::TimeUnit,
-};
+use stoadb_storage::{LogicalType, Prune, Scalar, prune::PruneOp, types::TimeUnit};
 
 use super::{coerce::swapped, literal::fold_exactly};
 
@@ -68,11 +64,9 @@ fn condition(expr: &Expr) -> Option<Prune> {
         Expr::Like { input, pattern, escape, negated: false, ignore_case: false } => {
             prefix(input, pattern, *escape)
         }
-        Expr::Column { index, ty: LogicalType::Boolean } => Some(Prune::Compare {
-            column: *index,
-            op: PruneOp::Eq,
-            value: Scalar::boolean(true),
-        }),
+        Expr::Column { index, ty: LogicalType::Boolean } => {
+            Some(Prune::Compare { column: *index, op: PruneOp::Eq, value: Scalar::boolean(true) })
+        }
         _ => None,
     }
 }

@@ -51,7 +51,8 @@ impl<'a> Scope<'a> {
 
 impl ExprSchema for Scope<'_> {
     fn field_from_column(&self, column: &Column) -> datafusion_common::Result<&FieldRef> {
-        let missing = || DataFusionError::Internal(format!("column {} is not bound", column.flat_name()));
+        let missing =
+            || DataFusionError::Internal(format!("column {} is not bound", column.flat_name()));
         self.find(column).map(|(_, field)| field).ok_or_else(missing)
     }
 }
