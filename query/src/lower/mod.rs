@@ -12,7 +12,6 @@ mod coerce;
 mod columns;
 mod expr;
 mod filter;
-mod functions;
 mod join;
 mod literal;
 mod project;
