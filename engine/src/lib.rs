@@ -7,6 +7,8 @@
 pub mod error; // EngineError: what a query can fail with while it runs
 pub mod expr; // Expr: typed scalar expressions, plain data
 pub mod plan; // Plan: the physical plan, plain data
+mod expr_display; // expressions as SQL-like text
+pub mod explain; // plans as text
 pub mod function; // ScalarFunction: functions that come from outside the engine
 pub mod context; // QueryContext: cancellation, memory budget, progress, settings
 pub mod metrics; // Metrics: counters per operator

@@ -14,10 +14,13 @@ use stoadb_engine::{
 use stoadb_storage::{ColumnDef, LogicalType, Scalar, Schema};
 
 use super::{
-    Lowerer, coerce, columns_of, functions::aggregate_function, planner_error, schema_of,
+    Lowerer, coerce, columns_of, planner_error, schema_of,
     scope::Scope,
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    planner::aggregate_function,
+};
 
 impl Lowerer {
     pub(super) fn aggregate(&mut self, node: &Aggregate) -> Result<Plan> {

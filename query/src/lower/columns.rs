@@ -207,9 +207,8 @@ fn has_both_sides(kind: JoinKind) -> bool {
 }
 
 /// A projection, merged with one below where nothing is computed twice, and left out where it changes nothing.
-pub(super) fn project(input: Plan, schema: Schema, exprs: Vec<Expr>) -> Plan {
+pub(crate) fn project(input: Plan, schema: Schema, exprs: Vec<Expr>) -> Plan {
     if let Plan::Project { input: below, exprs: inner, .. } = &input {
-        let plain = |expr: &Expr| matches!(expr, Expr::Column { .. } | Expr::Literal(_));
         let mut uses = vec![0_usize; inner.len()];
         exprs.iter().for_each(|expr| expr.for_each_column(&mut |index| uses[index] += 1));
         if inner.iter().zip(&uses).all(|(expr, &uses)| uses <= 1 || plain(expr)) {
@@ -239,4 +238,9 @@ fn positions(kept: &[usize], width: usize) -> Vec<usize> {
 
 fn remap(expr: &mut Expr, position: &[usize]) {
     expr.map_columns(&mut |index| position[index]);
+}
+
+/// Whether an expression is a column or a constant, so that it may stand in several places.
+pub(crate) fn plain(expr: &Expr) -> bool {
+    matches!(expr, Expr::Column { .. } | Expr::Literal(_))
 }

@@ -12,7 +12,6 @@ mod coerce;
 mod columns;
 mod expr;
 mod filter;
-mod functions;
 mod join;
 mod literal;
 mod project;
@@ -22,6 +21,8 @@ mod scan;
 mod scope;
 mod sort;
 mod subquery;
+#[cfg(test)]
+mod tests;
 mod union;
 
 use std::sync::Arc;
@@ -39,7 +40,13 @@ use crate::{
     join_order,
 };
 
-pub(crate) use push_down::{is_volatile, push_filter};
+pub(crate) use self::{
+    coerce::swapped,
+    columns::{plain, project},
+    expr::{and, conjuncts},
+    join::{join_plan, swap_columns, swap_key},
+    push_down::{is_volatile, push_filter, substitute},
+};
 
 /// A plan for the engine and the relations that it names by position.
 pub struct Lowered {
@@ -98,7 +105,7 @@ fn rename(plan: Plan, schema: Schema) -> Plan {
 }
 
 /// All columns of a schema, in order.
-fn columns_of(schema: &Schema) -> Vec<Expr> {
+pub(crate) fn columns_of(schema: &Schema) -> Vec<Expr> {
     let column = |(index, column): (usize, &ColumnDef)| Expr::column(index, column.ty.clone());
     schema.columns.iter().enumerate().map(column).collect()
 }
