@@ -13,6 +13,7 @@ use arrow::{
     buffer::{NullBuffer, OffsetBuffer},
     compute,
     datatypes::{DataType, Field, IntervalMonthDayNano},
+    util::display::{ArrayFormatter, FormatOptions},
 };
 use stoadb_storage::{
     DictionaryValues, LogicalType, Scalar, TimeUnit, Vector,
@@ -74,7 +75,7 @@ pub(crate) fn flat_types() -> Vec<LogicalType> {
         T::Time(TimeUnit::Second),
         T::Time(TimeUnit::Microsecond),
         T::Timestamp(TimeUnit::Nanosecond, None),
-        T::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        T::Timestamp(TimeUnit::Microsecond, Some("+00:00".into())),
         T::Duration(TimeUnit::Millisecond),
         T::Interval,
     ]
@@ -154,7 +155,9 @@ fn whole(
     let (low, high) = match ty {
         LogicalType::Int8 => (i8::MIN.into(), i8::MAX.into()),
         LogicalType::Int16 => (i16::MIN.into(), i16::MAX.into()),
-        LogicalType::Int32 | LogicalType::Date => (i32::MIN.into(), i32::MAX.into()),
+        LogicalType::Date => (-1_000_000, 1_000_000),
+        LogicalType::Timestamp(..) => (-1_000_000_000_000_000, 1_000_000_000_000_000),
+        LogicalType::Int32 => (i32::MIN.into(), i32::MAX.into()),
         LogicalType::UInt8 => (0, u8::MAX.into()),
         LogicalType::UInt16 => (0, u16::MAX.into()),
         LogicalType::UInt32 => (0, u32::MAX.into()),
@@ -280,7 +283,10 @@ fn dictionaries(array: &ArrayRef, random: &mut Random) -> Vec<Vector> {
 
 /// A value as text, equal exactly for values of one group.
 pub(crate) fn display(vector: &Vector, row: usize) -> String {
-    let text = vector.scalar(row).unwrap().to_string();
+    let value = vector.scalar(row).unwrap();
+    let options = FormatOptions::default().with_null("NULL");
+    let formatter = ArrayFormatter::try_new(value.array().as_ref(), &options).unwrap();
+    let text = formatter.value(0).to_string();
     if text == "-0.0" {
         return "0.0".into();
     }
