@@ -4,6 +4,7 @@
 //! `NeedInput` holds nothing that belongs to the morsel; what a sink computes depends on the morsels' numbers, never on
 //! which worker brought them or when. One operator a file; shared state is `Arc`ed, workers' state is `Local*`.
 
+pub mod join; // hash join of all kinds, nested loops and cross joins
 pub mod scan; // Scan
 pub mod values; // Batches
 pub mod filter; // Filter
