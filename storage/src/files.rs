@@ -53,9 +53,8 @@ fn walk(folder: &Path, extension: &str, depth: usize, files: &mut Vec<String>) -
     let entries = std::fs::read_dir(folder).map_err(|error| io(&name, error.to_string()))?;
     for entry in entries {
         let path = entry.map_err(|error| io(&name, error.to_string()))?.path();
-        let hidden = path
-            .file_name()
-            .is_none_or(|name| name.to_string_lossy().starts_with(['.', '_']));
+        let hidden =
+            path.file_name().is_none_or(|name| name.to_string_lossy().starts_with(['.', '_']));
         if hidden {
             continue;
         }

@@ -112,6 +112,11 @@ impl ColumnRange {
         let min = self.min.as_ref().and_then(|min| compare_scalars(min, value));
         let max = self.upper_bound(value);
         match op {
+            // NaN equals no number, so that only the numbers' own bound counts.
+            PruneOp::Eq if value.as_f64().is_some_and(|literal| !literal.is_nan()) => {
+                let max = self.max.as_ref().and_then(|max| compare_scalars(max, value));
+                min != Some(Ordering::Greater) && max != Some(Ordering::Less)
+            }
             PruneOp::Eq => min != Some(Ordering::Greater) && max != Some(Ordering::Less),
             PruneOp::NotEq => min != Some(Ordering::Equal) || max != Some(Ordering::Equal),
             PruneOp::Lt => !matches!(min, Some(Ordering::Equal | Ordering::Greater)),
@@ -256,7 +261,9 @@ mod tests {
     fn test_may_match_logic_and_nulls() {
         let stats = |column: usize| match column {
             0 => range(Scalar::int64(10), Scalar::int64(20), true),
-            _ => ColumnRange { nulls: Some(3), ..range(Scalar::text("b"), Scalar::text("d"), true) },
+            _ => {
+                ColumnRange { nulls: Some(3), ..range(Scalar::text("b"), Scalar::text("d"), true) }
+            }
         };
         let low = compare(PruneOp::Lt, Scalar::int64(5));
         let high = compare(PruneOp::Gt, Scalar::int64(5));

@@ -140,7 +140,9 @@ pub(crate) fn concat(mut parts: Vec<Vector>) -> Result<Vector> {
     };
     match parts.first() {
         Some(Vector::Constant { value, .. })
-            if parts.iter().all(|part| matches!(part, Vector::Constant { value: v, .. } if v == value)) =>
+            if parts
+                .iter()
+                .all(|part| matches!(part, Vector::Constant { value: v, .. } if v == value)) =>
         {
             let rows = parts.iter().map(Vector::len).sum();
             return Ok(Vector::constant(value.clone(), rows));
@@ -242,9 +244,7 @@ impl Decoder {
             Some(second) => next_array(second, place)?,
             None => None,
         };
-        place
-            .guard(|| self.vector(array, second, charge).map_err(plain_message))
-            .map(Some)
+        place.guard(|| self.vector(array, second, charge).map_err(plain_message)).map(Some)
     }
 
     fn vector(
@@ -459,8 +459,8 @@ impl RowGroups for FetchedGroup<'_> {
 
     fn column_chunks(&self, leaf: usize) -> Result<Box<dyn PageIterator>, ParquetError> {
         let fetched = leaf.checked_sub(self.first).and_then(|index| self.leaves.get(index));
-        let fetched = fetched
-            .ok_or_else(|| ParquetError::General(format!("column {leaf} was not read")))?;
+        let fetched =
+            fetched.ok_or_else(|| ParquetError::General(format!("column {leaf} was not read")))?;
         let chunk = sound_chunk(self.metadata.row_group(self.group).column(leaf))?;
         let bytes = Arc::clone(&fetched.bytes);
         let reader = SerializedPageReader::new(bytes, &chunk, self.num_rows(), None)?;

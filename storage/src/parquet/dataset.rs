@@ -195,8 +195,7 @@ fn add_constant(
 fn common_schema(paths: &[String], footers: &[Arc<Footer>], union: bool) -> Result<Schema> {
     let mut all: Vec<ColumnDef> = Vec::new();
     for (number, (path, footer)) in paths.iter().zip(footers).enumerate() {
-        let mismatch =
-            |message| StorageError::SchemaMismatch { path: path.clone(), message };
+        let mismatch = |message| StorageError::SchemaMismatch { path: path.clone(), message };
         let columns = &footer.schema.columns;
         for column in columns {
             let def = &column.def;

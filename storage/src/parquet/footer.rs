@@ -173,15 +173,16 @@ fn check_groups(metadata: &ParquetMetaData, place: &Place, data: Range<u64>) -> 
         let place = Place { row_group: Some(number), ..place.clone() };
         if group.num_columns() != leaves {
             let found = group.num_columns();
-            return Err(place.corrupt(format!("it has {found} columns where {leaves} are declared")));
+            return Err(
+                place.corrupt(format!("it has {found} columns where {leaves} are declared"))
+            );
         }
         total = Some(group.num_rows())
             .filter(|&rows| rows >= 0)
             .and_then(|rows| total.checked_add(rows))
             .ok_or_else(|| place.corrupt("its number of rows is impossible"))?;
         for chunk in group.columns() {
-            let place =
-                Place { column: Some(chunk.column_path().string()), ..place.clone() };
+            let place = Place { column: Some(chunk.column_path().string()), ..place.clone() };
             check_chunk(chunk, group.num_rows(), &place, &data)?;
         }
     }

@@ -42,7 +42,11 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// A scan of the given files.
-    pub(crate) fn new(files: Arc<[FileEntry]>, schema: Arc<Schema>, spec: ScanSpec) -> Result<Self> {
+    pub(crate) fn new(
+        files: Arc<[FileEntry]>,
+        schema: Arc<Schema>,
+        spec: ScanSpec,
+    ) -> Result<Self> {
         let filter = spec.filter.iter().flat_map(|filter| filter.columns());
         if spec.projection.iter().chain(filter).any(|&column| column >= schema.len()) {
             return Err(StorageError::Internal("a scan names a column that is not there".into()));
@@ -206,12 +210,7 @@ impl GroupScan {
         RowSelection::from_consecutive_ranges(ranges, self.rows)
     }
 
-    fn sparse(
-        &self,
-        kept: VecDeque<Kept>,
-        carried: &[usize],
-        survivors: usize,
-    ) -> Result<State> {
+    fn sparse(&self, kept: VecDeque<Kept>, carried: &[usize], survivors: usize) -> Result<State> {
         let selection = RowSelection::from(selectors(&kept, self.rows));
         let output = |column: &usize| match carried.iter().position(|c| c == column) {
             None => self.stream(*column, Some(&selection)).map(Output::Stream),

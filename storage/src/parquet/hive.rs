@@ -79,12 +79,20 @@ fn typed(name: String, values: &[Option<&str>]) -> Result<HiveColumn> {
         let scalar = |v: &Option<&str>| v.and_then(whole).map(Scalar::int64);
         let values = values.iter().map(|v| scalar(v).unwrap_or_else(|| Scalar::null(ty.clone())));
         (ty.clone(), values.collect())
-    } else if let Some(days) = values.iter().map(|v| v.map_or(Some(None), |v| date(v).map(Some))).collect::<Option<Vec<_>>>() {
+    } else if let Some(days) = values
+        .iter()
+        .map(|v| v.map_or(Some(None), |v| date(v).map(Some)))
+        .collect::<Option<Vec<_>>>()
+    {
         let array: ArrayRef = Arc::new(Date32Array::from(days));
         let rows = 0..array.len();
-        (LogicalType::Date, rows.map(|row| Scalar::from_array(array.as_ref(), row)).collect::<Result<_>>()?)
+        (
+            LogicalType::Date,
+            rows.map(|row| Scalar::from_array(array.as_ref(), row)).collect::<Result<_>>()?,
+        )
     } else {
-        let scalar = |v: &Option<&str>| v.map_or_else(|| Scalar::null(LogicalType::Text), Scalar::text);
+        let scalar =
+            |v: &Option<&str>| v.map_or_else(|| Scalar::null(LogicalType::Text), Scalar::text);
         (LogicalType::Text, values.iter().map(scalar).collect())
     };
     Ok(HiveColumn { name, ty, values })
@@ -145,11 +153,7 @@ mod tests {
         let types: Vec<_> = columns.iter().map(|c| (c.name.as_str(), &c.ty)).collect();
         assert_eq!(
             types,
-            [
-                ("y", &LogicalType::Int64),
-                ("day", &LogicalType::Date),
-                ("k", &LogicalType::Text)
-            ]
+            [("y", &LogicalType::Int64), ("day", &LogicalType::Date), ("k", &LogicalType::Text)]
         );
         assert_eq!(columns[0].values, [Scalar::int64(2024), Scalar::int64(-1)]);
         assert_eq!(columns[1].values[0].as_i128(), Some(19782));

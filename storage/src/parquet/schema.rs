@@ -89,8 +89,7 @@ impl FileSchema {
                 })
             })
         };
-        let columns =
-            arrow.fields().iter().zip(&roots).map(column).collect::<Result<Vec<_>>>()?;
+        let columns = arrow.fields().iter().zip(&roots).map(column).collect::<Result<Vec<_>>>()?;
         let hints = arrow.fields().iter().zip(&columns).map(|(field, column)| {
             Arc::new(field.as_ref().clone().with_data_type(column.read.clone()))
         });

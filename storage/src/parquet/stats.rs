@@ -124,9 +124,7 @@ fn from_int32(value: i32, ty: &LogicalType) -> Option<Scalar> {
 
 fn from_int64(value: i64, ty: &LogicalType) -> Option<Scalar> {
     match ty {
-        LogicalType::UInt64 => {
-            scalar(Arc::new(UInt64Array::from(vec![value.cast_unsigned()])))
-        }
+        LogicalType::UInt64 => scalar(Arc::new(UInt64Array::from(vec![value.cast_unsigned()]))),
         LogicalType::Int64 | LogicalType::Time(_) => {
             let array: ArrayRef = Arc::new(Int64Array::from(vec![value]));
             cast(&array, ty)
@@ -172,13 +170,16 @@ fn from_bytes(bytes: &[u8], ty: &LogicalType) -> Option<Scalar> {
     }
 }
 
+/// A bloom filter and the physical type of its values.
+pub(crate) type Bloom = (Sbbf, Type);
+
 /// Whether bloom filters allow a match. `filter` gives the filter of a column, if it has one.
 ///
 /// # Errors
 /// Those of `filter`.
 pub(crate) fn bloom_may_match<E>(
     prune: &Prune,
-    filter: &mut dyn FnMut(usize) -> Result<Option<(Arc<Sbbf>, Type)>, E>,
+    filter: &mut dyn FnMut(usize) -> Result<Option<Bloom>, E>,
 ) -> Result<bool, E> {
     let mut any = |column: usize, values: &[Scalar]| {
         let Some((filter, ty)) = filter(column)? else { return Ok(true) };
@@ -219,11 +220,15 @@ fn in_filter(filter: &Sbbf, ty: Type, value: &Scalar) -> bool {
         }
         // Unsigned values are hashed by their bits; decimals by their unscaled value.
         (Type::INT32, ty) if !ty.is_float() => {
-            let narrow = |v: i128| i32::try_from(v).ok().or_else(|| u32::try_from(v).ok().map(u32::cast_signed));
+            let narrow = |v: i128| {
+                i32::try_from(v).ok().or_else(|| u32::try_from(v).ok().map(u32::cast_signed))
+            };
             check(filter, value.as_i128().and_then(narrow))
         }
         (Type::INT64, ty) if !ty.is_float() => {
-            let narrow = |v: i128| i64::try_from(v).ok().or_else(|| u64::try_from(v).ok().map(u64::cast_signed));
+            let narrow = |v: i128| {
+                i64::try_from(v).ok().or_else(|| u64::try_from(v).ok().map(u64::cast_signed))
+            };
             check(filter, value.as_i128().and_then(narrow))
         }
         // Floats are left out: -0.0 equals 0.0, and NaN has many bit patterns.

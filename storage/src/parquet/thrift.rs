@@ -225,7 +225,8 @@ pub(crate) fn walk_pages(bytes: &[u8], facts: &ChunkFacts) -> Checked<Vec<PageIn
     let mut values = 0_i64;
     while values < facts.values {
         let index = pages.len();
-        let page = check_page(&mut walker, facts).map_err(|what| format!("page {index}: {what}"))?;
+        let page =
+            check_page(&mut walker, facts).map_err(|what| format!("page {index}: {what}"))?;
         if page.is_dictionary() && index > 0 {
             return Err(format!("page {index} is a dictionary, which must come first"));
         }
@@ -235,10 +236,7 @@ pub(crate) fn walk_pages(bytes: &[u8], facts: &ChunkFacts) -> Checked<Vec<PageIn
         pages.push(page);
     }
     if values > facts.values {
-        return Err(format!(
-            "its pages hold {values} values where {} are promised",
-            facts.values
-        ));
+        return Err(format!("its pages hold {values} values where {} are promised", facts.values));
     }
     Ok(pages)
 }
