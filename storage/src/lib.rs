@@ -6,7 +6,9 @@
 pub mod catalog; // names, snapshots, transactions
 pub mod encoding; // Encoding: how a column is laid out in memory
 pub mod error; // StorageError: what can go wrong below the engine
+pub mod files; // from path patterns to files
 pub mod ledger; // Ledger: bytes touched per scan, column and level
+pub mod parquet; // ParquetDataset: Parquet files in place
 pub mod prune; // Prune: what a predicate says about ranges of values
 pub mod scalar; // Scalar: one typed value
 pub mod scan; // ScanSpec, Scan: how the engine reads a relation

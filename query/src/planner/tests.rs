@@ -1,0 +1,3 @@
+//! Plans of whole statements over a small catalog.
+
+use super::*;
