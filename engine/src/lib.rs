@@ -7,6 +7,7 @@
 pub mod batch; // Batch: vectors and a selection
 pub mod context; // QueryContext: cancellation, memory budget, progress, settings
 pub mod error; // EngineError: what a query can fail with while it runs
+pub mod eval; // Program, Evaluator: expressions over batches
 pub mod expr; // Expr: typed scalar expressions, plain data
 pub mod function; // ScalarFunction: functions that come from outside the engine
 pub mod kernel; // kernels over slices and vectors: hashing, key packing
@@ -17,5 +18,6 @@ pub mod scheduler; // Workers: indexed work on the thread pool // the operators:
 pub use batch::Batch;
 pub use context::QueryContext;
 pub use error::{EngineError, Result};
+pub use eval::{Evaluator, Program};
 pub use expr::Expr;
 pub use plan::Plan;
