@@ -4,6 +4,7 @@
 //! choice that shows in an answer depends on threads, timing, vector size or free memory.
 //! Read the modules in the order below; `docs/ARCHITECTURE.md` draws the map.
 
+mod agg; // aggregate states, one family of functions a file
 pub mod batch; // Batch: vectors and a selection
 pub mod context; // QueryContext: cancellation, memory budget, progress, settings
 pub mod error; // EngineError: what a query can fail with while it runs

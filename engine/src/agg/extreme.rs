@@ -24,7 +24,10 @@ use crate::{
 /// The state for a type.
 pub(crate) fn state(ty: &LogicalType, largest: bool) -> State {
     let best = match ty {
-        LogicalType::Interval | LogicalType::List(_) | LogicalType::Struct(_) | LogicalType::Map(..) => {
+        LogicalType::Interval
+        | LogicalType::List(_)
+        | LogicalType::Struct(_)
+        | LogicalType::Map(..) => {
             let rule = if largest { Rule::Largest } else { Rule::Smallest };
             return State::Pick(Pick::new(rule, ty));
         }
@@ -52,8 +55,12 @@ enum Best {
 impl Extreme {
     pub(crate) fn resize(&mut self, groups: usize) {
         match &mut self.best {
-            Best::Narrow(best) => best.resize(groups, if self.largest { i64::MIN } else { i64::MAX }),
-            Best::Wide(best) => best.resize(groups, if self.largest { i128::MIN } else { i128::MAX }),
+            Best::Narrow(best) => {
+                best.resize(groups, if self.largest { i64::MIN } else { i64::MAX })
+            }
+            Best::Wide(best) => {
+                best.resize(groups, if self.largest { i128::MIN } else { i128::MAX })
+            }
             Best::Bytes(best) => best.resize(groups, Box::default()),
         }
         self.seen.resize(groups, false);

@@ -159,10 +159,9 @@ impl Call {
     pub(crate) fn shares_state(&self, other: &Self) -> bool {
         let family = |call: &Self| match call.function {
             Function::Sum | Function::Avg => Function::Sum,
-            Function::VarSamp
-            | Function::VarPop
-            | Function::StddevSamp
-            | Function::StddevPop => Function::VarSamp,
+            Function::VarSamp | Function::VarPop | Function::StddevSamp | Function::StddevPop => {
+                Function::VarSamp
+            }
             Function::Corr | Function::CovarSamp | Function::CovarPop => Function::Corr,
             function => function,
         };
@@ -390,7 +389,8 @@ impl State {
         if *array.data_type() == wanted {
             return Ok(array);
         }
-        arrow::compute::cast(&array, &wanted).map_err(|error| EngineError::Internal(error.to_string()))
+        arrow::compute::cast(&array, &wanted)
+            .map_err(|error| EngineError::Internal(error.to_string()))
     }
 
     /// Bytes of memory held, about.

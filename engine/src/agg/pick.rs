@@ -105,7 +105,8 @@ impl Pick {
             return Ok(());
         }
         let chunk = (self.chunks.len() as u64) << 32;
-        let rows: UInt32Array = touched.iter().map(|&group| Some(self.places[group] as u32)).collect();
+        let rows: UInt32Array =
+            touched.iter().map(|&group| Some(self.places[group] as u32)).collect();
         self.chunks.push(values.take(&rows)?.flatten()?);
         for (row, &group) in touched.iter().enumerate() {
             self.places[group] = chunk | row as u64;
@@ -131,7 +132,8 @@ impl Pick {
         if chunks.is_empty() {
             return Ok(new_empty_array(&self.ty.to_arrow()));
         }
-        compute::interleave(&chunks, &rows).map_err(|error| EngineError::Internal(error.to_string()))
+        compute::interleave(&chunks, &rows)
+            .map_err(|error| EngineError::Internal(error.to_string()))
     }
 
     /// # Errors

@@ -90,6 +90,9 @@ mod tests {
         let check = |n: i128, d: i128| {
             divide_half_away(i256::from_i128(n), i256::from_i128(d)).to_i128().unwrap()
         };
-        assert_eq!([check(5, 2), check(-5, 2), check(4, 3), check(-4, 3), check(5, 3)], [3, -3, 1, -1, 2]);
+        assert_eq!(
+            [check(5, 2), check(-5, 2), check(4, 3), check(-4, 3), check(5, 3)],
+            [3, -3, 1, -1, 2]
+        );
     }
 }

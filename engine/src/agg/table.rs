@@ -86,17 +86,17 @@ impl KeyTable {
         }
     }
 
-    /// Gives every row an id of its own without looking for equals.
-    pub(crate) fn append(&mut self, keys: &Keys, hashes: &[u64], ids: &mut Vec<u32>) {
+    /// Gives every row from `start` on an id of its own without looking for equals. No `insert` may follow.
+    pub(crate) fn append(&mut self, keys: &Keys, hashes: &[u64], start: usize, ids: &mut Vec<u32>) {
         let first = self.len() as u32;
         ids.clear();
-        ids.extend(first..first + hashes.len() as u32);
-        self.hashes.extend_from_slice(hashes);
+        ids.extend(first..first + (hashes.len() - start) as u32);
+        self.hashes.extend_from_slice(&hashes[start..]);
         match (&mut self.keys, keys) {
-            (Keys::Narrow(own), Keys::Narrow(keys)) => own.extend_from_slice(keys),
-            (Keys::Wide(own), Keys::Wide(keys)) => own.extend_from_slice(keys),
+            (Keys::Narrow(own), Keys::Narrow(keys)) => own.extend_from_slice(&keys[start..]),
+            (Keys::Wide(own), Keys::Wide(keys)) => own.extend_from_slice(&keys[start..]),
             (Keys::Bytes(own), Keys::Bytes(keys)) => {
-                (0..keys.len()).for_each(|row| own.push_from(keys, row));
+                (start..keys.len()).for_each(|row| own.push_from(keys, row));
             }
             _ => debug_assert!(false, "keys of another width"),
         }

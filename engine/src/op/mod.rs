@@ -4,6 +4,8 @@
 //! `NeedInput` holds nothing that belongs to the morsel; what a sink computes depends on the morsels' numbers, never on
 //! which worker brought them or when. One operator a file; shared state is `Arc`ed, workers' state is `Local*`.
 
+pub mod aggregate; // GROUP BY and aggregation
+
 use std::sync::Arc;
 
 use crate::{batch::Batch, context::QueryContext, error::Result, scheduler::Workers};
