@@ -56,7 +56,8 @@ pub enum Plan {
     },
     /// Groups and aggregates. Without groups and sets, one row. Output: group columns, then aggregates; with
     /// `grouping_sets`, a last BIGINT column `grouping_id` (bit i counted from the last group column is set when that
-    /// column is not grouped by in the row's set). Rows come in the order of each group's first row.
+    /// column is not grouped by in the row's set). Rows come in the order of each group's first row, those of one
+    /// grouping set after those of the set before it.
     Aggregate {
         /// The input.
         input: Box<Plan>,

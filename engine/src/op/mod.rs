@@ -11,6 +11,7 @@ pub mod filter; // Filter
 pub mod project; // Project
 pub mod collect; // Collect: limit, offset, shared rows
 pub mod sort; // Sort: full sort and top-k
+pub mod aggregate; // GROUP BY and aggregation
 
 use std::sync::Arc;
 
