@@ -10,6 +10,7 @@ pub mod error; // EngineError: what a query can fail with while it runs
 pub mod eval; // Program, Evaluator: expressions over batches
 pub mod expr; // Expr: typed scalar expressions, plain data
 pub mod function; // ScalarFunction: functions that come from outside the engine
+mod kernel; // the inner loops of expressions
 pub mod op;
 pub mod plan; // Plan: the physical plan, plain data
 pub mod scheduler; // Workers: indexed work on the thread pool // the operators: Source, Transform, Sink and their implementations
