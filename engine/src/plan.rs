@@ -355,10 +355,14 @@ impl Plan {
 }
 
 impl QueryPlan {
-    /// How many operators there are: those of the main plan, of the shared plans and of the subqueries, numbered in
+    /// How many operators there are: those of the subqueries, of the shared plans and of the main plan, numbered in
     /// this order.
     pub fn node_count(&self) -> usize {
-        let plans = std::iter::once(&self.root).chain(&self.shared).chain(&self.subqueries);
-        plans.map(Plan::node_count).sum()
+        self.first_node() + self.root.node_count()
+    }
+
+    /// The number of the main plan's first operator.
+    pub fn first_node(&self) -> usize {
+        self.subqueries.iter().chain(&self.shared).map(Plan::node_count).sum()
     }
 }

@@ -174,7 +174,7 @@ fn assemble(mut pieces: Vec<Piece>, rows: usize, ty: &LogicalType) -> Result<Vec
         return Ok(vector);
     }
     let nulls = assemble_nulls(&pieces, rows);
-    with_number!(crate::kernel::physical::Physical::of(ty), T => {
+    with_number!(Physical::of(ty), T => {
         let columns = pieces.iter().map(|piece| column::<T>(&piece.values));
         let columns = columns.collect::<Result<Vec<_>>>()?;
         vector_of(ty, scatter(&pieces, columns.iter(), rows), nulls)

@@ -13,10 +13,7 @@ use stoadb_engine::{
 };
 use stoadb_storage::{ColumnDef, LogicalType, Scalar, Schema};
 
-use super::{
-    Lowerer, coerce, columns_of, planner_error, schema_of,
-    scope::Scope,
-};
+use super::{Lowerer, coerce, columns_of, planner_error, schema_of, scope::Scope};
 use crate::{
     error::{Error, Result},
     planner::aggregate_function,
