@@ -344,9 +344,8 @@ fn corrections(classes: &[Vec<(usize, f64)>], rows: &[f64]) -> Vec<(Mask, f64)> 
             let member = |class: &[(usize, f64)], leaf: usize| {
                 class.iter().find(|(own, _)| *own == leaf).map(|(_, distinct)| *distinct)
             };
-            let shared = classes
-                .iter()
-                .filter_map(|class| member(class, left).zip(member(class, right)));
+            let shared =
+                classes.iter().filter_map(|class| member(class, left).zip(member(class, right)));
             let shared: Vec<(f64, f64)> = shared.collect();
             if shared.len() > 1 {
                 let apart: f64 = shared.iter().map(|(one, other)| 1.0 / one.max(*other)).product();

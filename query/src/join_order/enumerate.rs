@@ -47,8 +47,9 @@ pub(super) fn cheapest(graph: &Graph, sizes: &Sizes) -> Tree {
 fn cross(mut parts: Vec<(Mask, Tree)>, sizes: &Sizes) -> Tree {
     parts.sort_by(|(one, _), (other, _)| sizes.rows(*one).total_cmp(&sizes.rows(*other)));
     let Some((_, largest)) = parts.pop() else { return Tree::Leaf(0) };
-    parts.into_iter().fold(largest, |probe, (_, build)| {
-        Tree::Join { probe: Box::new(probe), build: Box::new(build) }
+    parts.into_iter().fold(largest, |probe, (_, build)| Tree::Join {
+        probe: Box::new(probe),
+        build: Box::new(build),
     })
 }
 

@@ -81,7 +81,7 @@ impl Graph {
 
     /// How many leaves there are.
     pub(super) fn leaves(&self) -> usize {
-        self.filters.len()
+        self.offsets.len() - 1
     }
 
     /// The columns of a leaf.
@@ -126,11 +126,13 @@ impl Graph {
             (Expr::Compare { op: CompareOp::Eq, left, right }, Some((one, other)))
                 if one.count_ones() == 1 && other.count_ones() == 1 =>
             {
-                let member = |mask: Mask, expr| Member { leaf: mask.trailing_zeros() as usize, expr };
+                let member =
+                    |mask: Mask, expr| Member { leaf: mask.trailing_zeros() as usize, expr };
                 self.unite(member(one, *left), member(other, *right));
             }
             (expr, sides) => {
-                let sides = sides.filter(|(one, other)| one & other == 0 && *one != 0 && *other != 0);
+                let sides =
+                    sides.filter(|(one, other)| one & other == 0 && *one != 0 && *other != 0);
                 self.conditions.push(Condition { mask, expr, sides });
             }
         }
@@ -155,9 +157,7 @@ impl Graph {
     /// Two members over one leaf are equal within that leaf; classes then say which leaves are neighbours.
     fn close(&mut self) {
         for class in &mut self.classes {
-            class.sort_by_key(|member| {
-                (member.leaf, !matches!(member.expr, Expr::Column { .. }))
-            });
+            class.sort_by_key(|member| (member.leaf, !matches!(member.expr, Expr::Column { .. })));
             for pair in class.windows(2) {
                 if pair[0].leaf == pair[1].leaf {
                     let sides = (pair[0].expr.clone(), pair[1].expr.clone());
@@ -178,8 +178,7 @@ impl Graph {
             let known = self.filters[leaf].iter().cloned().chain(scan_conditions(plan, offset));
             for condition in known.collect::<Vec<_>>() {
                 let Some(column) = judged_column(&condition) else { continue };
-                let is_it =
-                    |member: &Member| matches!(member.expr, Expr::Column { index, .. } if index == column);
+                let is_it = |member: &Member| matches!(member.expr, Expr::Column { index, .. } if index == column);
                 let Some(class) = self.classes.iter().find(|class| class.iter().any(is_it)) else {
                     continue;
                 };
@@ -236,7 +235,11 @@ impl Graph {
 
     /// The keys and the residual of the join of two sets: one key per class, and every other condition whose columns
     /// meet here first.
-    pub(super) fn conditions_between(&self, left: Mask, right: Mask) -> (Vec<JoinKey>, Option<Expr>) {
+    pub(super) fn conditions_between(
+        &self,
+        left: Mask,
+        right: Mask,
+    ) -> (Vec<JoinKey>, Option<Expr>) {
         let mut keys = Vec::new();
         for class in &self.classes {
             let member = |mask: Mask| class.iter().find(|member| mask >> member.leaf & 1 == 1);
@@ -266,7 +269,8 @@ impl Condition {
     fn splits(&self, one: Mask, other: Mask) -> Option<bool> {
         let (left, right) = self.sides?;
         let within = |part: Mask, whole: Mask| part & !whole == 0;
-        match (within(left, one) && within(right, other), within(left, other) && within(right, one)) {
+        match (within(left, one) && within(right, other), within(left, other) && within(right, one))
+        {
             (true, _) => Some(true),
             (_, true) => Some(false),
             _ => None,

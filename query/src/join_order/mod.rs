@@ -49,9 +49,7 @@ pub(crate) fn reorder(plan: Plan, relations: &[Arc<dyn Relation>]) -> Plan {
             Plan::Aggregate { input: next(input), schema, groups, grouping_sets, aggregates }
         }
         Plan::Sort { input, keys, limit } => Plan::Sort { input: next(input), keys, limit },
-        Plan::Limit { input, offset, limit } => {
-            Plan::Limit { input: next(input), offset, limit }
-        }
+        Plan::Limit { input, offset, limit } => Plan::Limit { input: next(input), offset, limit },
         Plan::Union { schema, inputs } => {
             let inputs = inputs.into_iter().map(|input| reorder(input, relations)).collect();
             Plan::Union { schema, inputs }

@@ -2,10 +2,7 @@
 //!
 //! Invariant: shares lie between 0 and 1; ranges over one column are intersected, not multiplied.
 
-use stoadb_engine::{
-    Expr,
-    expr::CompareOp,
-};
+use stoadb_engine::{Expr, expr::CompareOp};
 
 use super::cardinality::{ColumnEstimate, Estimate, number};
 use crate::lower::swapped;
@@ -122,9 +119,7 @@ pub(super) fn chance(condition: &Expr, estimate: &Estimate) -> f64 {
             let before = Estimate { rows: 1e18, columns: estimate.columns.clone() };
             apply(before, all).rows / 1e18
         }
-        Expr::Or(any) => {
-            1.0 - any.iter().map(|one| 1.0 - chance(one, estimate)).product::<f64>()
-        }
+        Expr::Or(any) => 1.0 - any.iter().map(|one| 1.0 - chance(one, estimate)).product::<f64>(),
         Expr::Not(input) => 1.0 - chance(input, estimate),
         Expr::IsNull(input) => null_share(input, estimate),
         Expr::IsNotNull(input) => 1.0 - null_share(input, estimate),
@@ -193,7 +188,8 @@ fn equal_share(input: &Expr, estimate: &Estimate) -> f64 {
     match input {
         Expr::Column { index, .. } => {
             let column = &estimate.columns[*index];
-            let values = if column.known { column.distinct } else { column.distinct.min(CATEGORIES) };
+            let values =
+                if column.known { column.distinct } else { column.distinct.min(CATEGORIES) };
             (1.0 - column.nulls.unwrap_or(0.0)) / values.max(1.0)
         }
         Expr::Cast { input, .. } => equal_share(input, estimate),
