@@ -10,7 +10,6 @@ use stoadb_storage::{ColumnDef, Relation, Schema};
 
 use crate::{
     expr::Expr,
-    expr_display::{aggregate_call, sort_key},
     plan::{AggregateCall, JoinKey, JoinKind, JoinPlan, Plan, QueryPlan, ScanPlan},
 };
 
@@ -122,7 +121,7 @@ impl Printer<'_> {
             Plan::Join(join) => join_line(join),
             Plan::Sort { input, keys, limit } => {
                 let keys: Vec<String> =
-                    keys.iter().map(|key| sort_key(key, &[input.schema()])).collect();
+                    keys.iter().map(|key| key.named(&[input.schema()])).collect();
                 match limit {
                     Some(limit) => format!("Sort: {} limit {limit}", keys.join(", ")),
                     None => format!("Sort: {}", keys.join(", ")),
@@ -185,7 +184,7 @@ fn aggregate_line(
 ) -> String {
     let groups: Vec<String> =
         groups.iter().map(|group| group.named(&[input]).to_string()).collect();
-    let calls: Vec<String> = calls.iter().map(|call| aggregate_call(call, &[input])).collect();
+    let calls: Vec<String> = calls.iter().map(|call| call.named(&[input])).collect();
     let set = |set: &Vec<usize>| {
         let names: Vec<&str> = set.iter().map(|&group| groups[group].as_str()).collect();
         format!("({})", names.join(", "))

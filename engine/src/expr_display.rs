@@ -292,32 +292,36 @@ impl AggregateFunction {
     }
 }
 
-/// A sort key as in ORDER BY; `NULLS` is left out where NULLs come last.
-pub(crate) fn sort_key(key: &SortKey, columns: &[&Schema]) -> String {
-    let direction = if key.descending { " DESC" } else { "" };
-    let nulls = if key.nulls_first { " NULLS FIRST" } else { "" };
-    format!("{}{direction}{nulls}", key.expr.named(columns))
+impl SortKey {
+    /// The key as in ORDER BY; `NULLS` is left out where NULLs come last.
+    pub fn named(&self, columns: &[&Schema]) -> String {
+        let direction = if self.descending { " DESC" } else { "" };
+        let nulls = if self.nulls_first { " NULLS FIRST" } else { "" };
+        format!("{}{direction}{nulls}", self.expr.named(columns))
+    }
 }
 
-/// An aggregate as in SELECT.
-pub(crate) fn aggregate_call(call: &AggregateCall, columns: &[&Schema]) -> String {
-    let mut args: Vec<String> =
-        call.args.iter().map(|arg| arg.named(columns).to_string()).collect();
-    args.extend(call.parameters.iter().map(ToString::to_string));
-    if call.function == AggregateFunction::CountStar {
-        args.push("*".into());
+impl AggregateCall {
+    /// The aggregate as in SELECT.
+    pub fn named(&self, columns: &[&Schema]) -> String {
+        let mut args: Vec<String> =
+            self.args.iter().map(|arg| arg.named(columns).to_string()).collect();
+        args.extend(self.parameters.iter().map(ToString::to_string));
+        if self.function == AggregateFunction::CountStar {
+            args.push("*".into());
+        }
+        let distinct = if self.distinct { "DISTINCT " } else { "" };
+        let mut text = format!("{}({distinct}{}", self.function.name(), args.join(", "));
+        if !self.order_by.is_empty() {
+            let keys: Vec<String> = self.order_by.iter().map(|key| key.named(columns)).collect();
+            text.push_str(&format!(" ORDER BY {}", keys.join(", ")));
+        }
+        text.push(')');
+        if let Some(filter) = &self.filter {
+            text.push_str(&format!(" FILTER (WHERE {})", filter.named(columns)));
+        }
+        text
     }
-    let distinct = if call.distinct { "DISTINCT " } else { "" };
-    let mut text = format!("{}({distinct}{}", call.function.name(), args.join(", "));
-    if !call.order_by.is_empty() {
-        let keys: Vec<String> = call.order_by.iter().map(|key| sort_key(key, columns)).collect();
-        text.push_str(&format!(" ORDER BY {}", keys.join(", ")));
-    }
-    text.push(')');
-    if let Some(filter) = &call.filter {
-        text.push_str(&format!(" FILTER (WHERE {})", filter.named(columns)));
-    }
-    text
 }
 
 #[cfg(test)]

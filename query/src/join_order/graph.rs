@@ -81,7 +81,7 @@ impl Graph {
 
     /// How many leaves there are.
     pub(super) fn leaves(&self) -> usize {
-        self.filters.len()
+        self.offsets.len() - 1
     }
 
     /// The columns of a leaf.
