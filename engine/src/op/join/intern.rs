@@ -45,7 +45,6 @@ impl Interner {
     }
 
     /// The number of a string, a new one if need be. There are fewer strings than rows, and fewer rows than 2^32.
-    #[expect(clippy::cast_possible_truncation, reason = "fewer strings than rows")]
     pub(super) fn intern(&mut self, string: &[u8]) -> u32 {
         if let Some(number) = self.find(string) {
             return number;

@@ -114,7 +114,7 @@ fn test_large_build_of_sparse_keys() {
 #[test]
 fn test_large_build_of_one_frequent_sparse_key() {
     let mut random = Random(4);
-    let skewed = |n: usize| if n % 4 > 0 { 1 << 50 } else { (n as i64) << 8 };
+    let skewed = |n: usize| if n.is_multiple_of(4) { (n as i64) << 8 } else { 1 << 50 };
     let build = keys(ROWS, &mut random, skewed);
     let mut probe = keys(3000, &mut random, |n| (n as i64) << 8);
     probe.extend([Some(1 << 50), build[0], build[1], build[2], build[3]]);
