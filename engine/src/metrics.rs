@@ -1,11 +1,13 @@
 //! Counters per operator of a running plan, for EXPLAIN ANALYZE.
 //!
-//! Operators are numbered in pre-order over the main plan, then over each shared plan, then over each subquery.
+//! Operators are numbered in pre-order: those of the subqueries, of the shared plans, of the main plan.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
+
+use crate::explain::NodeMetrics;
 
 /// Counters of all operators of a query.
 #[derive(Debug)]
@@ -18,17 +20,6 @@ struct Counters {
     rows: AtomicU64,
     batches: AtomicU64,
     nanos: AtomicU64,
-}
-
-/// What one operator did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct NodeMetrics {
-    /// Rows that it gave out.
-    pub rows: u64,
-    /// Batches that it gave out.
-    pub batches: u64,
-    /// Time spent in it, without its inputs, summed over all workers.
-    pub nanos: u64,
 }
 
 impl Metrics {
@@ -62,6 +53,7 @@ impl Metrics {
             rows: read(&counters.rows),
             batches: read(&counters.batches),
             nanos: read(&counters.nanos),
+            detail: Vec::new(),
         };
         self.nodes.iter().map(node).collect()
     }

@@ -56,7 +56,8 @@ pub enum Plan {
     },
     /// Groups and aggregates. Without groups and sets, one row. Output: group columns, then aggregates; with
     /// `grouping_sets`, a last BIGINT column `grouping_id` (bit i counted from the last group column is set when that
-    /// column is not grouped by in the row's set). Rows come in the order of each group's first row.
+    /// column is not grouped by in the row's set). Rows come in the order of each group's first row, those of one
+    /// grouping set after those of the set before it.
     Aggregate {
         /// The input.
         input: Box<Plan>,
@@ -354,10 +355,14 @@ impl Plan {
 }
 
 impl QueryPlan {
-    /// How many operators there are: those of the main plan, of the shared plans and of the subqueries, numbered in
+    /// How many operators there are: those of the subqueries, of the shared plans and of the main plan, numbered in
     /// this order.
     pub fn node_count(&self) -> usize {
-        let plans = std::iter::once(&self.root).chain(&self.shared).chain(&self.subqueries);
-        plans.map(Plan::node_count).sum()
+        self.first_node() + self.root.node_count()
+    }
+
+    /// The number of the main plan's first operator.
+    pub fn first_node(&self) -> usize {
+        self.subqueries.iter().chain(&self.shared).map(Plan::node_count).sum()
     }
 }

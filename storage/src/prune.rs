@@ -112,6 +112,11 @@ impl ColumnRange {
         let min = self.min.as_ref().and_then(|min| compare_scalars(min, value));
         let max = self.upper_bound(value);
         match op {
+            // NaN equals no number, so that only the numbers' own bound counts.
+            PruneOp::Eq if value.as_f64().is_some_and(|literal| !literal.is_nan()) => {
+                let max = self.max.as_ref().and_then(|max| compare_scalars(max, value));
+                min != Some(Ordering::Greater) && max != Some(Ordering::Less)
+            }
             PruneOp::Eq => min != Some(Ordering::Greater) && max != Some(Ordering::Less),
             PruneOp::NotEq => min != Some(Ordering::Equal) || max != Some(Ordering::Equal),
             PruneOp::Lt => !matches!(min, Some(Ordering::Equal | Ordering::Greater)),

@@ -1,6 +1,7 @@
 //! GROUP BY, aggregates, grouping sets and DISTINCT.
 //!
-//! Invariant: the output follows the logical schema: groups, `__grouping_id` if there are sets, aggregates.
+//! Invariant: the output follows the logical schema: groups, `__grouping_id` if there are sets, aggregates. Its columns
+//! are named by what they compute, as EXPLAIN prints it.
 
 use datafusion_expr::{
     Aggregate, Distinct, DistinctOn, Expr as Logical, GroupingSet,
@@ -13,11 +14,11 @@ use stoadb_engine::{
 };
 use stoadb_storage::{ColumnDef, LogicalType, Scalar, Schema};
 
-use super::{
-    Lowerer, coerce, columns_of, functions::aggregate_function, planner_error, schema_of,
-    scope::Scope,
+use super::{Lowerer, coerce, columns_of, planner_error, schema_of, scope::Scope};
+use crate::{
+    error::{Error, Result},
+    planner::aggregate_function,
 };
-use crate::error::{Error, Result};
 
 impl Lowerer {
     pub(super) fn aggregate(&mut self, node: &Aggregate) -> Result<Plan> {
@@ -25,7 +26,7 @@ impl Lowerer {
         let scope = Scope::new(node.input.schema());
         let group_exprs = grouping_set_to_exprlist(&node.group_expr).map_err(planner_error)?;
         let groups = self.exprs(group_exprs.iter().copied(), &scope)?;
-        let output = schema_of(&node.schema)?;
+        let mut output = schema_of(&node.schema)?;
         let sets = match node.group_expr.as_slice() {
             [Logical::GroupingSet(sets)] => positions(sets, &group_exprs)?,
             _ => Vec::new(),
@@ -35,6 +36,12 @@ impl Lowerer {
         for (expr, column) in node.aggr_expr.iter().zip(&output.columns[skipped..]) {
             aggregates.push(self.aggregate_call(expr, &scope, &column.ty)?);
         }
+        let names = groups.iter().map(|group| group.named(&[input.schema()]).to_string());
+        let columns = output.columns.iter_mut();
+        columns.zip(names).for_each(|(column, name)| column.name = name);
+        let names = aggregates.iter().map(|call| call.named(&[input.schema()]));
+        let columns = output.columns[skipped..].iter_mut();
+        columns.zip(names).for_each(|(column, name)| column.name = name);
         if sets.is_empty() {
             let (input, schema) = (Box::new(input), output);
             return Ok(Plan::Aggregate { input, schema, groups, grouping_sets: sets, aggregates });

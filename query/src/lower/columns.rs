@@ -51,7 +51,7 @@ impl Set {
 fn exact(plan: Plan, needed: &Set) -> Plan {
     let (plan, kept) = keep(plan, needed);
     let wanted = needed.list();
-    if kept == wanted {
+    if kept == some(&wanted) {
         return plan;
     }
     let position = positions(&kept, needed.0.len());
@@ -62,23 +62,30 @@ fn exact(plan: Plan, needed: &Set) -> Plan {
     project(plan, schema, exprs)
 }
 
+/// What each column of a changed plan was before; `None` for columns that the plan did not have.
+type Kept = Vec<Option<usize>>;
+
+fn some(kept: &[usize]) -> Kept {
+    kept.iter().copied().map(Some).collect()
+}
+
 /// The plan with at least the needed columns, and which ones it has, in output order.
-fn keep(plan: Plan, needed: &Set) -> (Plan, Vec<usize>) {
+fn keep(plan: Plan, needed: &Set) -> (Plan, Kept) {
     match plan {
         Plan::Values { schema, rows } => {
             let kept = needed.list();
             let pick = |row: Vec<Expr>| kept.iter().map(|&index| row[index].clone()).collect();
             let rows = rows.into_iter().map(pick).collect();
-            (Plan::Values { schema: pick_columns(&schema, &kept), rows }, kept)
+            (Plan::Values { schema: pick_columns(&schema, &kept), rows }, some(&kept))
         }
         Plan::Scan(mut scan) => {
             let kept = needed.list();
             scan.schema = pick_columns(&scan.schema, &kept);
             scan.projection = kept.iter().map(|&index| scan.projection[index]).collect();
-            (Plan::Scan(scan), kept)
+            (Plan::Scan(scan), some(&kept))
         }
         Plan::Shared { id, schema } => {
-            let kept = (0..schema.len()).collect();
+            let kept = (0..schema.len()).map(Some).collect();
             (Plan::Shared { id, schema }, kept)
         }
         Plan::Filter { input, mut predicate } => {
@@ -93,14 +100,17 @@ fn keep(plan: Plan, needed: &Set) -> (Plan, Vec<usize>) {
             let (input, below) = keep(*input, &Set::none(width).with(&exprs));
             let position = positions(&below, width);
             exprs.iter_mut().for_each(|expr| remap(expr, &position));
-            (project(input, pick_columns(&schema, &kept), exprs), kept)
+            if let Some(picked) = picks(&exprs, &kept, input.schema().len()) {
+                return (input, picked);
+            }
+            (project(input, pick_columns(&schema, &kept), exprs), some(&kept))
         }
         plan @ Plan::Aggregate { .. } => keep_aggregate(plan, needed),
         Plan::Join(join) => keep_join(join, needed),
         Plan::Sort { input, mut keys, limit } => {
             let needed = needed.clone().with(keys.iter().map(|key| &key.expr));
             let input = Box::new(exact(*input, &needed));
-            let kept = needed.list();
+            let kept = some(&needed.list());
             let position = positions(&kept, needed.0.len());
             keys.iter_mut().for_each(|key| remap(&mut key.expr, &position));
             (Plan::Sort { input, keys, limit }, kept)
@@ -112,14 +122,26 @@ fn keep(plan: Plan, needed: &Set) -> (Plan, Vec<usize>) {
         Plan::Union { schema, inputs } => {
             let inputs = inputs.into_iter().map(|input| exact(input, needed)).collect();
             let kept = needed.list();
-            (Plan::Union { schema: pick_columns(&schema, &kept), inputs }, kept)
+            (Plan::Union { schema: pick_columns(&schema, &kept), inputs }, some(&kept))
         }
     }
 }
 
-fn keep_aggregate(plan: Plan, needed: &Set) -> (Plan, Vec<usize>) {
+/// What the columns of a projection's input are in its output, if it only picks among them.
+fn picks(exprs: &[Expr], names: &[usize], width: usize) -> Option<Kept> {
+    let mut kept = vec![None; width];
+    for (expr, &name) in exprs.iter().zip(names) {
+        match expr {
+            Expr::Column { index, .. } if kept[*index].is_none() => kept[*index] = Some(name),
+            _ => return None,
+        }
+    }
+    Some(kept)
+}
+
+fn keep_aggregate(plan: Plan, needed: &Set) -> (Plan, Kept) {
     let Plan::Aggregate { input, schema, mut groups, grouping_sets, aggregates } = plan else {
-        let kept = (0..plan.schema().len()).collect();
+        let kept = (0..plan.schema().len()).map(Some).collect();
         return (plan, kept);
     };
     let first = groups.len();
@@ -153,10 +175,10 @@ fn keep_aggregate(plan: Plan, needed: &Set) -> (Plan, Vec<usize>) {
     }
     let schema = pick_columns(&schema, &kept);
     let input = Box::new(input);
-    (Plan::Aggregate { input, schema, groups, grouping_sets, aggregates: calls }, kept)
+    (Plan::Aggregate { input, schema, groups, grouping_sets, aggregates: calls }, some(&kept))
 }
 
-fn keep_join(join: JoinPlan, needed: &Set) -> (Plan, Vec<usize>) {
+fn keep_join(join: JoinPlan, needed: &Set) -> (Plan, Kept) {
     let JoinPlan { left, right, kind, keys, residual, .. } = join;
     let (left_width, right_width) = (left.schema().len(), right.schema().len());
     let mut both = Set::none(left_width + right_width).with(&residual);
@@ -175,8 +197,8 @@ fn keep_join(join: JoinPlan, needed: &Set) -> (Plan, Vec<usize>) {
     let left = exact(*left, &left_needed);
     let right = exact(*right, &right_needed);
     let (left_list, right_list) = (left_needed.list(), right_needed.list());
-    let left_position = positions(&left_list, left_width);
-    let right_position = positions(&right_list, right_width);
+    let left_position = positions(&some(&left_list), left_width);
+    let right_position = positions(&some(&right_list), right_width);
     let key = |JoinKey { mut left, mut right, null_equal }| {
         remap(&mut left, &left_position);
         remap(&mut right, &right_position);
@@ -190,7 +212,7 @@ fn keep_join(join: JoinPlan, needed: &Set) -> (Plan, Vec<usize>) {
         });
         residual
     });
-    let kept = match kind {
+    let kept: Vec<usize> = match kind {
         JoinKind::RightSemi | JoinKind::RightAnti => right_list,
         JoinKind::LeftMark => left_list.into_iter().chain([left_width]).collect(),
         _ if one_side => left_list,
@@ -199,7 +221,7 @@ fn keep_join(join: JoinPlan, needed: &Set) -> (Plan, Vec<usize>) {
             left_list.iter().copied().chain(right).collect()
         }
     };
-    (join_plan(kind, left, right, keys, residual), kept)
+    (join_plan(kind, left, right, keys, residual), some(&kept))
 }
 
 fn has_both_sides(kind: JoinKind) -> bool {
@@ -207,9 +229,8 @@ fn has_both_sides(kind: JoinKind) -> bool {
 }
 
 /// A projection, merged with one below where nothing is computed twice, and left out where it changes nothing.
-pub(super) fn project(input: Plan, schema: Schema, exprs: Vec<Expr>) -> Plan {
+pub(crate) fn project(input: Plan, schema: Schema, exprs: Vec<Expr>) -> Plan {
     if let Plan::Project { input: below, exprs: inner, .. } = &input {
-        let plain = |expr: &Expr| matches!(expr, Expr::Column { .. } | Expr::Literal(_));
         let mut uses = vec![0_usize; inner.len()];
         exprs.iter().for_each(|expr| expr.for_each_column(&mut |index| uses[index] += 1));
         if inner.iter().zip(&uses).all(|(expr, &uses)| uses <= 1 || plain(expr)) {
@@ -229,14 +250,21 @@ fn pick_columns(schema: &Schema, pick: &[usize]) -> Schema {
 }
 
 /// Where each old column stands among the kept ones; columns that were dropped are not asked for.
-fn positions(kept: &[usize], width: usize) -> Vec<usize> {
+fn positions(kept: &[Option<usize>], width: usize) -> Vec<usize> {
     let mut position = vec![usize::MAX; width];
-    for (new, &old) in kept.iter().enumerate() {
-        position[old] = new;
+    for (new, old) in kept.iter().enumerate() {
+        if let Some(old) = old {
+            position[*old] = new;
+        }
     }
     position
 }
 
 fn remap(expr: &mut Expr, position: &[usize]) {
     expr.map_columns(&mut |index| position[index]);
+}
+
+/// Whether an expression is a column or a constant, so that it may stand in several places.
+pub(crate) fn plain(expr: &Expr) -> bool {
+    matches!(expr, Expr::Column { .. } | Expr::Literal(_))
 }

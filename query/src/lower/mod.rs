@@ -12,7 +12,6 @@ mod coerce;
 mod columns;
 mod expr;
 mod filter;
-mod functions;
 mod join;
 mod literal;
 mod project;
@@ -22,6 +21,10 @@ mod scan;
 mod scope;
 mod sort;
 mod subquery;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod union;
 
 use std::sync::Arc;
@@ -39,7 +42,13 @@ use crate::{
     join_order,
 };
 
-pub(crate) use push_down::{is_volatile, push_filter};
+pub(crate) use self::{
+    coerce::swapped,
+    columns::{plain, project},
+    expr::{and, conjuncts},
+    join::{join_plan, swap_columns, swap_key},
+    push_down::{is_volatile, push_filter, substitute},
+};
 
 /// A plan for the engine and the relations that it names by position.
 pub struct Lowered {
@@ -85,20 +94,39 @@ fn improve(plan: Plan, relations: &[Arc<dyn Relation>], settings: &LowerSettings
     }
     let mut plan = columns::drop_unused(plan);
     prune::add(&mut plan);
-    Ok(if *plan.schema() == schema { plan } else { rename(plan, schema) })
+    Ok(rename(plan, schema))
 }
 
-/// The same columns under other names.
-fn rename(plan: Plan, schema: Schema) -> Plan {
-    let exprs = columns_of(plan.schema());
+/// The same columns under the given names.
+fn rename(plan: Plan, names: Schema) -> Plan {
+    if *plan.schema() == names {
+        return plan;
+    }
     match plan {
-        Plan::Project { input, exprs, .. } => Plan::Project { input, schema, exprs },
-        other => Plan::Project { input: Box::new(other), schema, exprs },
+        Plan::Project { input, exprs, .. } => Plan::Project { input, schema: names, exprs },
+        Plan::Aggregate { input, groups, grouping_sets, aggregates, .. } => {
+            Plan::Aggregate { input, schema: names, groups, grouping_sets, aggregates }
+        }
+        Plan::Values { rows, .. } => Plan::Values { schema: names, rows },
+        Plan::Union { inputs, .. } => Plan::Union { schema: names, inputs },
+        Plan::Filter { input, predicate } => {
+            Plan::Filter { input: Box::new(rename(*input, names)), predicate }
+        }
+        Plan::Sort { input, keys, limit } => {
+            Plan::Sort { input: Box::new(rename(*input, names)), keys, limit }
+        }
+        Plan::Limit { input, offset, limit } => {
+            Plan::Limit { input: Box::new(rename(*input, names)), offset, limit }
+        }
+        other @ (Plan::Scan(_) | Plan::Join(_) | Plan::Shared { .. }) => {
+            let exprs = columns_of(other.schema());
+            Plan::Project { input: Box::new(other), schema: names, exprs }
+        }
     }
 }
 
 /// All columns of a schema, in order.
-fn columns_of(schema: &Schema) -> Vec<Expr> {
+pub(crate) fn columns_of(schema: &Schema) -> Vec<Expr> {
     let column = |(index, column): (usize, &ColumnDef)| Expr::column(index, column.ty.clone());
     schema.columns.iter().enumerate().map(column).collect()
 }

@@ -23,6 +23,67 @@ pub fn check(plan: &LogicalPlan) -> Result<()> {
     Ok(())
 }
 
+/// Refuses correlated subqueries whose meaning the rewrites would change: a window is computed over all rows of the inner
+/// relation instead of those that match the outer row, and OFFSET is lost. Takes the plan before any rewrite.
+///
+/// # Errors
+/// `Unsupported`, naming the construct.
+pub fn check_raw(plan: &LogicalPlan) -> Result<()> {
+    let mut failed = None;
+    plan.apply_with_subqueries(|node| {
+        let correlated = |subquery: &datafusion_expr::Subquery| {
+            if subquery.outer_ref_columns.is_empty() {
+                return Ok(());
+            }
+            correlated(&subquery.subquery)
+        };
+        let mut result = match node {
+            LogicalPlan::Subquery(subquery) => correlated(subquery),
+            _ => Ok(()),
+        };
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                let subquery = match expr {
+                    Expr::Exists(exists) => Some(&exists.subquery),
+                    Expr::InSubquery(is_in) => Some(&is_in.subquery),
+                    Expr::ScalarSubquery(subquery) => Some(subquery),
+                    Expr::SetComparison(comparison) => Some(&comparison.subquery),
+                    _ => None,
+                };
+                if let (Some(subquery), Ok(())) = (subquery, &result) {
+                    result = correlated(subquery);
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })?;
+        if let Err(error) = result {
+            failed = Some(error);
+            return Ok(TreeNodeRecursion::Stop);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    failed.map_or(Ok(()), Err)
+}
+
+fn correlated(plan: &LogicalPlan) -> Result<()> {
+    let mut what = None;
+    plan.apply(|node| {
+        match node {
+            LogicalPlan::Window(_) => what = Some("a window function in a correlated subquery"),
+            LogicalPlan::Limit(limit) if limit.skip.is_some() => {
+                what = Some("OFFSET in a correlated subquery");
+            }
+            LogicalPlan::Limit(_) => what = Some("LIMIT in a correlated subquery"),
+            LogicalPlan::Distinct(datafusion_expr::Distinct::On(_)) => {
+                what = Some("DISTINCT ON in a correlated subquery");
+            }
+            _ => {}
+        }
+        Ok(if what.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    what.map_or(Ok(()), |what| Err(Error::unsupported(what)))
+}
+
 fn check_node(plan: &LogicalPlan) -> Result<()> {
     let unsupported = match plan {
         LogicalPlan::RecursiveQuery(_) => Some("WITH RECURSIVE"),

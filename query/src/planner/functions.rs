@@ -357,6 +357,16 @@ impl ScalarUDFImpl for DatePart {
     }
 }
 
+/// Whether a name is an aggregate function's.
+pub fn is_aggregate(name: &str) -> bool {
+    DEFAULT.aggregate.contains_key(name)
+}
+
+/// Whether a name is a window function's.
+pub fn is_window(name: &str) -> bool {
+    DEFAULT.window.contains_key(name)
+}
+
 /// The names of all functions, for suggestions.
 pub fn all_names() -> HashSet<String> {
     DEFAULT.names().into_iter().flatten().collect()

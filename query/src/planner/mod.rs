@@ -35,7 +35,12 @@ use stoadb_storage::{LogicalType, Relation, Scalar};
 
 use crate::{
     error::{Error, ErrorKind, Result},
-    sql::{self, names::fold, parse::with_stack, sources::FileRequest},
+    sql::{
+        self,
+        names::{Spelling, fold},
+        parse::with_stack,
+        sources::FileRequest,
+    },
 };
 
 pub use aggregates::{aggregate_function, is_count_star};
@@ -159,7 +164,9 @@ pub fn plan_query(
     let options = options(settings);
     let functions = functions::functions(&options);
     guarded(statement, || {
-        let (raw, names) = raw_plan(statement, catalog, settings, &options, &functions, 0)?;
+        let (raw, spelling) = raw_plan(statement, catalog, settings, &options, &functions, 0)?;
+        let names = output::output_names(&raw, &spelling);
+        check::check_raw(&raw)?;
         let (raw, parameters) = parameters::bind(raw, parameters, &options)?;
         let plan = optimizer::optimize(raw, &options, &functions, settings.optimizer)?;
         check::check(&plan)?;
@@ -173,7 +180,7 @@ fn plan_view(
     catalog: &dyn Catalog,
     settings: &PlannerSettings,
     depth: usize,
-) -> Result<LogicalPlan> {
+) -> Result<(LogicalPlan, Spelling)> {
     let options = options(settings);
     let functions = functions::functions(&options);
     let statements = sql::parse(sql)?;
@@ -182,7 +189,7 @@ fn plan_view(
     };
     with_stack(sql.len(), || {
         let statement = &statement.statement;
-        raw_plan(statement, catalog, settings, &options, &functions, depth).map(|(plan, _)| plan)
+        raw_plan(statement, catalog, settings, &options, &functions, depth)
     })
 }
 
@@ -221,7 +228,7 @@ fn parser_options(settings: &PlannerSettings) -> ParserOptions {
         .with_default_null_ordering(null_order)
 }
 
-/// Gate, rewrites and name resolution: the plan before typing, and the names of its columns.
+/// Gate, rewrites and name resolution: the plan before typing, and how its columns are spelled.
 fn raw_plan(
     statement: &Statement,
     catalog: &dyn Catalog,
@@ -229,7 +236,7 @@ fn raw_plan(
     options: &Arc<ConfigOptions>,
     functions: &Arc<functions::Functions>,
     depth: usize,
-) -> Result<(LogicalPlan, Vec<String>)> {
+) -> Result<(LogicalPlan, Spelling)> {
     sql::gate::check(statement)?;
     let mut statement = statement.clone();
     sql::rewrite::rewrite(&mut statement)?;
@@ -257,7 +264,7 @@ fn raw_plan(
     let mut folded = statement.clone();
     let spelling = sql::names::fold_statement(&mut folded, &clashing, false);
     let planner = SqlToRel::new_with_options(&provider, parser_options(settings));
-    let (plan, spelling) = match planner.sql_statement_to_plan(folded) {
+    let (plan, mut spelling) = match planner.sql_statement_to_plan(folded) {
         Ok(plan) => (plan, spelling),
         Err(error) if diagnose::is_duplicate_name(&error) => {
             let spelling = sql::names::fold_statement(&mut statement, &clashing, true);
@@ -265,6 +272,6 @@ fn raw_plan(
         }
         Err(error) => return Err(error.into()),
     };
-    let names = output::output_names(&plan, &spelling);
-    Ok((plan, names))
+    spelling.extend(provider.view_spelling());
+    Ok((plan, spelling))
 }

@@ -83,7 +83,10 @@ fn expr_name(expr: &Expr, input: &LogicalPlan, spelling: &Spelling) -> String {
             let plain = unmark(&alias.name);
             match (spelling.get(plain), alias.expr.as_ref()) {
                 (Some(spelled), _) => spelled.to_owned(),
-                (None, Expr::Column(_)) => expr_name(&alias.expr, input, spelling),
+                // The library itself tells equal names apart as `a`, `a:1`, ...
+                (None, Expr::Column(column)) if is_numbered(plain, &column.name) => {
+                    expr_name(&alias.expr, input, spelling)
+                }
                 (None, _) => plain.to_owned(),
             }
         }
@@ -96,4 +99,9 @@ fn expr_name(expr: &Expr, input: &LogicalPlan, spelling: &Spelling) -> String {
             unmark(&name).to_owned()
         }
     }
+}
+
+fn is_numbered(name: &str, column: &str) -> bool {
+    let number = name.strip_prefix(column).and_then(|rest| rest.strip_prefix(':'));
+    number.is_some_and(|number| number.bytes().all(|b| b.is_ascii_digit()))
 }

@@ -22,7 +22,7 @@ use crate::{
         hooks::{StoaTypes, expr_planners},
         source::{StoaTableSource, ViewSource},
     },
-    sql::names::fold,
+    sql::names::{Spelling, fold},
 };
 
 /// How deeply views may use views.
@@ -41,6 +41,8 @@ pub struct Provider<'a> {
     /// The names as they were written, by their folded form.
     written: HashMap<String, ObjectNameParts>,
     sources: RefCell<HashMap<String, Arc<dyn TableSource>>>,
+    /// How the views spell their columns.
+    spelling: RefCell<Spelling>,
     depth: usize,
 }
 
@@ -65,6 +67,7 @@ impl<'a> Provider<'a> {
             files: HashMap::new(),
             written: HashMap::new(),
             sources: RefCell::new(HashMap::new()),
+            spelling: RefCell::new(Spelling::default()),
             depth,
         }
     }
@@ -77,6 +80,11 @@ impl<'a> Provider<'a> {
     /// Remembers how a relation's name was written.
     pub fn add_written(&mut self, name: ObjectNameParts) {
         self.written.entry(name.folded()).or_insert(name);
+    }
+
+    /// How the views that were planned spell their columns.
+    pub fn view_spelling(&self) -> Spelling {
+        self.spelling.borrow().clone()
     }
 
     fn find(&self, name: &TableReference) -> crate::Result<Arc<dyn TableSource>> {
@@ -102,14 +110,14 @@ impl<'a> Provider<'a> {
             let message = format!("the view \"{name}\" uses itself, or views nest too deeply");
             return Err(Error::new(ErrorKind::Catalog, message));
         }
-        let plan = super::plan_view(sql, self.catalog, self.settings, self.depth + 1).map_err(
-            |mut error| {
-                // The place is one of the view's text, not of the statement's.
-                error.span = None;
-                error.message = format!("in the view \"{name}\": {}", error.message);
-                error
-            },
-        )?;
+        let (plan, spelling) = super::plan_view(sql, self.catalog, self.settings, self.depth + 1)
+            .map_err(|mut error| {
+            // The place is one of the view's text, not of the statement's.
+            error.span = None;
+            error.message = format!("in the view \"{name}\": {}", error.message);
+            error
+        })?;
+        self.spelling.borrow_mut().extend(spelling);
         Ok(Arc::new(ViewSource::new(plan)))
     }
 

@@ -75,6 +75,13 @@ impl Spelling {
         self.aliases.get(folded).map(String::as_str)
     }
 
+    /// Adds the spellings of a view.
+    pub fn extend(&mut self, other: Self) {
+        for (folded, spelled) in other.aliases {
+            self.remember(&folded, &spelled);
+        }
+    }
+
     fn remember(&mut self, folded: &str, spelled: &str) {
         if !self.aliases.contains_key(folded) {
             self.aliases.insert(folded.to_owned(), spelled.to_owned());
@@ -196,7 +203,7 @@ impl Folder<'_> {
                 self.spelling.remember(&name, spelled);
             }
             let hidden = self.in_expression > 0 && spelled.is_none() && !taken;
-            let taken = taken || (self.rename_all && wildcard && !column);
+            let taken = taken || (self.rename_all && wildcard);
             let alias = if taken { format!("{name}{REPEATED}{position}") } else { name.clone() };
             if (column && !taken) || (hidden && !matches!(item, SelectItem::ExprWithAlias { .. })) {
                 continue;
@@ -259,7 +266,7 @@ fn follow(order_by: &mut [OrderByExpr], item: &Expr, old: Option<&str>, new: &st
 }
 
 /// The text that names the column of an expression without alias.
-fn expression_name(expr: &Expr) -> String {
+pub fn expression_name(expr: &Expr) -> String {
     // A hard-wired bound keeps the names of generated expressions out of error messages and plans.
     let mut text = Bounded(String::new());
     let _ = std::fmt::Write::write_fmt(&mut text, format_args!("{expr}"));

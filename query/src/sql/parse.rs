@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use datafusion_sql::sqlparser::{
     ast::Statement,
+    keywords::Keyword,
     parser::{Parser, ParserError},
     tokenizer::{Location, Token, TokenWithSpan, Tokenizer},
 };
@@ -79,6 +80,7 @@ fn parse_as(dialect: &StoaDialect, sql: &str) -> Result<Vec<ParsedStatement>> {
             .find(is_code)
             .map_or(start, |t| byte_offset(sql, &lines, t.span.end));
         let parameters = repair_tokens(&mut tokens, sql, &lines)?;
+        let tokens = select_before_from(tokens);
         let mut parser = Parser::new(dialect)
             .with_recursion_limit(NESTING_LIMIT)
             .with_tokens_with_locations(tokens);
@@ -131,6 +133,105 @@ fn repair_tokens(tokens: &mut [TokenWithSpan], sql: &str, lines: &[usize]) -> Re
         return Err(Error::new(ErrorKind::Syntax, message));
     }
     Ok(highest.max(positional))
+}
+
+/// Puts `SELECT *` before the FROM of a query that has no SELECT at all.
+fn select_before_from(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    /// A level of parentheses.
+    #[derive(Default)]
+    struct Level {
+        selected: bool,
+        with: bool,
+        started: bool,
+    }
+    let code: Vec<usize> =
+        (0..tokens.len()).filter(|&at| !matches!(tokens[at].token, Token::Whitespace(_))).collect();
+    let mut levels = vec![Level::default()];
+    let mut before: Vec<usize> = Vec::new();
+    for (position, &at) in code.iter().enumerate() {
+        let previous = position.checked_sub(1).map(|p| &tokens[code[p]].token);
+        match &tokens[at].token {
+            Token::LParen => levels.push(Level::default()),
+            Token::RParen if levels.len() > 1 => {
+                levels.pop();
+            }
+            token => {
+                let Some(level) = levels.last_mut() else { continue };
+                match keyword(token) {
+                    Some(Keyword::SELECT) => level.selected = true,
+                    Some(Keyword::WITH) if !level.started => level.with = true,
+                    Some(_) if is_set_operator(token, previous) => level.selected = false,
+                    Some(Keyword::FROM) if !level.selected => {
+                        let starts = match previous {
+                            None | Some(Token::LParen) => true,
+                            Some(Token::RParen) => level.with,
+                            Some(previous) => matches!(
+                                keyword(previous),
+                                Some(
+                                    Keyword::UNION
+                                        | Keyword::ALL
+                                        | Keyword::EXCEPT
+                                        | Keyword::INTERSECT
+                                        | Keyword::NAME
+                                        | Keyword::AS
+                                        | Keyword::EXPLAIN
+                                        | Keyword::ANALYZE
+                                )
+                            ),
+                        };
+                        if starts && !selects_later(&tokens, &code[position + 1..]) {
+                            before.push(at);
+                        }
+                    }
+                    _ => {}
+                }
+                level.started = true;
+            }
+        }
+    }
+    let mut result = Vec::with_capacity(tokens.len() + 2 * before.len());
+    for (at, token) in tokens.into_iter().enumerate() {
+        if before.contains(&at) {
+            for inserted in [Token::make_keyword("SELECT"), Token::Mul] {
+                result.push(TokenWithSpan { token: inserted, span: token.span });
+            }
+        }
+        result.push(token);
+    }
+    result
+}
+
+/// Whether SELECT follows in the same query.
+fn selects_later(tokens: &[TokenWithSpan], rest: &[usize]) -> bool {
+    let mut depth = 0_usize;
+    let mut previous = None;
+    for &at in rest {
+        let token = &tokens[at].token;
+        match token {
+            Token::LParen => depth += 1,
+            Token::RParen if depth == 0 => return false,
+            Token::RParen => depth -= 1,
+            _ if depth > 0 => {}
+            _ if keyword(token) == Some(Keyword::SELECT) => return true,
+            _ if is_set_operator(token, previous) => return false,
+            _ => {}
+        }
+        previous = Some(token);
+    }
+    false
+}
+
+fn keyword(token: &Token) -> Option<Keyword> {
+    match token {
+        Token::Word(word) if word.quote_style.is_none() => Some(word.keyword),
+        _ => None,
+    }
+}
+
+/// UNION, EXCEPT or INTERSECT, but not the EXCEPT of `* EXCEPT (a)`.
+fn is_set_operator(token: &Token, previous: Option<&Token>) -> bool {
+    matches!(keyword(token), Some(Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT))
+        && previous != Some(&Token::Mul)
 }
 
 fn syntax_error(error: ParserError) -> Error {

@@ -6,14 +6,14 @@
 
 use std::sync::Arc;
 
-use parquet::{basic::Type, bloom_filter::Sbbf};
+use parquet::bloom_filter::Sbbf;
 
 use super::{
     dataset::{ColumnSource, FileEntry},
     footer::Place,
     group::{GroupScan, Shared},
     source::RangeFile,
-    stats::bloom_may_match,
+    stats::{Bloom, bloom_may_match},
 };
 use crate::{
     error::Result,
@@ -59,7 +59,7 @@ impl ParquetScan {
     fn bloom_allows(&self, file: usize, group: usize, handle: &RangeFile) -> Result<bool> {
         let Some(prune) = &self.shared.spec.prune else { return Ok(true) };
         let entry = &self.shared.files[file];
-        let mut filter = |column: usize| -> Result<Option<(Arc<Sbbf>, Type)>> {
+        let mut filter = |column: usize| -> Result<Option<Bloom>> {
             let Some(ColumnSource::File(source)) = entry.columns.get(column) else {
                 return Ok(None);
             };
@@ -77,7 +77,7 @@ impl ParquetScan {
             let found = place.guard(|| Sbbf::read_from_column_chunk(chunk, handle))?;
             let bytes = handle.asked() - before;
             self.shared.spec.ledger.charge(column, Level::Metadata, bytes);
-            Ok(found.filter(|f| f.num_blocks() > 0).map(|f| (Arc::new(f), chunk.column_type())))
+            Ok(found.filter(|f| f.num_blocks() > 0).map(|f| (f, chunk.column_type())))
         };
         bloom_may_match(prune, &mut filter)
     }

@@ -170,13 +170,16 @@ fn from_bytes(bytes: &[u8], ty: &LogicalType) -> Option<Scalar> {
     }
 }
 
+/// A bloom filter and the physical type of its values.
+pub(crate) type Bloom = (Sbbf, Type);
+
 /// Whether bloom filters allow a match. `filter` gives the filter of a column, if it has one.
 ///
 /// # Errors
 /// Those of `filter`.
 pub(crate) fn bloom_may_match<E>(
     prune: &Prune,
-    filter: &mut dyn FnMut(usize) -> Result<Option<(Arc<Sbbf>, Type)>, E>,
+    filter: &mut dyn FnMut(usize) -> Result<Option<Bloom>, E>,
 ) -> Result<bool, E> {
     let mut any = |column: usize, values: &[Scalar]| {
         let Some((filter, ty)) = filter(column)? else { return Ok(true) };

@@ -22,7 +22,7 @@ mod fixed; // columns of fixed width
 mod text; // texts and blobs
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 #[cfg(test)]
 mod version_tests;
 

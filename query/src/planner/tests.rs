@@ -1,3 +1,0 @@
-//! Plans of whole statements over a small catalog.
-
-use super::*;
