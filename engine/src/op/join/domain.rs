@@ -263,7 +263,8 @@ fn nested_codes(
     Ok(())
 }
 
-/// Looks through all build rows of a key column and decides on its codes. O(rows).
+/// Looks through all build rows of a key column and decides on its codes. O(rows). `range` gives the range of a lane over
+/// all rows.
 ///
 /// # Errors
 /// `Unsupported` when values of the type cannot be compared.
@@ -271,32 +272,32 @@ pub(super) fn inspect<'a>(
     column: usize,
     ty: &LogicalType,
     null_equal: bool,
-    chunks: impl Iterator<Item: Iterator<Item = &'a Vector>> + Clone,
+    chunks: impl Iterator<Item: Iterator<Item = &'a Vector>>,
+    range: impl Fn(Lane) -> Result<LaneRange>,
 ) -> Result<ColumnFacts> {
     let (mut whole, mut codes) = (None, None);
-    let vectors = || chunks.clone().flatten();
     let domains = match ty {
         LogicalType::Null => vec![Domain::Empty],
         LogicalType::Text | LogicalType::Blob => {
-            let (interner, interned) = intern(chunks.clone(), None)?;
+            let (interner, interned) = intern(chunks, None)?;
             codes = Some(interned);
             vec![Domain::Bytes(interner)]
         }
         LogicalType::List(_) | LogicalType::Struct(_) | LogicalType::Map(..) => {
             let rows = NestedRows::new(ty)?;
-            let (interner, interned) = intern(chunks.clone(), Some(&rows))?;
+            let (interner, interned) = intern(chunks, Some(&rows))?;
             codes = Some(interned);
             vec![Domain::Nested(rows, interner)]
         }
         _ => {
             if *ty != LogicalType::Interval {
-                whole = Some(range(vectors(), Lane::Whole)?).filter(|range| !range.lacking);
+                whole = Some(range(Lane::Whole)?).filter(|range| !range.lacking);
             }
             match whole {
                 Some(range) => lane_domains(Lane::Whole, range),
                 None => {
-                    let mut domains = lane_domains(Lane::High, range(vectors(), Lane::High)?);
-                    domains.extend(lane_domains(Lane::Low, range(vectors(), Lane::Low)?));
+                    let mut domains = lane_domains(Lane::High, range(Lane::High)?);
+                    domains.extend(lane_domains(Lane::Low, range(Lane::Low)?));
                     domains
                 }
             }
@@ -324,7 +325,10 @@ fn lane_domains(lane: Lane, range: LaneRange) -> Vec<Domain> {
 }
 
 /// The range of a lane over vectors of any encoding. Of a dictionary all entries count that a row names.
-fn range<'a>(vectors: impl Iterator<Item = &'a Vector>, lane: Lane) -> Result<LaneRange> {
+pub(super) fn range<'a>(
+    vectors: impl Iterator<Item = &'a Vector>,
+    lane: Lane,
+) -> Result<LaneRange> {
     let mut range = LaneRange::default();
     for vector in vectors {
         match vector {

@@ -11,7 +11,7 @@ use stoadb_storage::{LogicalType, Vector};
 use crate::{context::QueryContext, error::Result, scheduler::Workers};
 
 use super::{
-    domain::{Memo, Part, inspect},
+    domain::{self, Memo, Part, inspect},
     lane::{LaneRange, MISS},
     table::{LookupScratch, NONE, Table},
     table_build::{self, Detail},
@@ -75,11 +75,18 @@ impl KeyCoder {
         workers: &Workers,
     ) -> Result<BuiltKeys> {
         let facts = workers.map(keys.len(), |column| {
-            context.check()?;
-            let chunk = |chunk: &Range<usize>| {
+            let vectors = |chunk: &Range<usize>| {
                 batches[chunk.clone()].iter().map(move |batch| &batch[column])
             };
-            inspect(column, &keys[column].ty, keys[column].null_equal, chunks.iter().map(chunk))
+            let range = |lane| {
+                let ranges = workers.map(chunks.len(), |chunk| {
+                    context.check()?;
+                    domain::range(vectors(&chunks[chunk]), lane)
+                })?;
+                Ok(ranges.into_iter().fold(LaneRange::default(), LaneRange::union))
+            };
+            let KeyColumn { ty, null_equal } = &keys[column];
+            inspect(column, ty, *null_equal, chunks.iter().map(vectors), range)
         })?;
         let ranges = facts.iter().map(|facts| facts.range).collect();
         let mut coder = Self { digits: Vec::new(), limit: 0 };

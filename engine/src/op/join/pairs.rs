@@ -101,7 +101,7 @@ impl PairCursor {
 /// The rows of entries that have one each.
 fn unique_rows(rows: &Rows, entries: &[u32], hits: &[u32], out: &mut Vec<u32>) {
     match rows {
-        Rows::Identity(_) => out.extend(hits.iter().map(|&hit| entries[hit as usize])),
+        Rows::Identity => out.extend(hits.iter().map(|&hit| entries[hit as usize])),
         Rows::Listed(rows) => out.extend(hits.iter().map(|&hit| {
             let entry = entries[hit as usize];
             // `NONE` is past the end of every table.

@@ -9,6 +9,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::kernel::hash::hash_u64;
+
 /// The entry, or the row, that is not there.
 pub(super) const NONE: u32 = u32::MAX;
 
@@ -64,20 +66,12 @@ pub(super) struct Groups {
 /// Row numbers.
 pub(super) enum Rows {
     /// All rows in order: one entry, or as many entries as rows.
-    Identity(u32),
+    Identity,
     /// As listed.
     Listed(Vec<u32>),
 }
 
-/// A well-mixed hash of a code: the upper bits choose the bucket, others the tag.
-#[inline]
-pub(super) fn mix(code: u64) -> u64 {
-    let wide = u128::from(code ^ 0x9e37_79b9_7f4a_7c15) * u128::from(0xd6e8_feb8_6659_fd93_u64);
-    let (low, high) = (wide as u64, (wide >> 64) as u64);
-    (low ^ high).wrapping_mul(0xa076_1d64_78bd_642f)
-}
-
-/// The two bits of a hash in its bucket's tag.
+/// The two bits of a hash in its bucket's tag; its upper bits choose the bucket.
 #[inline]
 pub(super) fn tag(hash: u64) -> u64 {
     (1 << (hash & 15)) | (1 << ((hash >> 4) & 15))
@@ -104,7 +98,7 @@ impl Table {
     /// A table without keys over `rows` rows.
     pub(super) fn all(rows: u32) -> Self {
         let starts = Some(vec![0, rows]);
-        let groups = Groups { starts, rows: Rows::Identity(rows) };
+        let groups = Groups { starts, rows: Rows::Identity };
         Self { lookup: Lookup::All, entries: 1, groups }
     }
 
@@ -124,7 +118,7 @@ impl Table {
         };
         let starts = self.groups.starts.as_ref().map_or(0, Vec::len) * 4;
         let rows = match &self.groups.rows {
-            Rows::Identity(_) => 0,
+            Rows::Identity => 0,
             Rows::Listed(rows) => rows.len() * 4,
         };
         (lookup + starts + rows) as u64
@@ -173,7 +167,7 @@ impl Rows {
     #[inline]
     pub(super) fn extend_into(&self, start: u32, count: u32, out: &mut Vec<u32>) {
         match self {
-            Self::Identity(_) => out.extend(start..start + count),
+            Self::Identity => out.extend(start..start + count),
             Self::Listed(rows) => {
                 out.extend_from_slice(&rows[start as usize..(start + count) as usize]);
             }
@@ -208,7 +202,7 @@ fn lookup_hashed(
 ) {
     let LookupScratch { hashes, buckets, found, firsts } = scratch;
     hashes.clear();
-    hashes.extend(codes.iter().map(|&code| mix(code)));
+    hashes.extend(codes.iter().map(|&code| hash_u64(code)));
     buckets.clear();
     buckets.extend(hashes.iter().map(|&hash| {
         let bucket = (hash >> directory.shift) as usize;

@@ -7,16 +7,17 @@
 use crate::{
     context::QueryContext,
     error::{EngineError, Result},
+    kernel::hash::hash_u64,
     scheduler::Workers,
 };
 
 use super::{
     lane::MISS,
-    table::{Directory, Groups, Lookup, Rows, Table, Word, mix, tag},
+    table::{Directory, Groups, Lookup, Rows, Table, Word, tag},
 };
 
 /// Rows of one partition, about: what a core sorts within its cache.
-const PARTITION_ROWS: usize = 1 << 16;
+const PARTITION_ROWS: usize = 1 << 14;
 /// Most partitions, as a power of two.
 const PARTITION_BITS_MAX: u32 = 8;
 /// Up to how many codes a row a ranked bitmap is smaller than a hashed directory.
@@ -83,7 +84,7 @@ pub(super) fn build(
         })?;
         return ranked_table(parts, limit);
     }
-    let of = |code: u64| if bits == 0 { 0 } else { index(mix(code) >> (64 - bits)) };
+    let of = |code: u64| if bits == 0 { 0 } else { index(hash_u64(code) >> (64 - bits)) };
     let fine = bits.max(rows.next_power_of_two().ilog2()).max(1);
     let parts = partition(chunks, 1 << bits, of, context, workers, |p, slices| {
         Ok(hashed(p, bits, fine, detail, slices))
@@ -211,7 +212,7 @@ fn sum_up(counts: &mut [u32]) {
 /// The distinct codes of partition `p` in the order of the upper `fine` bits of their hashes, and their rows.
 fn hashed(p: usize, bits: u32, fine: u32, detail: Detail, slices: &[(&[u64], &[u32])]) -> Part {
     let first = p << (fine - bits);
-    let bucket = |code: u64| index(mix(code) >> (64 - fine)) - first;
+    let bucket = |code: u64| index(hash_u64(code) >> (64 - fine)) - first;
     let mut starts = vec![0_u32; (1 << (fine - bits)) + 1];
     for &code in slices.iter().flat_map(|(codes, _)| *codes) {
         starts[bucket(code) + 1] += 1;
@@ -229,9 +230,12 @@ fn hashed(p: usize, bits: u32, fine: u32, detail: Detail, slices: &[(&[u64], &[u
     }
     for bounds in starts.windows(2) {
         let bucket = &mut pairs[bounds[0] as usize..bounds[1] as usize];
-        if bucket.len() > 1 {
-            // Stable: rows of a code stay in their order.
-            bucket.sort_by_key(|&(code, _)| code);
+        // Stable: rows of a code stay in their order.
+        match bucket {
+            [] | [_] => {}
+            [first, second] if first.0 <= second.0 => {}
+            [first, second] => std::mem::swap(first, second),
+            _ => bucket.sort_by_key(|&(code, _)| code),
         }
     }
     let mut codes: Vec<u64> = Vec::with_capacity(total);
@@ -311,7 +315,7 @@ fn directory_part(
         let start = at;
         let mut tags = 0;
         while let Some(&code) = codes.get(at) {
-            let hash = mix(code);
+            let hash = hash_u64(code);
             if index(hash >> (64 - directory_bits)) - base != bucket {
                 break;
             }
@@ -350,7 +354,7 @@ fn groups(parts: Vec<Part>) -> Result<Groups> {
         rows
     };
     let identity = starts.is_empty() && rows.iter().enumerate().all(|(i, &row)| i == row as usize);
-    let rows = if identity { Rows::Identity(row_number(total)?) } else { Rows::Listed(rows) };
+    let rows = if identity { Rows::Identity } else { Rows::Listed(rows) };
     Ok(Groups { starts: (entries < total).then_some(starts), rows })
 }
 
