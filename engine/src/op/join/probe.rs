@@ -331,7 +331,7 @@ impl LeftRows {
     }
 }
 
-/// From how many pairs of one left row on its values are made constants.
+/// From how many pairs of one row on its values are made constants.
 const REPEATED_MIN: usize = 64;
 
 /// The columns of both sides, one row per pair.
@@ -360,6 +360,8 @@ fn join_rows(batch: &Batch, built: &Built, pairs: &Pairs) -> Result<Batch> {
 pub(super) enum RightRows {
     /// Consecutive ones: first and number.
     Run(usize, usize),
+    /// One row, or NULL, many times.
+    Repeated(Option<usize>, usize),
     /// Any, `NONE` as NULL.
     Any(UInt32Array),
 }
@@ -367,6 +369,12 @@ pub(super) enum RightRows {
 impl RightRows {
     /// From row numbers.
     pub(super) fn new(rows: &[u32]) -> Self {
+        if let Some(&first) = rows.first()
+            && rows.len() >= REPEATED_MIN
+            && rows.iter().all(|&row| row == first)
+        {
+            return Self::Repeated((first != NONE).then_some(first as usize), rows.len());
+        }
         if let Some(&first) = rows.first()
             && first != NONE
             && rows.iter().zip(first..).all(|(&row, next)| row == next)
@@ -388,6 +396,8 @@ impl RightRows {
     pub(super) fn gather(&self, column: &Vector) -> Result<Vector> {
         match self {
             Self::Run(first, rows) => Ok(column.slice(*first, *rows)),
+            Self::Repeated(Some(row), rows) => Ok(Vector::constant(column.scalar(*row)?, *rows)),
+            Self::Repeated(None, rows) => Ok(Vector::constant(Scalar::null(column.ty()?), *rows)),
             Self::Any(rows) if column.is_empty() => {
                 // The build side is empty and every row is NULL.
                 Ok(Vector::constant(Scalar::null(column.ty()?), rows.len()))

@@ -97,7 +97,7 @@ struct Found {
 impl Table {
     /// A table without keys over `rows` rows.
     pub(super) fn all(rows: u32) -> Self {
-        let starts = Some(vec![0, rows]);
+        let starts = (rows != 1).then(|| vec![0, rows]);
         let groups = Groups { starts, rows: Rows::Identity };
         Self { lookup: Lookup::All, entries: 1, groups }
     }

@@ -347,7 +347,7 @@ pub(super) fn run(
         locals.push(probe.local(context)?);
     }
     let mut out = Vec::new();
-    for morsel in case.left.morsels(random, 13) {
+    for morsel in case.left.morsels(random, 13.max(case.left.rows.len() / 2)) {
         let worker = random.below(locals.len());
         let local = &mut locals[worker];
         'morsel: for batch in morsel {

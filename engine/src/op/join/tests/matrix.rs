@@ -333,3 +333,17 @@ fn test_join_of_large_groups() {
     deals.check_all(&case(left.clone(), right.clone(), vec![(2, 2, false)]), &mut random, "large");
     deals.check_all(&case(left, right, vec![]), &mut random, "large without keys");
 }
+
+#[test]
+fn test_join_of_many_rows_with_one_or_none() {
+    let mut random = Random(9);
+    let deals = Deals(vec![(2048, workers(2)), (100, workers(1))]);
+    let few = [(LogicalType::Int64, vec![Scalar::int64(1)])];
+    let other = [(LogicalType::Int64, vec![Scalar::int64(2)])];
+    for right in [&few, &other] {
+        let (left, right) = (table(300, &few, &mut random), table(1, right, &mut random));
+        let base = case(left.clone(), right.clone(), vec![(2, 2, false)]);
+        deals.check_all(&base, &mut random, "one row");
+        deals.check_all(&case(left, right, vec![]), &mut random, "one row without keys");
+    }
+}
