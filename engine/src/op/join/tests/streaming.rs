@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use arrow::array::{AsArray, Int64Array};
+use arrow::array::{Array, AsArray, Int64Array};
 use arrow::datatypes::Int64Type;
 use stoadb_storage::{LogicalType, Scalar, Schema, Vector};
 
@@ -11,7 +11,7 @@ use crate::{
     batch::Batch,
     context::{QueryContext, QuerySettings},
     error::EngineError,
-    expr::{CompareOp, Expr},
+    expr::{ArithmeticOp, CompareOp, Expr},
     op::{Sink, Step},
     plan::{JoinKey, JoinKind, JoinPlan},
 };
@@ -202,5 +202,49 @@ fn test_row_filter_keeps_exactly_the_matching_rows() {
         assert_eq!(selection.rows(), expected);
         let selection = local.select(&[all.slice(7, 1), serials.slice(7, 1)], 1).unwrap();
         assert!(selection.is_none());
+    }
+}
+
+/// All rows of a probe over one batch, as integers.
+fn probe_all(plan: &JoinPlan, rows: i64) -> Vec<Vec<Option<i64>>> {
+    let (context, workers) = (context(7), workers(1));
+    let join = build(plan, &serials(rows), &context, &workers, &mut Random(1)).unwrap();
+    let mut probe = join.probe().local(&context).unwrap();
+    let mut input = serials(rows).swap_remove(0).pop();
+    let mut out = Vec::new();
+    while let Step::HaveMore(batch) = probe.step(input.take()).unwrap() {
+        let columns: Vec<_> = batch.columns.iter().map(|c| c.flatten().unwrap()).collect();
+        for row in 0..batch.rows {
+            let value = |column: &arrow::array::ArrayRef| {
+                let column = column.as_primitive::<Int64Type>();
+                (!column.is_null(row)).then(|| column.value(row))
+            };
+            out.push(columns.iter().map(value).collect());
+        }
+    }
+    out
+}
+
+#[test]
+fn test_join_on_computed_keys() {
+    let column = || Box::new(Expr::column(0, LogicalType::Int64));
+    let mut plan = plan(JoinKind::Inner, true, None);
+    plan.keys[0].left = Expr::Arithmetic {
+        op: ArithmeticOp::Multiply,
+        left: column(),
+        right: Box::new(Expr::Literal(Scalar::int64(2))),
+        ty: LogicalType::Int64,
+    };
+    let expected: Vec<_> = (0..15).map(|i| vec![Some(i), Some(2 * i)]).collect();
+    assert_eq!(probe_all(&plan, 30), expected);
+}
+
+#[test]
+fn test_residual_without_columns() {
+    for truth in [true, false] {
+        let residual = Some(Expr::Literal(Scalar::boolean(truth)));
+        let row = |i| vec![Some(i), truth.then_some(i)];
+        let expected: Vec<_> = (0..30).map(row).collect();
+        assert_eq!(probe_all(&plan(JoinKind::Left, true, residual), 30), expected);
     }
 }
