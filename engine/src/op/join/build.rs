@@ -15,16 +15,18 @@ use crate::{
     context::{QueryContext, Reservation},
     error::{EngineError, Result},
     op::{Feed, LocalSink},
+    plan::JoinKind,
     scheduler::Workers,
 };
 
 use super::{
-    Built, Shared,
+    Built, Shared, gives_right,
     key::{BuiltKeys, KeyCoder},
+    lane::MISS,
     marks_rows, payload,
     spec::{LocalKeys, Spec, select},
     table::{Marks, Table},
-    table_build,
+    table_build::{self, Detail},
 };
 
 /// Rows of one unit of parallel work, at least.
@@ -125,16 +127,17 @@ pub(super) fn finish(
         KeyCoder::build(&spec.keys, &keys, &chunks(&batches), context, workers)?
     };
     let table = match &coder {
-        Some(coder) => table_build::build(&codes, coder.limit(), context, workers)?,
+        Some(coder) => table_build::build(&codes, coder.limit(), detail(spec), context, workers)?,
         None => Table::all(rows),
     };
+    let null_key =
+        spec.kind == JoinKind::LeftAntiNullAware && codes.iter().any(|codes| codes.contains(&MISS));
     drop(codes);
-    let null_key = spec.keys.len() == 1 && table.groups.rows.len() < total;
     let columns = concat(spec, batches, context, workers)?;
     drop(reservations);
     let marked = match &spec.residual {
         Some(_) => total,
-        None => table.entries(),
+        None => table.entries,
     };
     let marks = marks_rows(spec.kind).then(|| Marks::new(marked));
     let payload: u64 = columns.iter().flatten().map(payload::vector_bytes).sum();
@@ -152,6 +155,12 @@ pub(super) fn finish(
         matched_rows,
         _reservation: reservation,
     })
+}
+
+/// Whether anybody asks for the rows of an entry.
+fn detail(spec: &Spec) -> Detail {
+    let counts_rows = gives_right(spec.kind) || spec.residual.is_some();
+    if counts_rows { Detail::Rows } else { Detail::Codes }
 }
 
 /// The number of build rows as far as row numbers reach.

@@ -67,6 +67,8 @@ pub(super) struct Part {
 
 /// What is learnt of a build column in one pass.
 pub(super) struct ColumnFacts {
+    /// The codes of the build rows, chunk after chunk, where the pass gave them: then there is one part.
+    pub(super) codes: Option<Vec<Vec<u64>>>,
     /// The parts that together make its key.
     pub(super) parts: Vec<Part>,
     /// Its range, for types of one lane.
@@ -161,10 +163,17 @@ fn encode(
     out: &mut Vec<u64>,
 ) -> Result<()> {
     match vector {
+        Vector::Flat(array) if *array.data_type() == DataType::Null => {
+            out.resize(out.len() + array.len(), null);
+            Ok(())
+        }
         Vector::Flat(_) | Vector::Narrow(_) => plain(vector, out),
         Vector::Constant { value, rows } => {
             let mut code = Vec::with_capacity(1);
-            plain(&Vector::Flat(ArrayRef::clone(value.array())), &mut code)?;
+            match value.is_null() {
+                true => code.push(null),
+                false => plain(&Vector::Flat(ArrayRef::clone(value.array())), &mut code)?,
+            }
             out.resize(out.len() + rows, code[0]);
             Ok(())
         }
@@ -254,7 +263,8 @@ fn nested_codes(
     Ok(())
 }
 
-/// Looks through all build rows of a key column and decides on its codes. O(rows).
+/// Looks through all build rows of a key column and decides on its codes. O(rows). `range` gives the range of a lane over
+/// all rows.
 ///
 /// # Errors
 /// `Unsupported` when values of the type cannot be compared.
@@ -262,33 +272,46 @@ pub(super) fn inspect<'a>(
     column: usize,
     ty: &LogicalType,
     null_equal: bool,
-    vectors: impl Iterator<Item = &'a Vector> + Clone,
+    chunks: impl Iterator<Item: Iterator<Item = &'a Vector>>,
+    range: impl Fn(Lane) -> Result<LaneRange>,
 ) -> Result<ColumnFacts> {
-    let mut whole = None;
+    let (mut whole, mut codes) = (None, None);
     let domains = match ty {
         LogicalType::Null => vec![Domain::Empty],
-        LogicalType::Text | LogicalType::Blob => vec![Domain::Bytes(intern(vectors, None)?)],
+        LogicalType::Text | LogicalType::Blob => {
+            let (interner, interned) = intern(chunks, None)?;
+            codes = Some(interned);
+            vec![Domain::Bytes(interner)]
+        }
         LogicalType::List(_) | LogicalType::Struct(_) | LogicalType::Map(..) => {
             let rows = NestedRows::new(ty)?;
-            let interner = intern(vectors, Some(&rows))?;
+            let (interner, interned) = intern(chunks, Some(&rows))?;
+            codes = Some(interned);
             vec![Domain::Nested(rows, interner)]
         }
         _ => {
             if *ty != LogicalType::Interval {
-                whole = Some(range(vectors.clone(), Lane::Whole)?).filter(|range| !range.lacking);
+                whole = Some(range(Lane::Whole)?).filter(|range| !range.lacking);
             }
             match whole {
                 Some(range) => lane_domains(Lane::Whole, range),
                 None => {
-                    let mut domains = lane_domains(Lane::High, range(vectors.clone(), Lane::High)?);
-                    domains.extend(lane_domains(Lane::Low, range(vectors, Lane::Low)?));
+                    let mut domains = lane_domains(Lane::High, range(Lane::High)?);
+                    domains.extend(lane_domains(Lane::Low, range(Lane::Low)?));
                     domains
                 }
             }
         }
     };
     let part = |domain| Part::new(column, domain, null_equal);
-    Ok(ColumnFacts { parts: domains.into_iter().map(part).collect(), range: whole })
+    let parts: Vec<Part> = domains.into_iter().map(part).collect();
+    // Only now is the code of NULL known.
+    let null = parts.first().map_or(MISS, |part| part.null);
+    if null != MISS {
+        let codes = codes.iter_mut().flatten().flatten();
+        codes.filter(|code| **code == MISS).for_each(|code| *code = null);
+    }
+    Ok(ColumnFacts { codes, parts, range: whole })
 }
 
 /// The codes of a lane whose values lie in a range.
@@ -302,7 +325,10 @@ fn lane_domains(lane: Lane, range: LaneRange) -> Vec<Domain> {
 }
 
 /// The range of a lane over vectors of any encoding. Of a dictionary all entries count that a row names.
-fn range<'a>(vectors: impl Iterator<Item = &'a Vector>, lane: Lane) -> Result<LaneRange> {
+pub(super) fn range<'a>(
+    vectors: impl Iterator<Item = &'a Vector>,
+    lane: Lane,
+) -> Result<LaneRange> {
     let mut range = LaneRange::default();
     for vector in vectors {
         match vector {
@@ -319,25 +345,30 @@ fn range<'a>(vectors: impl Iterator<Item = &'a Vector>, lane: Lane) -> Result<La
     Ok(range)
 }
 
-/// Numbers all byte strings of vectors: texts, blobs, or nested values as `rows` writes them.
+/// Numbers all byte strings of vectors (texts, blobs, or nested values as `rows` writes them) and gives the numbers of all
+/// rows, chunk after chunk, `MISS` for NULL.
 fn intern<'a>(
-    vectors: impl Iterator<Item = &'a Vector>,
+    chunks: impl Iterator<Item: Iterator<Item = &'a Vector>>,
     rows: Option<&NestedRows>,
-) -> Result<Interner> {
+) -> Result<(Interner, Vec<Vec<u64>>)> {
     let mut interner = Interner::default();
-    let (mut memo, mut codes) = (Memo::default(), Vec::new());
-    for vector in vectors {
-        codes.clear();
-        let number = |vector: &Vector, out: &mut Vec<u64>| {
-            let code = |bytes: &[u8]| u64::from(interner.intern(bytes));
-            let array = vector.flatten()?;
-            match rows {
-                Some(rows) => nested_codes(rows, &array, MISS, code, out)?,
-                None => byte_codes(&array, MISS, code, out),
-            }
-            Ok(())
-        };
-        encode(vector, MISS, &mut memo, number, &mut codes)?;
+    let mut memo = Memo::default();
+    let mut chunk_codes = Vec::new();
+    for chunk in chunks {
+        let mut codes = Vec::new();
+        for vector in chunk {
+            let number = |vector: &Vector, out: &mut Vec<u64>| {
+                let code = |bytes: &[u8]| u64::from(interner.intern(bytes));
+                let array = vector.flatten()?;
+                match rows {
+                    Some(rows) => nested_codes(rows, &array, MISS, code, out)?,
+                    None => byte_codes(&array, MISS, code, out),
+                }
+                Ok(())
+            };
+            encode(vector, MISS, &mut memo, number, &mut codes)?;
+        }
+        chunk_codes.push(codes);
     }
-    Ok(interner)
+    Ok((interner, chunk_codes))
 }

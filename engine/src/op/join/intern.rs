@@ -5,32 +5,33 @@
 
 use hashbrown::HashTable;
 
-use crate::kernel::hash::{hash_bytes, hash_u64};
+use crate::kernel::{
+    hash::{hash_bytes, hash_u64},
+    key::ByteKeys,
+};
 
 /// Distinct byte strings.
 #[derive(Default)]
 pub(super) struct Interner {
     numbers: HashTable<u32>,
     hashes: Vec<u32>,
-    ends: Vec<usize>,
-    bytes: Vec<u8>,
+    strings: ByteKeys,
 }
 
 impl Interner {
     /// How many strings there are.
     pub(super) fn len(&self) -> usize {
-        self.ends.len()
+        self.strings.len()
     }
 
     /// Bytes held.
     pub(super) fn memory(&self) -> u64 {
-        (self.numbers.capacity() * 5 + self.ends.len() * 12 + self.bytes.len()) as u64
+        (self.numbers.capacity() * 5 + self.hashes.capacity() * 4) as u64 + self.strings.memory()
     }
 
     /// A string by its number.
     pub(super) fn get(&self, number: usize) -> &[u8] {
-        let start = if number == 0 { 0 } else { self.ends[number - 1] };
-        &self.bytes[start..self.ends[number]]
+        self.strings.get(number)
     }
 
     /// The number of a string, if it has one.
@@ -45,16 +46,14 @@ impl Interner {
     }
 
     /// The number of a string, a new one if need be. There are fewer strings than rows, and fewer rows than 2^32.
-    #[expect(clippy::cast_possible_truncation, reason = "fewer strings than rows")]
     pub(super) fn intern(&mut self, string: &[u8]) -> u32 {
         if let Some(number) = self.find(string) {
             return number;
         }
-        let number = self.ends.len() as u32;
+        let number = self.strings.len() as u32;
         let hash = hash_bytes(string);
         self.hashes.push(hash);
-        self.bytes.extend_from_slice(string);
-        self.ends.push(self.bytes.len());
+        self.strings.push(string);
         let hashes = &self.hashes;
         let rehash = |&number: &u32| hash_u64(hashes[number as usize].into());
         self.numbers.insert_unique(hash_u64(hash.into()), number, rehash);

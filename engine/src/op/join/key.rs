@@ -11,10 +11,10 @@ use stoadb_storage::{LogicalType, Vector};
 use crate::{context::QueryContext, error::Result, scheduler::Workers};
 
 use super::{
-    domain::{Memo, Part, inspect},
+    domain::{self, Memo, Part, inspect},
     lane::{LaneRange, MISS},
     table::{LookupScratch, NONE, Table},
-    table_build,
+    table_build::{self, Detail},
 };
 
 /// How the key columns of either side become codes.
@@ -75,23 +75,30 @@ impl KeyCoder {
         workers: &Workers,
     ) -> Result<BuiltKeys> {
         let facts = workers.map(keys.len(), |column| {
-            context.check()?;
-            let vectors = batches.iter().map(|batch| &batch[column]);
-            inspect(column, &keys[column].ty, keys[column].null_equal, vectors)
+            let vectors = |chunk: &Range<usize>| {
+                batches[chunk.clone()].iter().map(move |batch| &batch[column])
+            };
+            let range = |lane| {
+                let ranges = workers.map(chunks.len(), |chunk| {
+                    context.check()?;
+                    domain::range(vectors(&chunks[chunk]), lane)
+                })?;
+                Ok(ranges.into_iter().fold(LaneRange::default(), LaneRange::union))
+            };
+            let KeyColumn { ty, null_equal } = &keys[column];
+            inspect(column, ty, *null_equal, chunks.iter().map(vectors), range)
         })?;
         let ranges = facts.iter().map(|facts| facts.range).collect();
         let mut coder = Self { digits: Vec::new(), limit: 0 };
         let mut codes: Vec<Vec<u64>> = Vec::new();
-        for part in facts.into_iter().flat_map(|facts| facts.parts) {
-            let own = workers.map(chunks.len(), |chunk| {
-                context.check()?;
-                let (mut memo, mut out) = (Memo::default(), Vec::new());
-                for batch in &batches[chunks[chunk].clone()] {
-                    part.encode(&batch[part.column], &mut memo, &mut out)?;
-                }
-                Ok(out)
-            })?;
-            coder.push(part, own, &mut codes, context, workers)?;
+        for mut facts in facts {
+            for part in facts.parts {
+                let own = match facts.codes.take() {
+                    Some(codes) => codes,
+                    None => encode_all(&part, batches, chunks, context, workers)?,
+                };
+                coder.push(part, own, &mut codes, context, workers)?;
+            }
         }
         Ok(BuiltKeys { coder: Some(coder), codes, ranges })
     }
@@ -117,12 +124,12 @@ impl KeyCoder {
             codes < u128::from(MISS)
         };
         if !fits(self.limit, digit.radix) {
-            let table = table_build::build(codes, self.limit, context, workers)?;
+            let table = table_build::build(codes, self.limit, Detail::Codes, context, workers)?;
             self.limit = renumber_all(&table, codes, workers)?;
             digit.prefix = Some(table);
         }
         if !fits(self.limit, digit.radix) {
-            let table = table_build::build(&own, digit.radix - 1, context, workers)?;
+            let table = table_build::build(&own, digit.radix - 1, Detail::Codes, context, workers)?;
             digit.radix = renumber_all(&table, &mut own, workers)? + 1;
             digit.own = Some(table);
         }
@@ -193,6 +200,24 @@ impl KeyCoder {
     }
 }
 
+/// The codes of all build rows, chunk after chunk.
+fn encode_all(
+    part: &Part,
+    batches: &[&[Vector]],
+    chunks: &[Range<usize>],
+    context: &QueryContext,
+    workers: &Workers,
+) -> Result<Vec<Vec<u64>>> {
+    workers.map(chunks.len(), |chunk| {
+        context.check()?;
+        let (mut memo, mut out) = (Memo::default(), Vec::new());
+        for batch in &batches[chunks[chunk].clone()] {
+            part.encode(&batch[part.column], &mut memo, &mut out)?;
+        }
+        Ok(out)
+    })
+}
+
 /// Replaces codes by their entries in a table.
 fn renumber(table: &Table, codes: &mut [u64], scratch: &mut LookupScratch, entries: &mut Vec<u32>) {
     table.lookup(codes, scratch, entries);
@@ -209,7 +234,7 @@ fn renumber_all(table: &Table, codes: &mut [Vec<u64>], workers: &Workers) -> Res
         Ok(codes)
     })?;
     codes.iter_mut().zip(renumbered).for_each(|(codes, renumbered)| *codes = renumbered);
-    Ok((table.entries() as u64).saturating_sub(1))
+    Ok((table.entries as u64).saturating_sub(1))
 }
 
 /// Makes `code * radix + digit` of each pair; what lacks either part lacks both.

@@ -158,12 +158,10 @@ fn visit_flat(array: &dyn Array, lane: Lane, visitor: &mut impl LaneVisitor) -> 
     Ok(())
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the upper 64 bits fit")]
 fn high(value: i128) -> i64 {
     (value >> 64) as i64
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the lower 64 bits")]
 fn low(value: i128) -> i64 {
     shift(value as u64)
 }

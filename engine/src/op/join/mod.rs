@@ -10,6 +10,7 @@
 
 mod build;
 mod domain;
+mod filter;
 mod intern;
 mod key;
 mod lane;
@@ -27,7 +28,7 @@ mod unmatched;
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use stoadb_storage::{Scalar, Vector};
+use stoadb_storage::{RowFilter, Scalar, Vector};
 
 use crate::{
     context::{QueryContext, Reservation},
@@ -132,6 +133,19 @@ impl JoinBuild {
         let column = self.shared.spec.keys.get(key)?;
         range::bounds(column, key, built)
     }
+
+    /// A row filter for the scan of the probe side that drops the rows without a match, exactly. `columns` are the scan's
+    /// columns that are the left sides of all keys, in the order of the keys. `None` when the join keeps left rows
+    /// without a match, has no keys, or the build side is not complete. It costs about as much as the probe's own
+    /// look-up, so that it pays where it drops many rows of a scan with further columns.
+    pub fn row_filter(self: &Arc<Self>, columns: &[usize]) -> Option<Arc<dyn RowFilter>> {
+        let spec = &self.shared.spec;
+        let has_keys = !columns.is_empty() && spec.keys.len() == columns.len();
+        if !has_keys || keeps_unmatched_left(spec.kind) || self.shared.built.get().is_none() {
+            return None;
+        }
+        Some(Arc::new(filter::KeyFilter::new(&self.shared, columns)))
+    }
 }
 
 impl Sink for JoinBuild {
@@ -158,6 +172,22 @@ fn marks_rows(kind: JoinKind) -> bool {
         | JoinKind::LeftAnti
         | JoinKind::LeftAntiNullAware
         | JoinKind::LeftMark => false,
+    }
+}
+
+/// Whether left rows without a match may be in the answer.
+fn keeps_unmatched_left(kind: JoinKind) -> bool {
+    match kind {
+        JoinKind::Left
+        | JoinKind::Full
+        | JoinKind::LeftAnti
+        | JoinKind::LeftAntiNullAware
+        | JoinKind::LeftMark => true,
+        JoinKind::Inner
+        | JoinKind::Right
+        | JoinKind::LeftSemi
+        | JoinKind::RightSemi
+        | JoinKind::RightAnti => false,
     }
 }
 

@@ -5,6 +5,10 @@
 
 use super::table::{NONE, Rows, Table};
 
+/// From how many build rows of one probe row on its pairs are not mixed with those of others: the probe row's values are
+/// constants then.
+const LARGE_GROUP: u32 = 512;
+
 /// Where the walk is.
 #[derive(Default)]
 pub(super) struct PairCursor {
@@ -78,11 +82,17 @@ impl PairCursor {
             let (start, count) = table.group(entry);
             let room = u32::try_from(most - pairs.left.len()).unwrap_or(u32::MAX);
             let taken = room.min(count - self.within);
+            if count >= LARGE_GROUP && !pairs.left.is_empty() {
+                break;
+            }
             pairs.left.resize(pairs.left.len() + taken as usize, row);
             table.groups.rows.extend_into(start + self.within, taken, &mut pairs.right);
             self.within += taken;
             if self.within == count {
                 self.skip_row();
+            }
+            if count >= LARGE_GROUP {
+                break;
             }
         }
     }
@@ -91,7 +101,7 @@ impl PairCursor {
 /// The rows of entries that have one each.
 fn unique_rows(rows: &Rows, entries: &[u32], hits: &[u32], out: &mut Vec<u32>) {
     match rows {
-        Rows::Identity(_) => out.extend(hits.iter().map(|&hit| entries[hit as usize])),
+        Rows::Identity => out.extend(hits.iter().map(|&hit| entries[hit as usize])),
         Rows::Listed(rows) => out.extend(hits.iter().map(|&hit| {
             let entry = entries[hit as usize];
             // `NONE` is past the end of every table.

@@ -78,7 +78,6 @@ fn concat_dictionaries(vectors: &[&Vector]) -> Result<Option<Vector>> {
     let mut codes: Vec<u32> = Vec::with_capacity(rows);
     let mut nulls = Vec::with_capacity(vectors.len());
     for (vector, place) in places {
-        #[expect(clippy::cast_possible_truncation, reason = "at most the total, which fits")]
         let base = bases[place] as u32;
         codes.extend(vector.codes_u32().iter().map(|code| code.wrapping_add(base)));
         nulls.push((vector.codes.nulls(), vector.codes.len()));

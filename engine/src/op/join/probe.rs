@@ -11,7 +11,7 @@ use arrow::{
     array::{BooleanArray, UInt32Array},
     buffer::{NullBuffer, ScalarBuffer},
 };
-use stoadb_storage::{Selection, Vector};
+use stoadb_storage::{Scalar, Selection, Vector};
 
 use crate::{
     batch::Batch,
@@ -191,7 +191,7 @@ impl LocalProbe {
             if self.pairs.left.is_empty() {
                 return Ok(matched);
             }
-            let left = positions(batch, &self.pairs.left);
+            let left = LeftRows::new(batch, &self.pairs.left);
             let mut mark = |pair: usize| matched[self.pairs.left[pair] as usize] = true;
             match residual.select(batch, built, &left, &self.pairs.right)? {
                 None => (0..self.pairs.left.len()).for_each(mark),
@@ -213,7 +213,7 @@ impl LocalProbe {
             if left.is_empty() {
                 return Ok(());
             }
-            match residual.select(batch, built, &positions(batch, left), right)? {
+            match residual.select(batch, built, &LeftRows::new(batch, left), right)? {
                 None => right.iter().for_each(|&row| marks.set(row)),
                 Some(kept) => kept.rows().iter().for_each(|&pair| marks.set(right[pair as usize])),
             }
@@ -253,7 +253,7 @@ impl LocalProbe {
         if !real.is_empty() {
             let rows: Vec<u32> = real.iter().map(|&pair| left[pair]).collect();
             let builds: Vec<u32> = real.iter().map(|&pair| right[pair]).collect();
-            let rows = positions(&pending.batch, &rows);
+            let rows = LeftRows::new(&pending.batch, &rows);
             match residual.select(&pending.batch, built, &rows, &builds)? {
                 None => real.iter().for_each(|&pair| passes[pair] = true),
                 Some(kept) => kept.rows().iter().for_each(|&i| passes[real[i as usize]] = true),
@@ -299,14 +299,40 @@ fn keep(batch: Batch, wanted: impl Fn(usize) -> bool) -> Step {
     Step::HaveMore(batch.refine(Selection::new(kept)))
 }
 
-/// Positions in the batch's columns of positions among the rows that count.
-fn positions(batch: &Batch, rows: &[u32]) -> UInt32Array {
-    let rows: ScalarBuffer<u32> = match &batch.selection {
-        Some(selection) => rows.iter().map(|&row| selection.rows()[row as usize]).collect(),
-        None => rows.iter().copied().collect(),
-    };
-    UInt32Array::new(rows, None)
+/// The left rows of pairs, as positions in the batch's columns.
+pub(super) struct LeftRows {
+    positions: UInt32Array,
+    /// Whether it is one row many times.
+    repeated: bool,
 }
+
+impl LeftRows {
+    /// From positions among the rows that count.
+    pub(super) fn new(batch: &Batch, rows: &[u32]) -> Self {
+        let positions: ScalarBuffer<u32> = match &batch.selection {
+            Some(selection) => rows.iter().map(|&row| selection.rows()[row as usize]).collect(),
+            None => rows.iter().copied().collect(),
+        };
+        // Rows ascend.
+        let repeated = rows.len() >= REPEATED_MIN && rows.first() == rows.last();
+        Self { positions: UInt32Array::new(positions, None), repeated }
+    }
+
+    /// The values of a left column at these rows.
+    ///
+    /// # Errors
+    /// `Internal` when a position is past the end.
+    pub(super) fn gather(&self, column: &Vector) -> Result<Vector> {
+        if self.repeated {
+            let value = column.scalar(self.positions.value(0) as usize)?;
+            return Ok(Vector::constant(value, self.positions.len()));
+        }
+        Ok(column.take(&self.positions)?)
+    }
+}
+
+/// From how many pairs of one row on its values are made constants.
+const REPEATED_MIN: usize = 64;
 
 /// The columns of both sides, one row per pair.
 fn join_rows(batch: &Batch, built: &Built, pairs: &Pairs) -> Result<Batch> {
@@ -318,32 +344,65 @@ fn join_rows(batch: &Batch, built: &Built, pairs: &Pairs) -> Result<Batch> {
     if whole {
         columns.extend(batch.columns.iter().cloned());
     } else {
-        let left = positions(batch, &pairs.left);
+        let left = LeftRows::new(batch, &pairs.left);
         for column in &batch.columns {
-            columns.push(column.take(&left)?);
+            columns.push(left.gather(column)?);
         }
     }
-    let right = right_rows(&pairs.right);
+    let right = RightRows::new(&pairs.right);
     for column in built.columns.iter().flatten() {
-        columns.push(column.take(&right)?);
+        columns.push(right.gather(column)?);
     }
     Ok(Batch::new(columns, rows))
 }
 
-/// Row numbers as positions, `NONE` as NULL.
-fn right_rows(rows: &[u32]) -> UInt32Array {
-    if !rows.contains(&NONE) {
-        return UInt32Array::new(rows.iter().copied().collect(), None);
-    }
-    let valid: NullBuffer = rows.iter().map(|&row| row != NONE).collect();
-    let rows = rows.iter().map(|&row| if row == NONE { 0 } else { row });
-    UInt32Array::new(rows.collect(), Some(valid))
+/// The build rows of pairs.
+pub(super) enum RightRows {
+    /// Consecutive ones: first and number.
+    Run(usize, usize),
+    /// One row, or NULL, many times.
+    Repeated(Option<usize>, usize),
+    /// Any, `NONE` as NULL.
+    Any(UInt32Array),
 }
 
-/// The values of a build column at row numbers, all of them real.
-///
-/// # Errors
-/// `Internal` when a row number is past the end.
-pub(super) fn gather_right(column: &Vector, rows: &[u32]) -> Result<Vector> {
-    Ok(column.take(&right_rows(rows))?)
+impl RightRows {
+    /// From row numbers.
+    pub(super) fn new(rows: &[u32]) -> Self {
+        if let Some(&first) = rows.first()
+            && rows.len() >= REPEATED_MIN
+            && rows.iter().all(|&row| row == first)
+        {
+            return Self::Repeated((first != NONE).then_some(first as usize), rows.len());
+        }
+        if let Some(&first) = rows.first()
+            && first != NONE
+            && rows.iter().zip(first..).all(|(&row, next)| row == next)
+        {
+            return Self::Run(first as usize, rows.len());
+        }
+        if !rows.contains(&NONE) {
+            return Self::Any(UInt32Array::new(rows.iter().copied().collect(), None));
+        }
+        let valid: NullBuffer = rows.iter().map(|&row| row != NONE).collect();
+        let rows = rows.iter().map(|&row| if row == NONE { 0 } else { row });
+        Self::Any(UInt32Array::new(rows.collect(), Some(valid)))
+    }
+
+    /// The values of a build column at these rows.
+    ///
+    /// # Errors
+    /// `Internal` when a row number is past the end.
+    pub(super) fn gather(&self, column: &Vector) -> Result<Vector> {
+        match self {
+            Self::Run(first, rows) => Ok(column.slice(*first, *rows)),
+            Self::Repeated(Some(row), rows) => Ok(Vector::constant(column.scalar(*row)?, *rows)),
+            Self::Repeated(None, rows) => Ok(Vector::constant(Scalar::null(column.ty()?), *rows)),
+            Self::Any(rows) if column.is_empty() => {
+                // The build side is empty and every row is NULL.
+                Ok(Vector::constant(Scalar::null(column.ty()?), rows.len()))
+            }
+            Self::Any(rows) => Ok(column.take(rows)?),
+        }
+    }
 }

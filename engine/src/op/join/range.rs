@@ -31,7 +31,6 @@ pub(super) fn bounds(column: &KeyColumn, key: usize, built: &Built) -> Option<(S
             if min.is_nan() || max.is_nan() {
                 return None;
             }
-            #[expect(clippy::cast_possible_truncation, reason = "the lane was made of 32 bits")]
             match column.ty {
                 LogicalType::Float32 => Arc::new(Float32Array::from(vec![min as f32, max as f32])),
                 _ => Arc::new(Float64Array::from(vec![min, max])),

@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use arrow::array::UInt32Array;
 use stoadb_storage::Selection;
 
 use crate::{
@@ -15,7 +14,10 @@ use crate::{
     expr::Expr,
 };
 
-use super::{Built, probe::gather_right};
+use super::{
+    Built,
+    probe::{LeftRows, RightRows},
+};
 
 /// A residual over the columns that it reads.
 pub(super) struct Residual {
@@ -70,17 +72,18 @@ impl LocalResidual {
         &mut self,
         batch: &Batch,
         built: &Built,
-        left: &UInt32Array,
+        left: &LeftRows,
         right: &[u32],
     ) -> Result<Option<Selection>> {
         let mut columns = Vec::with_capacity(self.left.len() + self.right.len());
         for &column in &self.left {
-            columns.push(batch.columns[column].take(left)?);
+            columns.push(left.gather(&batch.columns[column])?);
         }
+        let rows = RightRows::new(right);
         for &column in &self.right {
             let missing = || EngineError::Internal(format!("build column {column} is not kept"));
             let column = built.columns[column].as_ref().ok_or_else(missing)?;
-            columns.push(gather_right(column, right)?);
+            columns.push(rows.gather(column)?);
         }
         self.evaluator.select(&Batch::new(columns, right.len()))
     }

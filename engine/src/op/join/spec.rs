@@ -96,6 +96,7 @@ fn key_column(key: &JoinKey) -> Result<KeyColumn> {
     let (left, right) = (key.left.ty(), key.right.ty());
     let alike = match (&left, &right) {
         (LogicalType::Decimal { scale: a, .. }, LogicalType::Decimal { scale: b, .. }) => a == b,
+        (LogicalType::Timestamp(a, _), LogicalType::Timestamp(b, _)) => a == b,
         (LogicalType::Null, _) | (_, LogicalType::Null) => true,
         _ => left == right || left.is_nested(),
     };

@@ -9,7 +9,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::lane::MISS;
+use crate::kernel::hash::hash_u64;
 
 /// The entry, or the row, that is not there.
 pub(super) const NONE: u32 = u32::MAX;
@@ -18,7 +18,9 @@ pub(super) const NONE: u32 = u32::MAX;
 pub(super) struct Table {
     /// How a code is found.
     pub(super) lookup: Lookup,
-    /// The rows of the entries.
+    /// How many entries there are.
+    pub(super) entries: usize,
+    /// The rows of the entries; none in a table that was built without rows.
     pub(super) groups: Groups,
 }
 
@@ -26,6 +28,8 @@ pub(super) struct Table {
 pub(super) enum Lookup {
     /// There is no key: every row is in entry 0.
     All,
+    /// Every code below this is there, and is its own entry.
+    Full(u64),
     /// Bit c is set when code c is there; its entry is the number of set bits before it. The last word is empty.
     Ranked(Vec<Word>),
     /// Hashed.
@@ -62,21 +66,12 @@ pub(super) struct Groups {
 /// Row numbers.
 pub(super) enum Rows {
     /// All rows in order: one entry, or as many entries as rows.
-    Identity(u32),
+    Identity,
     /// As listed.
     Listed(Vec<u32>),
 }
 
-/// A well-mixed hash of a code: the upper bits choose the bucket, others the tag.
-#[inline]
-pub(super) fn mix(code: u64) -> u64 {
-    let wide = u128::from(code ^ 0x9e37_79b9_7f4a_7c15) * u128::from(0xd6e8_feb8_6659_fd93_u64);
-    #[expect(clippy::cast_possible_truncation, reason = "both halves are wanted")]
-    let (low, high) = (wide as u64, (wide >> 64) as u64);
-    (low ^ high).wrapping_mul(0xa076_1d64_78bd_642f)
-}
-
-/// The two bits of a hash in its bucket's tag.
+/// The two bits of a hash in its bucket's tag; its upper bits choose the bucket.
 #[inline]
 pub(super) fn tag(hash: u64) -> u64 {
     (1 << (hash & 15)) | (1 << ((hash >> 4) & 15))
@@ -85,23 +80,26 @@ pub(super) fn tag(hash: u64) -> u64 {
 /// Buffers that look-ups reuse.
 #[derive(Default)]
 pub(super) struct LookupScratch {
-    rows: Vec<u32>,
-    bounds: Vec<(u32, u32)>,
+    hashes: Vec<u64>,
+    buckets: Vec<(u64, u64)>,
+    found: Vec<Found>,
+    firsts: Vec<u64>,
+}
+
+/// A row whose bucket may have its code.
+#[derive(Clone, Copy, Default)]
+struct Found {
+    row: u32,
+    start: u32,
+    end: u32,
 }
 
 impl Table {
     /// A table without keys over `rows` rows.
     pub(super) fn all(rows: u32) -> Self {
-        let starts = Some(vec![0, rows]);
-        Self { lookup: Lookup::All, groups: Groups { starts, rows: Rows::Identity(rows) } }
-    }
-
-    /// How many entries there are.
-    pub(super) fn entries(&self) -> usize {
-        match &self.groups.starts {
-            Some(starts) => starts.len() - 1,
-            None => self.groups.rows.len(),
-        }
+        let starts = (rows != 1).then(|| vec![0, rows]);
+        let groups = Groups { starts, rows: Rows::Identity };
+        Self { lookup: Lookup::All, entries: 1, groups }
     }
 
     /// Whether every entry has exactly one row.
@@ -112,7 +110,7 @@ impl Table {
     /// Bytes held.
     pub(super) fn bytes(&self) -> u64 {
         let lookup = match &self.lookup {
-            Lookup::All => 0,
+            Lookup::All | Lookup::Full(_) => 0,
             Lookup::Ranked(words) => size_of_val(words.as_slice()),
             Lookup::Hashed(directory) => {
                 size_of_val(directory.buckets.as_slice()) + size_of_val(directory.codes.as_slice())
@@ -120,7 +118,7 @@ impl Table {
         };
         let starts = self.groups.starts.as_ref().map_or(0, Vec::len) * 4;
         let rows = match &self.groups.rows {
-            Rows::Identity(_) => 0,
+            Rows::Identity => 0,
             Rows::Listed(rows) => rows.len() * 4,
         };
         (lookup + starts + rows) as u64
@@ -136,7 +134,14 @@ impl Table {
         entries.clear();
         match &self.lookup {
             Lookup::All => entries.resize(codes.len(), 0),
-            Lookup::Ranked(words) => lookup_ranked(words, codes, entries),
+            Lookup::Full(end) => {
+                let entry = |&code: &u64| if code < *end { code as u32 } else { NONE };
+                entries.extend(codes.iter().map(entry));
+            }
+            Lookup::Ranked(words) => {
+                entries.resize(codes.len(), NONE);
+                lookup_ranked(words, codes, scratch, entries);
+            }
             Lookup::Hashed(directory) => {
                 entries.resize(codes.len(), NONE);
                 lookup_hashed(directory, codes, scratch, entries);
@@ -158,19 +163,11 @@ impl Table {
 }
 
 impl Rows {
-    /// How many rows.
-    pub(super) fn len(&self) -> usize {
-        match self {
-            Self::Identity(rows) => *rows as usize,
-            Self::Listed(rows) => rows.len(),
-        }
-    }
-
     /// Appends the row numbers at `start..start + count`.
     #[inline]
     pub(super) fn extend_into(&self, start: u32, count: u32, out: &mut Vec<u32>) {
         match self {
-            Self::Identity(_) => out.extend(start..start + count),
+            Self::Identity => out.extend(start..start + count),
             Self::Listed(rows) => {
                 out.extend_from_slice(&rows[start as usize..(start + count) as usize]);
             }
@@ -178,42 +175,60 @@ impl Rows {
     }
 }
 
-fn lookup_ranked(words: &[Word], codes: &[u64], entries: &mut Vec<u32>) {
-    let last = words.len() as u64 - 1;
-    entries.extend(codes.iter().map(|&code| {
-        #[expect(clippy::cast_possible_truncation, reason = "at most the last word's index")]
-        let word = words[(code >> 6).min(last) as usize];
-        let bit = 1_u64 << (code & 63);
-        let entry = word.rank + (word.bits & (bit - 1)).count_ones();
-        if word.bits & bit != 0 { entry } else { NONE }
-    }));
+/// Bits first, since they are cheap and often clear; ranks for those that are set.
+fn lookup_ranked(words: &[Word], codes: &[u64], scratch: &mut LookupScratch, entries: &mut [u32]) {
+    let last = words.len() - 1;
+    let LookupScratch { found, .. } = scratch;
+    found.resize(codes.len(), Found::default());
+    let mut count = 0;
+    for (row, &code) in (0_u32..).zip(codes) {
+        let word = ((code >> 6) as usize).min(last);
+        found[count] = Found { row, start: word as u32, end: 0 };
+        count += ((words[word].bits >> (code & 63)) & 1) as usize;
+    }
+    for found in &found[..count] {
+        let word = words[found.start as usize];
+        let below = (1_u64 << (codes[found.row as usize] & 63)) - 1;
+        entries[found.row as usize] = word.rank + (word.bits & below).count_ones();
+    }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "offsets are row counts below 2^32")]
+/// Each loop makes one kind of access for the whole vector, so that the memory system works on many at once.
 fn lookup_hashed(
     directory: &Directory,
     codes: &[u64],
     scratch: &mut LookupScratch,
     entries: &mut [u32],
 ) {
-    scratch.rows.resize(codes.len(), 0);
-    scratch.bounds.resize(codes.len(), (0, 0));
-    let mut found = 0;
-    // The loads of this loop do not depend on each other, so that the memory system works on many at once.
-    for (row, &code) in codes.iter().enumerate() {
-        let hash = mix(code);
+    let LookupScratch { hashes, buckets, found, firsts } = scratch;
+    hashes.clear();
+    hashes.extend(codes.iter().map(|&code| hash_u64(code)));
+    buckets.clear();
+    buckets.extend(hashes.iter().map(|&hash| {
         let bucket = (hash >> directory.shift) as usize;
         let pair = &directory.buckets[bucket..bucket + 2];
+        (pair[0], pair[1])
+    }));
+    found.resize(codes.len(), Found::default());
+    let mut count = 0;
+    for (row, (&hash, &(start, end))) in (0_u32..).zip(hashes.iter().zip(&*buckets)) {
         let tag = tag(hash);
-        scratch.rows[found] = row as u32;
-        scratch.bounds[found] = ((pair[0] >> 16) as u32, (pair[1] >> 16) as u32);
-        found += usize::from(pair[0] & tag == tag && code != MISS);
+        found[count] = Found { row, start: (start >> 16) as u32, end: (end >> 16) as u32 };
+        count += usize::from(start & tag == tag);
     }
-    for (&row, &(start, end)) in scratch.rows[..found].iter().zip(&scratch.bounds[..found]) {
+    // A tag is there only where a bucket has a code, so that the first one exists.
+    let found = &found[..count];
+    firsts.clear();
+    firsts.extend(found.iter().map(|found| directory.codes[found.start as usize]));
+    for (&Found { row, start, end }, &first) in found.iter().zip(&*firsts) {
         let code = codes[row as usize];
-        let bucket = &directory.codes[start as usize..end as usize];
-        if let Some(at) = bucket.iter().position(|&other| other == code) {
-            entries[row as usize] = start + at as u32;
+        if first == code {
+            entries[row as usize] = start;
+            continue;
+        }
+        let others = &directory.codes[start as usize + 1..end as usize];
+        if let Some(at) = others.iter().position(|&other| other == code) {
+            entries[row as usize] = start + 1 + at as u32;
         }
     }
 }

@@ -7,20 +7,25 @@
 use crate::{
     context::QueryContext,
     error::{EngineError, Result},
+    kernel::hash::hash_u64,
     scheduler::Workers,
 };
 
 use super::{
     lane::MISS,
-    table::{Directory, Groups, Lookup, Rows, Table, Word, mix, tag},
+    table::{Directory, Groups, Lookup, Rows, Table, Word, tag},
 };
 
 /// Rows of one partition, about: what a core sorts within its cache.
-const PARTITION_ROWS: usize = 1 << 16;
+const PARTITION_ROWS: usize = 1 << 14;
 /// Most partitions, as a power of two.
 const PARTITION_BITS_MAX: u32 = 8;
 /// Up to how many codes a row a ranked bitmap is smaller than a hashed directory.
 const DENSE_CODES_PER_ROW: u64 = 64;
+/// Up to how many codes a row a ranked bitmap is preferred while it fits a shared cache.
+const DENSE_CODES_PER_ROW_CACHED: u64 = 256;
+/// The most codes of a bitmap that fits a shared cache.
+const DENSE_CODES_CACHED: u64 = 1 << 25;
 /// A bitmap over this many codes is small whatever the number of rows.
 const DENSE_CODES_MIN: u64 = 1 << 17;
 
@@ -40,6 +45,15 @@ struct Part {
     entries: usize,
 }
 
+/// Whether a table lists the rows of its entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Detail {
+    /// All rows.
+    Rows,
+    /// Only which codes are there.
+    Codes,
+}
+
 /// Builds the table of all rows whose code is not `MISS`. `chunks` are the codes of consecutive rows; no code but
 /// `MISS` exceeds `limit`. There are fewer than 2^32 - 1 rows.
 ///
@@ -48,11 +62,14 @@ struct Part {
 pub(super) fn build(
     chunks: &[Vec<u64>],
     limit: u64,
+    detail: Detail,
     context: &QueryContext,
     workers: &Workers,
 ) -> Result<Table> {
     let rows: usize = chunks.iter().map(Vec::len).sum();
-    let dense = (rows as u64).saturating_mul(DENSE_CODES_PER_ROW).max(DENSE_CODES_MIN);
+    let rows_wide = rows as u64;
+    let cached = (rows_wide * DENSE_CODES_PER_ROW_CACHED).min(DENSE_CODES_CACHED);
+    let dense = (rows_wide * DENSE_CODES_PER_ROW).max(cached).max(DENSE_CODES_MIN);
     let wanted = (rows / PARTITION_ROWS).max(1).next_power_of_two().ilog2();
     let bits = wanted.min(PARTITION_BITS_MAX);
     if limit < dense {
@@ -63,14 +80,14 @@ pub(super) fn build(
         let parts = partition(chunks, partitions, of, context, workers, |p, slices| {
             let first = (p as u64) << shift;
             let codes = (limit - first).min((1 << shift) - 1) + 1;
-            Ok(ranked(first, codes, slices))
+            Ok(ranked(first, codes, detail, slices))
         })?;
-        return ranked_table(parts);
+        return ranked_table(parts, limit);
     }
-    let of = |code: u64| if bits == 0 { 0 } else { index(mix(code) >> (64 - bits)) };
+    let of = |code: u64| if bits == 0 { 0 } else { index(hash_u64(code) >> (64 - bits)) };
     let fine = bits.max(rows.next_power_of_two().ilog2()).max(1);
     let parts = partition(chunks, 1 << bits, of, context, workers, |p, slices| {
-        Ok(hashed(p, bits, fine, slices))
+        Ok(hashed(p, bits, fine, detail, slices))
     })?;
     hashed_table(parts, bits, context, workers)
 }
@@ -81,7 +98,6 @@ pub(super) fn sums_before(lengths: impl Iterator<Item = usize>) -> Vec<usize> {
     lengths.scan(0, before).collect()
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "indices into memory")]
 fn index(value: u64) -> usize {
     value as usize
 }
@@ -116,7 +132,6 @@ fn partition(
 }
 
 /// A stable counting sort of a chunk's rows by partition; rows without a code are left out.
-#[expect(clippy::cast_possible_truncation, reason = "row numbers are below 2^32")]
 fn scatter(codes: &[u64], first: usize, partitions: usize, of: impl Fn(u64) -> usize) -> Scattered {
     let mut bounds = vec![0; partitions + 1];
     for &code in codes.iter().filter(|&&code| code != MISS) {
@@ -138,7 +153,7 @@ fn scatter(codes: &[u64], first: usize, partitions: usize, of: impl Fn(u64) -> u
 }
 
 /// The bitmap of `codes` codes from `first` on, and the rows of each code.
-fn ranked(first: u64, codes: u64, slices: &[(&[u64], &[u32])]) -> Part {
+fn ranked(first: u64, codes: u64, detail: Detail, slices: &[(&[u64], &[u32])]) -> Part {
     let mut words = vec![Word::default(); index(codes.div_ceil(64))];
     let mut rows_total = 0;
     for (codes, _) in slices {
@@ -157,6 +172,9 @@ fn ranked(first: u64, codes: u64, slices: &[(&[u64], &[u32])]) -> Part {
         (word.rank + (word.bits & ((1 << (code & 63)) - 1)).count_ones()) as usize
     };
     let entries = entries as usize;
+    if detail == Detail::Codes {
+        return Part { words, codes: Vec::new(), starts: None, rows: Vec::new(), entries };
+    }
     let mut rows = vec![0; rows_total];
     if entries == rows_total {
         for (codes, numbers) in slices {
@@ -192,10 +210,9 @@ fn sum_up(counts: &mut [u32]) {
 }
 
 /// The distinct codes of partition `p` in the order of the upper `fine` bits of their hashes, and their rows.
-#[expect(clippy::cast_possible_truncation, reason = "counts of rows, below 2^32")]
-fn hashed(p: usize, bits: u32, fine: u32, slices: &[(&[u64], &[u32])]) -> Part {
+fn hashed(p: usize, bits: u32, fine: u32, detail: Detail, slices: &[(&[u64], &[u32])]) -> Part {
     let first = p << (fine - bits);
-    let bucket = |code: u64| index(mix(code) >> (64 - fine)) - first;
+    let bucket = |code: u64| index(hash_u64(code) >> (64 - fine)) - first;
     let mut starts = vec![0_u32; (1 << (fine - bits)) + 1];
     for &code in slices.iter().flat_map(|(codes, _)| *codes) {
         starts[bucket(code) + 1] += 1;
@@ -213,9 +230,12 @@ fn hashed(p: usize, bits: u32, fine: u32, slices: &[(&[u64], &[u32])]) -> Part {
     }
     for bounds in starts.windows(2) {
         let bucket = &mut pairs[bounds[0] as usize..bounds[1] as usize];
-        if bucket.len() > 1 {
-            // Stable: rows of a code stay in their order.
-            bucket.sort_by_key(|&(code, _)| code);
+        // Stable: rows of a code stay in their order.
+        match bucket {
+            [] | [_] => {}
+            [first, second] if first.0 <= second.0 => {}
+            [first, second] => std::mem::swap(first, second),
+            _ => bucket.sort_by_key(|&(code, _)| code),
         }
     }
     let mut codes: Vec<u64> = Vec::with_capacity(total);
@@ -228,12 +248,19 @@ fn hashed(p: usize, bits: u32, fine: u32, slices: &[(&[u64], &[u32])]) -> Part {
     }
     groups.push(total as u32);
     let entries = codes.len();
+    if detail == Detail::Codes {
+        return Part { words: Vec::new(), codes, starts: None, rows: Vec::new(), entries };
+    }
     let rows = pairs.into_iter().map(|(_, row)| row).collect();
     let starts = (entries < total).then_some(groups);
     Part { words: Vec::new(), codes, starts, rows, entries }
 }
 
-fn ranked_table(parts: Vec<Part>) -> Result<Table> {
+fn ranked_table(parts: Vec<Part>, limit: u64) -> Result<Table> {
+    let entries = parts.iter().map(|part| part.entries).sum();
+    if entries as u64 > limit {
+        return Ok(Table { lookup: Lookup::Full(limit + 1), entries, groups: groups(parts)? });
+    }
     let mut words =
         Vec::with_capacity(parts.iter().map(|part| part.words.len()).sum::<usize>() + 1);
     let mut rank = 0;
@@ -242,7 +269,7 @@ fn ranked_table(parts: Vec<Part>) -> Result<Table> {
         rank += row_number(part.entries)?;
     }
     words.push(Word { bits: 0, rank });
-    Ok(Table { lookup: Lookup::Ranked(words), groups: groups(parts)? })
+    Ok(Table { lookup: Lookup::Ranked(words), entries, groups: groups(parts)? })
 }
 
 fn hashed_table(
@@ -269,7 +296,7 @@ fn hashed_table(
         codes.extend_from_slice(&part.codes);
     }
     let lookup = Lookup::Hashed(Directory { buckets, shift, codes });
-    Ok(Table { lookup, groups: groups(parts)? })
+    Ok(Table { lookup, entries, groups: groups(parts)? })
 }
 
 /// The buckets of partition `p`, whose codes begin at entry `first`.
@@ -288,7 +315,7 @@ fn directory_part(
         let start = at;
         let mut tags = 0;
         while let Some(&code) = codes.get(at) {
-            let hash = mix(code);
+            let hash = hash_u64(code);
             if index(hash >> (64 - directory_bits)) - base != bucket {
                 break;
             }
@@ -327,7 +354,7 @@ fn groups(parts: Vec<Part>) -> Result<Groups> {
         rows
     };
     let identity = starts.is_empty() && rows.iter().enumerate().all(|(i, &row)| i == row as usize);
-    let rows = if identity { Rows::Identity(row_number(total)?) } else { Rows::Listed(rows) };
+    let rows = if identity { Rows::Identity } else { Rows::Listed(rows) };
     Ok(Groups { starts: (entries < total).then_some(starts), rows })
 }
 

@@ -92,7 +92,7 @@ impl Built {
         Ok(self.matched_rows.get_or_init(|| {
             let rows = Marks::new(self.rows as usize);
             let mut group = Vec::new();
-            for entry in (0_u32..).take(self.table.entries()).filter(|&entry| marks.get(entry)) {
+            for entry in (0_u32..).take(self.table.entries).filter(|&entry| marks.get(entry)) {
                 let (start, count) = self.table.group(entry);
                 group.clear();
                 self.table.groups.rows.extend_into(start, count, &mut group);

@@ -36,6 +36,9 @@ impl Random {
 
 pub(super) type Row = Vec<Scalar>;
 
+/// A residual as a function of two rows.
+pub(super) type PairTest = fn(&Row, &Row) -> bool;
+
 /// A table: types and rows, cut into morsels of batches.
 #[derive(Clone)]
 pub(super) struct Table {
@@ -184,7 +187,7 @@ pub(super) struct Case {
     /// Left column, right column, whether NULL matches NULL.
     pub(super) keys: Vec<(usize, usize, bool)>,
     /// An expression and the same as a function of two rows.
-    pub(super) residual: Option<(Expr, fn(&Row, &Row) -> bool)>,
+    pub(super) residual: Option<(Expr, PairTest)>,
 }
 
 impl Case {
@@ -344,7 +347,7 @@ pub(super) fn run(
         locals.push(probe.local(context)?);
     }
     let mut out = Vec::new();
-    for morsel in case.left.morsels(random, 13) {
+    for morsel in case.left.morsels(random, 13.max(case.left.rows.len() / 2)) {
         let worker = random.below(locals.len());
         let local = &mut locals[worker];
         'morsel: for batch in morsel {

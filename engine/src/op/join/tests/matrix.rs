@@ -12,7 +12,7 @@ use arrow::{
 };
 use stoadb_storage::{LogicalType, Scalar, TimeUnit};
 
-use super::harness::{Case, Random, Row, Table, context, printed, run, workers};
+use super::harness::{Case, PairTest, Random, Table, context, printed, run, workers};
 use crate::{
     expr::{CompareOp, Expr},
     plan::JoinKind,
@@ -129,7 +129,7 @@ fn table(rows: usize, pools: &[(LogicalType, Vec<Scalar>)], random: &mut Random)
 }
 
 /// The left measure is less than the right one.
-fn residual(left_columns: usize) -> (Expr, fn(&Row, &Row) -> bool) {
+fn residual(left_columns: usize) -> (Expr, PairTest) {
     let column = |index| Box::new(Expr::column(index, LogicalType::Int64));
     let expr =
         Expr::Compare { op: CompareOp::Lt, left: column(1), right: column(left_columns + 1) };
@@ -303,5 +303,47 @@ fn test_join_of_not_in_without_nulls() {
         let base = Case { kind, ..case(left, right, keys) };
         assert!(!base.oracle().is_empty());
         deals.check(&base, &mut random, "NOT IN");
+    }
+}
+
+#[test]
+fn test_join_with_a_side_of_bare_nulls() {
+    let mut random = Random(7);
+    let deals = Deals::new();
+    let text = [(LogicalType::Text, pool(&LogicalType::Text))];
+    let bare = [(LogicalType::Null, pool(&LogicalType::Null))];
+    for (left, right) in [(&text, &bare), (&bare, &text)] {
+        for null_equal in [false, true] {
+            let (left, right) = (table(20, left, &mut random), table(10, right, &mut random));
+            let mut base = case(left, right, vec![(2, 2, null_equal)]);
+            for kind in KINDS {
+                base.kind = kind;
+                deals.check(&base, &mut random, "bare NULLs");
+            }
+        }
+    }
+}
+
+#[test]
+fn test_join_of_large_groups() {
+    let mut random = Random(8);
+    let deals = Deals(vec![(2048, workers(2)), (600, workers(1))]);
+    let few = [(LogicalType::Int64, vec![Scalar::int64(1), Scalar::int64(5)])];
+    let (left, right) = (table(4, &few, &mut random), table(1300, &few, &mut random));
+    deals.check_all(&case(left.clone(), right.clone(), vec![(2, 2, false)]), &mut random, "large");
+    deals.check_all(&case(left, right, vec![]), &mut random, "large without keys");
+}
+
+#[test]
+fn test_join_of_many_rows_with_one_or_none() {
+    let mut random = Random(9);
+    let deals = Deals(vec![(2048, workers(2)), (100, workers(1))]);
+    let few = [(LogicalType::Int64, vec![Scalar::int64(1)])];
+    let other = [(LogicalType::Int64, vec![Scalar::int64(2)])];
+    for right in [&few, &other] {
+        let (left, right) = (table(300, &few, &mut random), table(1, right, &mut random));
+        let base = case(left.clone(), right.clone(), vec![(2, 2, false)]);
+        deals.check_all(&base, &mut random, "one row");
+        deals.check_all(&case(left, right, vec![]), &mut random, "one row without keys");
     }
 }

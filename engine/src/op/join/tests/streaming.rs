@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use arrow::array::{AsArray, Int64Array};
+use arrow::array::{Array, AsArray, Int64Array};
 use arrow::datatypes::Int64Type;
 use stoadb_storage::{LogicalType, Scalar, Schema, Vector};
 
@@ -11,7 +11,7 @@ use crate::{
     batch::Batch,
     context::{QueryContext, QuerySettings},
     error::EngineError,
-    expr::{CompareOp, Expr},
+    expr::{ArithmeticOp, CompareOp, Expr},
     op::{Sink, Step},
     plan::{JoinKey, JoinKind, JoinPlan},
 };
@@ -51,18 +51,20 @@ fn test_cross_join_streams_in_constant_memory() {
     assert!(held < 2_000_000, "{held} bytes for 800,000 bytes of values");
     let mut probe = join.probe().local(&context).unwrap();
     let mut input = serials(ROWS).swap_remove(0).pop();
+    let mut first = 0;
     for vector in 0..100 {
         let Step::HaveMore(batch) = probe.step(input.take()).unwrap() else {
             panic!("10^5 times 2048 pairs end after {vector} vectors");
         };
-        assert_eq!(batch.rows, 2048);
+        assert!((1..=2048).contains(&batch.rows));
         for (column, divide) in [(0, true), (1, false)] {
             let values = batch.columns[column].flatten().unwrap();
             for (i, &value) in values.as_primitive::<Int64Type>().values().iter().enumerate() {
-                let pair = vector * 2048 + i as i64;
+                let pair = first + i as i64;
                 assert_eq!(value, if divide { pair / ROWS } else { pair % ROWS });
             }
         }
+        first += batch.rows as i64;
     }
     probe.end_morsel();
     assert!(matches!(probe.step(None).unwrap(), Step::NeedInput));
@@ -169,4 +171,80 @@ fn test_key_range_bounds_the_build_keys() {
     let unsigned = arrow::array::UInt64Array::from(vec![u64::MAX, 5]);
     let unsigned = (0..2).map(|row| Scalar::from_array(&unsigned, row).unwrap()).collect();
     assert_eq!(range(unsigned, false), pair("5", "18446744073709551615"));
+}
+
+#[test]
+fn test_row_filter_keeps_exactly_the_matching_rows() {
+    let (context, workers) = (context(2048), workers(2));
+    let texts = ["a", "b", "c"].map(Scalar::text);
+    let row = |serial: i64| vec![Scalar::int64(serial), texts[(serial % 3) as usize].clone()];
+    let types = vec![LogicalType::Int64, LogicalType::Text];
+    let right = Table { types: types.clone(), rows: (0..50).map(|i| row(i * 7)).collect() };
+    for kind in [JoinKind::Inner, JoinKind::LeftSemi, JoinKind::RightAnti, JoinKind::Left] {
+        let left = Table { types: types.clone(), rows: Vec::new() };
+        let keys = vec![(0, 0, false), (1, 1, false)];
+        let case = Case { kind, left, right: right.clone(), keys, residual: None };
+        let mut random = Random(3);
+        let morsels = right.morsels(&mut random, 5);
+        let join = build(&case.plan(), &morsels, &context, &workers, &mut random).unwrap();
+        assert!(join.row_filter(&[4]).is_none());
+        let Some(filter) = join.row_filter(&[4, 2]) else {
+            assert_eq!(kind, JoinKind::Left);
+            continue;
+        };
+        assert_eq!(filter.columns(), &[2, 4]);
+        let serials = Vector::Flat(Arc::new(Int64Array::from_iter_values(0..700)));
+        let all: Vec<Scalar> = (0..700).map(|i| texts[(i % 3) as usize].clone()).collect();
+        let all = super::harness::vector(&LogicalType::Text, &all, &mut random);
+        let mut local = filter.local().unwrap();
+        let selection = local.select(&[all.clone(), serials.clone()], 700).unwrap().unwrap();
+        let expected: Vec<u32> = (0..50).map(|i| i * 7).collect();
+        assert_eq!(selection.rows(), expected);
+        let selection = local.select(&[all.slice(7, 1), serials.slice(7, 1)], 1).unwrap();
+        assert!(selection.is_none());
+    }
+}
+
+/// All rows of a probe over one batch, as integers.
+fn probe_all(plan: &JoinPlan, rows: i64) -> Vec<Vec<Option<i64>>> {
+    let (context, workers) = (context(7), workers(1));
+    let join = build(plan, &serials(rows), &context, &workers, &mut Random(1)).unwrap();
+    let mut probe = join.probe().local(&context).unwrap();
+    let mut input = serials(rows).swap_remove(0).pop();
+    let mut out = Vec::new();
+    while let Step::HaveMore(batch) = probe.step(input.take()).unwrap() {
+        let columns: Vec<_> = batch.columns.iter().map(|c| c.flatten().unwrap()).collect();
+        for row in 0..batch.rows {
+            let value = |column: &arrow::array::ArrayRef| {
+                let column = column.as_primitive::<Int64Type>();
+                (!column.is_null(row)).then(|| column.value(row))
+            };
+            out.push(columns.iter().map(value).collect());
+        }
+    }
+    out
+}
+
+#[test]
+fn test_join_on_computed_keys() {
+    let column = || Box::new(Expr::column(0, LogicalType::Int64));
+    let mut plan = plan(JoinKind::Inner, true, None);
+    plan.keys[0].left = Expr::Arithmetic {
+        op: ArithmeticOp::Multiply,
+        left: column(),
+        right: Box::new(Expr::Literal(Scalar::int64(2))),
+        ty: LogicalType::Int64,
+    };
+    let expected: Vec<_> = (0..15).map(|i| vec![Some(i), Some(2 * i)]).collect();
+    assert_eq!(probe_all(&plan, 30), expected);
+}
+
+#[test]
+fn test_residual_without_columns() {
+    for truth in [true, false] {
+        let residual = Some(Expr::Literal(Scalar::boolean(truth)));
+        let row = |i| vec![Some(i), truth.then_some(i)];
+        let expected: Vec<_> = (0..30).map(row).collect();
+        assert_eq!(probe_all(&plan(JoinKind::Left, true, residual), 30), expected);
+    }
 }
