@@ -306,6 +306,20 @@ impl Plan {
         }
     }
 
+    /// The inputs, left before right, to be changed in place.
+    pub fn inputs_mut(&mut self) -> Vec<&mut Plan> {
+        match self {
+            Self::Values { .. } | Self::Scan(_) | Self::Shared { .. } => Vec::new(),
+            Self::Filter { input, .. }
+            | Self::Project { input, .. }
+            | Self::Aggregate { input, .. }
+            | Self::Sort { input, .. }
+            | Self::Limit { input, .. } => vec![input],
+            Self::Join(join) => vec![&mut join.left, &mut join.right],
+            Self::Union { inputs, .. } => inputs.iter_mut().collect(),
+        }
+    }
+
     /// How many operators there are. They are numbered in pre-order, inputs from left to right.
     pub fn node_count(&self) -> usize {
         1 + self.inputs().into_iter().map(Self::node_count).sum::<usize>()

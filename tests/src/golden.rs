@@ -28,8 +28,7 @@ pub fn check(connection: &Connection, workload: &str, name: &str) -> Result<(), 
     let sql = query(workload, name);
     let path = root().join("tests/golden").join(workload).join(format!("{name}.tsv"));
     let golden = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-    let golden: Vec<Vec<&str>> =
-        golden.lines().map(|line| line.split('\t').collect()).collect();
+    let golden: Vec<Vec<&str>> = golden.lines().map(|line| line.split('\t').collect()).collect();
     let result = connection.query(&sql).map_err(|error| error.render(&sql))?;
     let mut row_number = 0;
     for batch in result {

@@ -53,7 +53,10 @@ fn test_many_small_inserts() {
     for i in 0..3000 {
         connection.execute(&format!("INSERT INTO t VALUES ({i}, 'row {}')", i % 7)).unwrap();
     }
-    assert_eq!(rows(&connection, "SELECT count(*), sum(a), count(DISTINCT s) FROM t"), ["3000|4498500|7"]);
+    assert_eq!(
+        rows(&connection, "SELECT count(*), sum(a), count(DISTINCT s) FROM t"),
+        ["3000|4498500|7"]
+    );
     assert_eq!(rows(&connection, "SELECT a FROM t LIMIT 1 OFFSET 2999"), ["2999"]);
 }
 
@@ -116,12 +119,13 @@ fn test_the_first_to_commit_wins() {
 #[test]
 fn test_prepared_statements_take_parameters() {
     let connection = Database::open_in_memory().connect();
-    connection.execute("CREATE TABLE t AS SELECT * FROM (VALUES (1, 'a'), (2, 'b')) v(x, s)").unwrap();
+    connection
+        .execute("CREATE TABLE t AS SELECT * FROM (VALUES (1, 'a'), (2, 'b')) v(x, s)")
+        .unwrap();
     let statement = connection.prepare("SELECT x * ? FROM t WHERE s = ?").unwrap();
     assert_eq!(statement.parameters(), 2);
     for (factor, text, expected) in [(10, "b", 20), (7, "a", 7)] {
-        let mut result =
-            statement.query(&[Scalar::int64(factor), Scalar::text(text)]).unwrap();
+        let mut result = statement.query(&[Scalar::int64(factor), Scalar::text(text)]).unwrap();
         let batch = result.next().unwrap().unwrap();
         assert_eq!(to_text(batch.column(0)).unwrap().value(0), expected.to_string());
     }
@@ -144,15 +148,17 @@ fn test_registered_batches_of_any_layout() {
         ("l", Arc::new(LargeStringArray::from(vec!["w", "x", "y", "z"]))),
         ("c", Arc::new(dictionary)),
     ];
-    let field = |(name, array): &(&str, ArrayRef)| {
-        Field::new(*name, array.data_type().clone(), true)
-    };
+    let field =
+        |(name, array): &(&str, ArrayRef)| Field::new(*name, array.data_type().clone(), true);
     let schema = Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()));
     let arrays = columns.into_iter().map(|(_, array)| array).collect();
     let batch = RecordBatch::try_new(Arc::clone(&schema), arrays).unwrap();
     connection.register("t", schema, vec![batch.clone(), batch.slice(1, 2)]).unwrap();
     assert_eq!(
-        rows(&connection, "SELECT c, count(*), sum(n), max(s), min(l) FROM t GROUP BY c ORDER BY c"),
+        rows(
+            &connection,
+            "SELECT c, count(*), sum(n), max(s), min(l) FROM t GROUP BY c ORDER BY c"
+        ),
         ["blue|2|NULL|NULL|y", "red|2|5|dd|w", "NULL|2|4||x"]
     );
     assert_eq!(rows(&connection, "SELECT n FROM t WHERE c = 'red'"), ["1", "4"]);

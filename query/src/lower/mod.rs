@@ -12,6 +12,7 @@ mod coerce;
 mod columns;
 mod expr;
 mod filter;
+mod fold;
 mod join;
 mod literal;
 mod project;
@@ -88,7 +89,7 @@ pub fn lower(plan: &LogicalPlan, settings: &LowerSettings) -> Result<Lowered> {
 
 fn improve(plan: Plan, relations: &[Arc<dyn Relation>], settings: &LowerSettings) -> Result<Plan> {
     let schema = plan.schema().clone();
-    let mut plan = push_down::push_filters(plan);
+    let mut plan = push_down::push_filters(fold::fold_plan(plan));
     if settings.join_order {
         plan = join_order::reorder(plan, relations);
     }

@@ -10,9 +10,11 @@ pub mod diagnose; // the library's errors in our words
 pub mod functions; // scalar functions, and how the engine calls them
 pub mod hooks; // expressions and types that we plan ourselves
 pub mod optimizer; // the list of rewrites
+pub mod rules; // rewrites of our own
 pub mod output; // names of result columns
 pub mod parameters; // $1: types and values
 pub mod provider; // relations, functions, options
+pub mod registry; // scalar functions for the engine
 pub mod source; // relations as the library sees them
 pub mod windows; // window functions: names and types
 

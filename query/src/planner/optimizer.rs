@@ -1,6 +1,7 @@
 //! Which rewrites of the planner library run, in which order.
 //!
-//! Left out on purpose, beside what does not pay for an engine that does it itself: `FilterNullJoinKeys` (our join skips
+//! Left out on purpose: `SimplifyExpressions`, because it computes constants with the library's arithmetic and casts, which
+//! wrap and truncate where ours raise and round (`lower/fold.rs` folds with the engine's own kernels instead); and beside what does not pay for an engine that does it itself: `FilterNullJoinKeys` (our join skips
 //! NULL keys), `SingleDistinctToGroupBy` and `CommonSubexprEliminate` (aggregates and expression programs of the engine
 //! share), `UnionsToFilter` and the leaf pull-ups (they hide what storage could prune).
 //! Invariant: `necessary` alone gives a plan without subquery expressions other than uncorrelated scalar ones.
@@ -22,10 +23,9 @@ use datafusion_optimizer::{
     propagate_empty_relation::PropagateEmptyRelation, push_down_filter::PushDownFilter,
     push_down_limit::PushDownLimit, replace_distinct_aggregate::ReplaceDistinctWithAggregate,
     rewrite_set_comparison::RewriteSetComparison, scalar_subquery_to_join::ScalarSubqueryToJoin,
-    simplify_expressions::SimplifyExpressions,
 };
 
-use crate::planner::functions::Functions;
+use crate::planner::{functions::Functions, rules::SimplifyFunctions};
 
 type Rules = Vec<Arc<dyn OptimizerRule + Send + Sync>>;
 
@@ -33,6 +33,7 @@ type Rules = Vec<Arc<dyn OptimizerRule + Send + Sync>>;
 fn necessary() -> Rules {
     vec![
         Arc::new(RewriteSetComparison::new()),
+        Arc::new(SimplifyFunctions),
         Arc::new(ReplaceDistinctWithAggregate::new()),
         Arc::new(DecorrelatePredicateSubquery::new()),
         Arc::new(ScalarSubqueryToJoin::new()),
@@ -46,7 +47,7 @@ fn all() -> Rules {
     vec![
         Arc::new(RewriteSetComparison::new()),
         Arc::new(OptimizeUnions::new()),
-        Arc::new(SimplifyExpressions::new()),
+        Arc::new(SimplifyFunctions),
         Arc::new(ReplaceDistinctWithAggregate::new()),
         Arc::new(EliminateJoin::new()),
         Arc::new(DecorrelatePredicateSubquery::new()),

@@ -1,8 +1,6 @@
 //! A database: its catalog, its threads, and what its connections share.
 
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
-
-use datafusion_common::config::ConfigOptions;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use stoadb_engine::function::FunctionRegistry;
@@ -10,22 +8,12 @@ use stoadb_storage::{catalog::Catalog, parquet::FooterCache};
 
 use crate::{
     error::{Error, Result},
-    planner::{LibraryFunction, scalar_functions},
+    planner::registry::registry,
     session::connection::Connection,
 };
 
 /// Stack of a worker thread: plans and expressions nest as deeply as SQL does.
 const WORKER_STACK_BYTES: usize = 16 << 20;
-
-/// The library's functions, as the engine calls them.
-static FUNCTIONS: LazyLock<Arc<FunctionRegistry>> = LazyLock::new(|| {
-    let options = Arc::new(ConfigOptions::default());
-    let mut registry = FunctionRegistry::default();
-    for (name, function) in scalar_functions() {
-        registry.register(&name, Arc::new(LibraryFunction::new(function, Arc::clone(&options))));
-    }
-    Arc::new(registry)
-});
 
 /// A database in memory. Cheap to clone; clones are the same database.
 ///
@@ -57,7 +45,7 @@ impl Database {
         let shared = Shared {
             catalog: Catalog::new(),
             footers: FooterCache::default(),
-            functions: Arc::clone(&FUNCTIONS),
+            functions: Arc::clone(registry()),
             pool: Mutex::default(),
         };
         Self { shared: Arc::new(shared) }
