@@ -496,7 +496,7 @@ fn test_sort_of_every_type_direction_and_encoding() {
     for ty in types() {
         for encoding in ENCODINGS {
             let rows = [0, 1, 2, 90, 333][random.below(5)];
-            let table = Table::new(&[ty.clone()], encoding, rows, &mut random);
+            let table = Table::new(std::slice::from_ref(&ty), encoding, rows, &mut random);
             for (descending, nulls_first) in
                 [(false, false), (false, true), (true, false), (true, true)]
             {
