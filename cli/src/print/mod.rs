@@ -168,7 +168,7 @@ pub(crate) fn print<E>(
         Format::Markdown => Box::new(markdown::Markdown::new(columns, options.header)),
     };
     let mut rows = 0;
-    let mut write = || -> Result<(), PrintError<E>> {
+    let write = || -> Result<(), PrintError<E>> {
         printer.begin(out)?;
         for batch in batches {
             let batch = batch.map_err(PrintError::Query)?;

@@ -4,7 +4,7 @@ use std::{convert::Infallible, sync::Arc};
 
 use arrow::{
     array::{
-        ArrayRef, AsArray, BinaryViewArray, BooleanArray, Date32Array, Decimal128Array,
+        Array, ArrayRef, AsArray, BinaryViewArray, BooleanArray, Date32Array, Decimal128Array,
         DurationMicrosecondArray, Float32Array, Float64Array, Int32Array, Int64Array,
         IntervalMonthDayNanoArray, ListArray, MapArray, NullArray, StringViewArray, StructArray,
         Time32SecondArray, Time64NanosecondArray, TimestampMicrosecondArray,
@@ -102,14 +102,14 @@ fn test_table() {
     let (columns, batch) = sample();
     let table = show(&columns, std::slice::from_ref(&batch), options(Format::Table));
     let expected = "\
-+-------+------------+---------+
-|   n   |     t      |    n    |
-| INT64 |  UTF8VIEW  | FLOAT64 |
-+-------+------------+---------+
++-------+-----------+---------+
+|   n   |     t     |    n    |
+| INT64 | UTF8VIEW  | FLOAT64 |
++-------+-----------+---------+
 |     1 | a|b,\"c\"\\n |     0.1 |
-|  NULL |            |     NaN |
-|   -30 | NULL       |    NULL |
-+-------+------------+---------+
+|  NULL |           |     NaN |
+|   -30 | NULL      |    NULL |
++-------+-----------+---------+
 3 rows
 ";
     assert_eq!(ascii(&table), expected);
@@ -177,7 +177,7 @@ fn test_table_fits_the_width() {
     let table = show(&columns, std::slice::from_ref(&one), within(70));
     assert!(table.lines().all(|line| line.chars().count() <= 70));
     let row = ascii(table.lines().nth(4).unwrap());
-    let cut = "x".repeat(24) + "~";
+    let cut = "x".repeat(25) + "~";
     assert_eq!(row, format!("| {cut} | short    | {cut} |"));
     let wide = show(&columns, &[one], within(1000));
     assert!(wide.contains(&format!(" {long} ")));

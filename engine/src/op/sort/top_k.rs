@@ -29,7 +29,7 @@ use crate::{
     context::{QueryContext, Reservation},
     error::{EngineError, Result},
     eval::Evaluator,
-    kernel::sort_key::{KeyCode, KeyOrder, codes},
+    kernel::sort_key::{Codes, KeyCode, KeyOrder, codes},
     op::{Feed, LocalSink},
 };
 
@@ -160,8 +160,21 @@ impl LocalTopK {
                 }
                 (None, vector) => {
                     let codes = codes(vector)?;
-                    for row in 0..rows {
-                        judge(row as u32, codes.compare(row, code, key.order));
+                    match (&codes.codes, &codes.nulls, code) {
+                        (Codes::Narrow(values), None, KeyCode::Number(last)) => {
+                            let (flip, last) = match key.order.descending {
+                                true => (u64::MAX, !(*last as u64)),
+                                false => (0, *last as u64),
+                            };
+                            for (row, &value) in (0..).zip(values) {
+                                judge(row, (value ^ flip).cmp(&last));
+                            }
+                        }
+                        _ => {
+                            for row in 0..rows {
+                                judge(row as u32, codes.compare(row, code, key.order));
+                            }
+                        }
                     }
                 }
             }
