@@ -22,6 +22,10 @@ use tpchgen::generators::{
     Supplier, SupplierGenerator,
 };
 
+/// The names of the tables.
+pub const NAMES: [&str; 8] =
+    ["nation", "region", "part", "supplier", "customer", "partsupp", "orders", "lineitem"];
+
 /// Rows of a batch and of a Parquet row group.
 const BATCH_ROWS: usize = 1 << 16;
 

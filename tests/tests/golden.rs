@@ -27,8 +27,8 @@ fn test_flights() {
 #[test]
 fn test_tpch_over_registered_batches() {
     let connection = Database::open_in_memory().connect();
-    for (name, batches) in tpch::tables(SCALE) {
-        connection.register(&name, batches[0].schema(), batches).unwrap();
+    for table in tpch::tables(SCALE).unwrap() {
+        connection.register(table.name, table.schema, table.batches).unwrap();
     }
     check_tpch(&connection, "registered batches");
     connection.execute("SET optimizer = false").unwrap();

@@ -135,7 +135,7 @@ mod guarded {
 
     impl Guarded {
         pub(super) fn column(values: &[i64], readable: bool) -> ArrayRef {
-            let bytes = std::mem::size_of_val(values).next_multiple_of(4096);
+            let bytes = size_of_val(values).next_multiple_of(4096);
             // SAFETY: a fresh anonymous mapping of `bytes` bytes, filled within its bounds, then protected.
             let pages = unsafe {
                 let pages = libc::mmap(
@@ -156,7 +156,7 @@ mod guarded {
             let pointer = std::ptr::NonNull::new(pages.cast::<u8>()).unwrap();
             // SAFETY: `owner` keeps the mapping for as long as the buffer lives.
             let buffer = unsafe {
-                Buffer::from_custom_allocation(pointer, std::mem::size_of_val(values), owner)
+                Buffer::from_custom_allocation(pointer, size_of_val(values), owner)
             };
             Arc::new(Int64Array::new(ScalarBuffer::from(buffer), None))
         }
