@@ -194,9 +194,9 @@ impl GroupScan {
         footer.pages.get(footer, &self.handle, key, ty, &shared.spec.ledger)
     }
 
-    /// The rows whose pages may hold a match; all rows where there is no page index.
-    fn candidates(&self) -> Result<Vec<Range<usize>>> {
-        let Some(prune) = &self.shared.spec.prune else { return Ok(vec![0..self.rows]) };
+    /// The rows whose pages may hold a match; `None` for all rows, as where there is no page index.
+    fn candidates(&self) -> Result<Option<Vec<Range<usize>>>> {
+        let Some(prune) = &self.shared.spec.prune else { return Ok(None) };
         let mut columns = Vec::new();
         prune.visit_columns(&mut |column| columns.push(column));
         columns.sort_unstable();
@@ -208,7 +208,7 @@ impl GroupScan {
             }
         }
         if indexes.is_empty() {
-            return Ok(vec![0..self.rows]);
+            return Ok(None);
         }
         let pages = indexes.values().flat_map(|index| &index.locations);
         let mut bounds: Vec<usize> =
@@ -229,7 +229,8 @@ impl GroupScan {
                 _ => {}
             }
         }
-        Ok(kept)
+        let all = kept.first().is_some_and(|first| first.len() == self.rows);
+        Ok((!all).then_some(kept))
     }
 
     fn start(&self) -> Result<State> {
@@ -264,12 +265,14 @@ impl GroupScan {
     fn filter(&self, filter: &dyn RowFilter, carried: &[usize]) -> Result<VecDeque<Kept>> {
         let columns = filter.columns();
         let candidates = self.candidates()?;
+        let selection = candidates
+            .as_ref()
+            .map(|ranges| RowSelection::from_consecutive_ranges(ranges.iter().cloned(), self.rows));
+        let candidates = candidates.unwrap_or_else(|| std::iter::once(0..self.rows).collect());
         let mut kept = VecDeque::new();
         if candidates.is_empty() {
             return Ok(kept);
         }
-        let selection = (candidates != [0..self.rows])
-            .then(|| RowSelection::from_consecutive_ranges(candidates.iter().cloned(), self.rows));
         let streams = columns.iter().map(|&column| self.stream(column, selection.as_ref()));
         let mut streams = streams.collect::<Result<Vec<_>>>()?;
         let mut local = filter.local()?;

@@ -39,7 +39,9 @@ impl PageIndex {
 
 /// The indexes that were read of a file, by row group and leaf; `None` where there is none.
 #[derive(Debug, Default)]
-pub(crate) struct PageIndexes(Mutex<HashMap<(usize, usize), Option<Arc<PageIndex>>>>);
+pub(crate) struct PageIndexes(Mutex<Known>);
+
+type Known = HashMap<(usize, usize), Option<Arc<PageIndex>>>;
 
 impl PageIndexes {
     /// The index of a flat column's chunk; `ty` is the type of its values.
@@ -76,7 +78,7 @@ impl PageIndexes {
         Ok(index)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(usize, usize), Option<Arc<PageIndex>>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
