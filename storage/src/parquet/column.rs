@@ -1,9 +1,8 @@
-//! One root column of one row group: its chunks are read by one `pread` each and decoded window by window into vectors.
+//! One root column of one row group, decoded window by window into vectors.
 //!
-//! Invariants: a chunk's bytes are charged as Encoded when they are read; values in plain layout are charged as Decoded
-//! when they are handed out; dictionary vectors charge their own decoding. All vectors of a chunk share one dictionary,
+//! Invariants: values in plain layout are charged as Decoded when they are handed out; dictionary vectors charge their own decoding. All vectors of a chunk share one dictionary,
 //! whose values are brought into canonical layout once.
-//! Next: `group.rs`, which steps the columns of a row group.
+//! Next: `chunk.rs`, which reads the bytes; `group.rs`, which steps the columns of a row group.
 
 use std::sync::Arc;
 
@@ -21,22 +20,16 @@ use arrow::{
 use parquet::{
     arrow::{
         ProjectionMask,
-        arrow_reader::{ParquetRecordBatchReader, RowGroups, RowSelection},
+        arrow_reader::{ParquetRecordBatchReader, RowSelection},
         parquet_to_arrow_field_levels,
     },
-    column::page::{PageIterator, PageReader},
     errors::ParquetError,
-    file::{
-        metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData},
-        reader::SerializedPageReader,
-    },
 };
 
 use super::{
-    footer::{Footer, Place, chunk_range, dictionary_offset},
+    chunk::{Chunk, FetchedGroup},
+    footer::Place,
     schema::{FileColumn, ReadAs},
-    source::{ChunkBytes, RangeFile},
-    thrift::{ChunkFacts, PageInfo, walk_pages},
 };
 use crate::{
     error::{Result, StorageError},
@@ -175,19 +168,6 @@ pub(crate) fn concat(mut parts: Vec<Vector>) -> Result<Vector> {
     Ok(Vector::Flat(joined(&flat)?))
 }
 
-/// Where a root column's chunks are found.
-#[derive(Clone, Copy)]
-pub(crate) struct Chunk<'a> {
-    /// The opened file.
-    pub file: &'a RangeFile,
-    /// Its footer.
-    pub footer: &'a Footer,
-    /// The row group.
-    pub group: usize,
-    /// The root column, as an ordinal of the file.
-    pub column: usize,
-}
-
 struct Decoder {
     reader: ParquetRecordBatchReader,
     /// Intervals are read twice.
@@ -210,7 +190,7 @@ impl Decoder {
         selection: Option<RowSelection>,
     ) -> Result<Self> {
         let column = &chunk.footer.schema.columns[chunk.column];
-        let group = FetchedGroup::fetch(chunk, column, place, charge)?;
+        let group = FetchedGroup::fetch(chunk, place, charge, selection.as_ref())?;
         let read = match &column.dictionary {
             Some(values) => group.dictionary_type(values).unwrap_or_else(|| column.read.clone()),
             None => column.read.clone(),
@@ -392,108 +372,3 @@ fn same_buffers(left: &ArrayRef, right: &ArrayRef) -> bool {
         && left.buffers().len() == right.buffers().len()
         && left.buffers().iter().zip(right.buffers()).all(|(a, b)| a.ptr_eq(b))
 }
-
-/// The fetched chunks of one root column, in the form that the decoder wants.
-struct FetchedGroup<'a> {
-    metadata: &'a ParquetMetaData,
-    group: usize,
-    first: usize,
-    leaves: Vec<FetchedLeaf>,
-}
-
-struct FetchedLeaf {
-    bytes: Arc<ChunkBytes>,
-    pages: Vec<PageInfo>,
-}
-
-impl<'a> FetchedGroup<'a> {
-    fn fetch(
-        chunk: &Chunk<'a>,
-        column: &FileColumn,
-        place: &Place,
-        charge: &ColumnCharge,
-    ) -> Result<Self> {
-        let metadata = chunk.footer.metadata.as_ref();
-        let leaf = |leaf: usize| {
-            let chunk_metadata = metadata.row_group(chunk.group).column(leaf);
-            let range = chunk_range(chunk_metadata)
-                .ok_or_else(|| place.corrupt("its place lies outside of the file"))?;
-            let length = range.end - range.start;
-            let bytes =
-                chunk.file.read(range.start, length).map_err(|error| place.refine(error))?;
-            charge.encoded(length);
-            let facts = ChunkFacts {
-                compression: chunk_metadata.compression(),
-                physical: chunk_metadata.column_type(),
-                type_length: chunk_metadata.column_descr().type_length(),
-                values: chunk_metadata.num_values(),
-            };
-            let pages = walk_pages(&bytes, &facts).map_err(|what| place.corrupt(what))?;
-            let bytes = Arc::new(ChunkBytes::new(vec![(range.start, bytes)]));
-            Ok(FetchedLeaf { bytes, pages })
-        };
-        let leaves = column.leaves.clone().map(leaf).collect::<Result<Vec<_>>>()?;
-        Ok(Self { metadata, group: chunk.group, first: column.leaves.start, leaves })
-    }
-
-    /// The dictionary type to ask for if all data pages hold codes: the narrowest codes that can count the entries.
-    fn dictionary_type(&self, values: &DataType) -> Option<DataType> {
-        let leaf = self.leaves.first()?;
-        let (first, rest) = leaf.pages.split_first()?;
-        if !first.is_dictionary() || !rest.iter().all(|page| page.has_codes() || !page.is_data()) {
-            return None;
-        }
-        let codes = match first.values {
-            0..=0xff => DataType::UInt8,
-            0x100..=0xffff => DataType::UInt16,
-            _ => DataType::UInt32,
-        };
-        Some(DataType::Dictionary(Box::new(codes), Box::new(values.clone())))
-    }
-}
-
-impl RowGroups for FetchedGroup<'_> {
-    fn num_rows(&self) -> usize {
-        usize::try_from(self.metadata.row_group(self.group).num_rows()).unwrap_or(0)
-    }
-
-    fn column_chunks(&self, leaf: usize) -> Result<Box<dyn PageIterator>, ParquetError> {
-        let fetched = leaf.checked_sub(self.first).and_then(|index| self.leaves.get(index));
-        let fetched =
-            fetched.ok_or_else(|| ParquetError::General(format!("column {leaf} was not read")))?;
-        let chunk = sound_chunk(self.metadata.row_group(self.group).column(leaf))?;
-        let bytes = Arc::clone(&fetched.bytes);
-        let reader = SerializedPageReader::new(bytes, &chunk, self.num_rows(), None)?;
-        Ok(Box::new(OneChunk(Some(Box::new(reader)))))
-    }
-
-    fn row_groups(&self) -> Box<dyn Iterator<Item = &RowGroupMetaData> + '_> {
-        Box::new(std::iter::once(self.metadata.row_group(self.group)))
-    }
-
-    fn metadata(&self) -> &ParquetMetaData {
-        self.metadata
-    }
-}
-
-/// A chunk's metadata with an impossible dictionary offset taken out.
-fn sound_chunk(chunk: &ColumnChunkMetaData) -> Result<ColumnChunkMetaData, ParquetError> {
-    let chunk = chunk.clone();
-    match (chunk.dictionary_page_offset(), dictionary_offset(&chunk)) {
-        (Some(_), None) => chunk.into_builder().set_dictionary_page_offset(None).build(),
-        _ => Ok(chunk),
-    }
-}
-
-/// The pages of a single chunk.
-struct OneChunk(Option<Box<dyn PageReader>>);
-
-impl Iterator for OneChunk {
-    type Item = Result<Box<dyn PageReader>, ParquetError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.0.take().map(Ok)
-    }
-}
-
-impl PageIterator for OneChunk {}

@@ -14,6 +14,7 @@ use std::{
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader};
 
 use super::{
+    index::PageIndexes,
     schema::FileSchema,
     source::{FileIdentity, RangeFile},
     thrift::check_footer,
@@ -79,6 +80,8 @@ pub(crate) struct Footer {
     pub metadata: Arc<ParquetMetaData>,
     /// The columns.
     pub schema: FileSchema,
+    /// The page indexes that were needed so far.
+    pub pages: PageIndexes,
 }
 
 /// Parsed footers by path; share one among all queries of a database. A footer is read again when the file's size,
@@ -163,7 +166,12 @@ fn parse(path: &str, file: &RangeFile) -> Result<Footer> {
     let metadata = place.guard(|| ParquetMetaDataReader::decode_metadata(&bytes))?;
     check_groups(&metadata, &place, HEAD..start)?;
     let schema = FileSchema::new(&metadata, &place)?;
-    Ok(Footer { identity: file.identity(), metadata: Arc::new(metadata), schema })
+    Ok(Footer {
+        identity: file.identity(),
+        metadata: Arc::new(metadata),
+        schema,
+        pages: PageIndexes::default(),
+    })
 }
 
 fn check_groups(metadata: &ParquetMetaData, place: &Place, data: Range<u64>) -> Result<()> {

@@ -4,14 +4,20 @@
 //! the filter kept a row of the group. Batches keep row order. What is decoded at once is bounded by `DECODE_ROWS`.
 //! Next: `column.rs`.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    ops::Range,
+    sync::Arc,
+};
 
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 
 use super::{
-    column::{Chunk, ColumnStream, concat},
+    chunk::Chunk,
+    column::{ColumnStream, concat},
     dataset::{ColumnSource, FileEntry},
     footer::Place,
+    index::PageIndex,
     source::RangeFile,
 };
 use crate::{
@@ -25,6 +31,10 @@ use crate::{
 
 /// When fewer than one in so many rows of the kept vectors survives, the other columns are decoded row by row.
 const SPARSE: usize = 64;
+/// Chunks of fewer bytes are read whole: finding their pages costs as much.
+const MIN_PAGED_BYTES: i64 = 1 << 14;
+/// Average rows of a run (of skips or of reads) from which single pages are read.
+const MIN_PAGED_RUN: usize = 128;
 
 /// What all morsels of a scan share.
 pub(crate) struct Shared {
@@ -146,10 +156,81 @@ impl GroupScan {
             }
             ColumnSource::File(source) => {
                 let (file, footer) = (self.handle.as_ref(), entry.footer.as_ref());
-                let chunk = Chunk { file, footer, group: self.group, column: *source };
+                let index = match selection.is_some_and(|s| self.worth_pages(*source, s)) {
+                    true => self.page_index(column)?,
+                    false => None,
+                };
+                let pages = index.as_ref().map(|index| index.locations.as_slice());
+                let chunk = Chunk { file, footer, group: self.group, column: *source, pages };
                 ColumnStream::open(&chunk, &def.ty, place, charge, selection.cloned())
             }
         }
+    }
+
+    /// Whether reading only the pages that a selection needs may save bytes. The decoder must not meet rows between
+    /// selected ones (it does where runs are short), since their pages are not there.
+    fn worth_pages(&self, source: usize, selection: &RowSelection) -> bool {
+        let footer = &self.shared.files[self.file].footer;
+        let column = &footer.schema.columns[source];
+        let chunk = footer.metadata.row_group(self.group).column(column.leaves.start);
+        let runs = selection.iter().count();
+        column.is_flat()
+            && chunk.compressed_size() >= MIN_PAGED_BYTES
+            && selection.row_count() * 4 <= self.rows * 3
+            && runs * MIN_PAGED_RUN <= self.rows
+    }
+
+    /// The page index of a flat column, if its file has one.
+    fn page_index(&self, column: usize) -> Result<Option<Arc<PageIndex>>> {
+        let shared = &self.shared;
+        let entry = &shared.files[self.file];
+        let ColumnSource::File(source) = entry.columns[column] else { return Ok(None) };
+        let file_column = &entry.footer.schema.columns[source];
+        if !file_column.is_flat() {
+            return Ok(None);
+        }
+        let key = (self.group, file_column.leaves.start);
+        let (footer, ty) = (entry.footer.as_ref(), &shared.schema.columns[column].ty);
+        footer.pages.get(footer, &self.handle, key, ty, &shared.spec.ledger)
+    }
+
+    /// The rows whose pages may hold a match; `None` for all rows, as where there is no page index.
+    fn candidates(&self) -> Result<Option<Vec<Range<usize>>>> {
+        let Some(prune) = &self.shared.spec.prune else { return Ok(None) };
+        let mut columns = Vec::new();
+        prune.visit_columns(&mut |column| columns.push(column));
+        columns.sort_unstable();
+        columns.dedup();
+        let mut indexes: HashMap<usize, Arc<PageIndex>> = HashMap::new();
+        for column in columns.into_iter().filter(|&column| column < self.shared.schema.len()) {
+            if let Some(index) = self.page_index(column)?.filter(|index| !index.ranges.is_empty()) {
+                indexes.insert(column, index);
+            }
+        }
+        if indexes.is_empty() {
+            return Ok(None);
+        }
+        let pages = indexes.values().flat_map(|index| &index.locations);
+        let mut bounds: Vec<usize> =
+            pages.filter_map(|page| usize::try_from(page.first_row_index).ok()).collect();
+        bounds.push(self.rows);
+        bounds.sort_unstable();
+        bounds.dedup();
+        let (entry, schema) = (&self.shared.files[self.file], &self.shared.schema);
+        let mut kept: Vec<Range<usize>> = Vec::new();
+        for pair in bounds.windows(2) {
+            let may_match = prune.may_match(&|column| match indexes.get(&column) {
+                Some(index) => index.ranges[index.page_of(pair[0])].clone(),
+                None => entry.group_range(self.group, column, schema),
+            });
+            match kept.last_mut() {
+                Some(last) if may_match && last.end == pair[0] => last.end = pair[1],
+                _ if may_match => kept.push(pair[0]..pair[1]),
+                _ => {}
+            }
+        }
+        let all = kept.first().is_some_and(|first| first.len() == self.rows);
+        Ok((!all).then_some(kept))
     }
 
     fn start(&self) -> Result<State> {
@@ -183,13 +264,23 @@ impl GroupScan {
     /// Evaluates the filter over the whole group.
     fn filter(&self, filter: &dyn RowFilter, carried: &[usize]) -> Result<VecDeque<Kept>> {
         let columns = filter.columns();
-        let streams = columns.iter().map(|&column| self.stream(column, None));
+        let candidates = self.candidates()?;
+        let selection = candidates
+            .as_ref()
+            .map(|ranges| RowSelection::from_consecutive_ranges(ranges.iter().cloned(), self.rows));
+        let candidates = candidates.unwrap_or_else(|| std::iter::once(0..self.rows).collect());
+        let mut kept = VecDeque::new();
+        if candidates.is_empty() {
+            return Ok(kept);
+        }
+        let streams = columns.iter().map(|&column| self.stream(column, selection.as_ref()));
         let mut streams = streams.collect::<Result<Vec<_>>>()?;
         let mut local = filter.local()?;
-        let mut kept = VecDeque::new();
-        let mut start = 0;
-        while start < self.rows {
-            let rows = self.shared.vector_size().min(self.rows - start);
+        let size = self.shared.vector_size();
+        let steps = candidates.iter().flat_map(|range| {
+            range.clone().step_by(size).map(|start| (start, size.min(range.end - start)))
+        });
+        for (start, rows) in steps {
             let vectors =
                 streams.iter_mut().map(|stream| stream.next(rows)).collect::<Result<Vec<_>>>()?;
             let selection = local.select(&vectors, rows)?.filter(|found| found.len() < rows);
@@ -199,7 +290,6 @@ impl GroupScan {
                 let carried = carried.map(|(_, vector)| vector).collect();
                 kept.push_back(Kept { start, rows, selection, carried });
             }
-            start += rows;
         }
         Ok(kept)
     }

@@ -5,11 +5,13 @@
 //! row group, row). Whatever the decoder does with damaged bytes, the caller gets an error that names the place.
 //! Next: `dataset.rs` (the relation), `scan.rs` (morsels), `group.rs` (one row group), `column.rs` (one column).
 
+mod chunk; // the bytes of one root column of one row group
 mod column; // one root column of one row group -> vectors
 mod dataset; // ParquetDataset: files as one relation
 mod footer; // footers, parsed once and cached
 mod group; // one row group: filter first, then the rest
 mod hive; // key=value folders
+mod index; // the page index
 mod scan; // which row groups are read
 mod schema; // Parquet types -> logical types and reading hints
 mod source; // pread, and a column chunk in memory

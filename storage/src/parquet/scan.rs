@@ -16,7 +16,7 @@ use super::{
     stats::{Bloom, bloom_may_match},
 };
 use crate::{
-    error::Result,
+    error::{Result, StorageError},
     ledger::Level,
     scan::{MorselScan, Scan, ScanBatch, ScanSpec},
     types::Schema,
@@ -97,8 +97,10 @@ impl Scan for ParquetScan {
         let entry = &self.shared.files[file];
         let handle = RangeFile::open(&entry.path)?;
         if handle.identity() != entry.footer.identity {
-            let place = Place { row_group: Some(group), ..Place::file(&entry.path) };
-            return Err(place.corrupt("it was changed while the query ran"));
+            return Err(StorageError::Io {
+                path: entry.path.clone(),
+                message: "it was changed since the query began".into(),
+            });
         }
         if !self.bloom_allows(file, group, &handle)? {
             return Ok(Box::new(Nothing));

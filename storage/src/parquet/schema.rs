@@ -4,7 +4,7 @@
 //! Text is valid UTF-8 whoever wrote it: where the decoder does not check it, `column.rs` does.
 //! Next: `column.rs`.
 
-use std::{ops::Range, sync::Arc};
+use std::{collections::HashSet, ops::Range, sync::Arc};
 
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, TimeUnit};
 use parquet::{
@@ -77,6 +77,13 @@ impl FileSchema {
         let roots = root_leaves(descriptor);
         if arrow.fields().len() != roots.len() || roots.iter().any(|leaves| leaves.end == 0) {
             return Err(place.corrupt("its schema has columns without values"));
+        }
+        let mut names = HashSet::new();
+        if let Some(field) = arrow.fields().iter().find(|field| !names.insert(field.name())) {
+            let (name, path) = (field.name(), &place.path);
+            return Err(StorageError::Unsupported(format!(
+                "Parquet files with two columns of one name (the file '{path}', column '{name}')"
+            )));
         }
         let column = |(field, leaves): (&FieldRef, &Range<usize>)| {
             file_column(field, leaves.clone(), descriptor).map_err(|error| {

@@ -43,7 +43,8 @@ pub(crate) fn group_range(
     let rows = u64::try_from(chunk.num_values()).unwrap_or(0);
     let nulls = stats.null_count_opt().filter(|&nulls| nulls <= rows);
     let unknown = ColumnRange { nulls, ..unknown };
-    if !ordered(metadata, leaf, stats) {
+    let bytes = matches!(stats, Statistics::ByteArray(_) | Statistics::FixedLenByteArray(_));
+    if !ordered(metadata, leaf, bytes, stats.is_min_max_deprecated()) {
         return unknown;
     }
     let (min, max) = (bound(stats, ty, true), bound(stats, ty, false));
@@ -54,15 +55,12 @@ pub(crate) fn group_range(
 }
 
 /// Whether the statistics are ordered as our values are.
-fn ordered(metadata: &ParquetMetaData, leaf: usize, stats: &Statistics) -> bool {
+fn ordered(metadata: &ParquetMetaData, leaf: usize, bytes: bool, deprecated: bool) -> bool {
     let file = metadata.file_metadata();
     let declared = file.column_orders().and_then(|orders| orders.get(leaf).copied());
     let order = file.schema_descr().column(leaf).sort_order();
-    let bytes = matches!(stats, Statistics::ByteArray(_) | Statistics::FixedLenByteArray(_));
     match declared {
-        Some(ColumnOrder::TYPE_DEFINED_ORDER(_)) if !stats.is_min_max_deprecated() => {
-            order != SortOrder::UNDEFINED
-        }
+        Some(ColumnOrder::TYPE_DEFINED_ORDER(_)) if !deprecated => order != SortOrder::UNDEFINED,
         Some(ColumnOrder::UNKNOWN) => false,
         // Before orders were declared, every comparison was signed.
         _ => order == SortOrder::SIGNED && !bytes,
@@ -95,6 +93,36 @@ fn bound(stats: &Statistics, ty: &LogicalType, lower: bool) -> Option<Scalar> {
             LogicalType::Float32 => None,
             _ => from_bytes(value!(values).data(), ty),
         },
+        _ => None,
+    }
+}
+
+/// A bound of a page's values, from its plain encoding.
+pub(crate) fn page_bound(
+    metadata: &ParquetMetaData,
+    leaf: usize,
+    physical: Type,
+    bytes: &[u8],
+    ty: &LogicalType,
+) -> Option<Scalar> {
+    let is_bytes = matches!(physical, Type::BYTE_ARRAY | Type::FIXED_LEN_BYTE_ARRAY);
+    if !ordered(metadata, leaf, is_bytes, false) {
+        return None;
+    }
+    match physical {
+        Type::BOOLEAN if *ty == LogicalType::Boolean => Some(Scalar::boolean(*bytes.first()? != 0)),
+        Type::INT32 => from_int32(i32::from_le_bytes(bytes.try_into().ok()?), ty),
+        Type::INT64 => from_int64(i64::from_le_bytes(bytes.try_into().ok()?), ty),
+        Type::FLOAT if *ty == LogicalType::Float32 => {
+            let value = f32::from_le_bytes(bytes.try_into().ok()?);
+            (!value.is_nan()).then(|| scalar(Arc::new(Float32Array::from(vec![value]))))?
+        }
+        Type::DOUBLE if *ty == LogicalType::Float64 => {
+            let value = f64::from_le_bytes(bytes.try_into().ok()?);
+            (!value.is_nan()).then(|| Scalar::float64(value))
+        }
+        Type::BYTE_ARRAY => from_bytes(bytes, ty),
+        Type::FIXED_LEN_BYTE_ARRAY if !ty.is_float() => from_bytes(bytes, ty),
         _ => None,
     }
 }

@@ -12,13 +12,48 @@ pub(crate) type Checked<T> = Result<T, String>;
 /// Structures nest less deeply than this in any sound file.
 const MAX_DEPTH: usize = 64;
 
-struct Walker<'a> {
+/// A place in a structure.
+pub(crate) struct Walker<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
-impl Walker<'_> {
-    fn byte(&mut self) -> Checked<u8> {
+impl<'a> Walker<'a> {
+    /// At the start of a structure.
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// A byte string.
+    pub(crate) fn binary(&mut self) -> Checked<&'a [u8]> {
+        let length = self.varint()?;
+        let start = self.at;
+        self.advance(length)?;
+        Ok(&self.bytes[start..self.at])
+    }
+
+    /// The entries of a list of the given kind.
+    pub(crate) fn entries<T>(
+        &mut self,
+        kind: u8,
+        mut entry: impl FnMut(&mut Self) -> Checked<T>,
+    ) -> Checked<Vec<T>> {
+        let (found, size) = self.list()?;
+        let left = (self.bytes.len() - self.at) as u64;
+        let same = found == kind || (kind == 2 && found == 1);
+        if size > left || (size > 0 && !same) {
+            return Err(format!("a list of {size} entries of type {found} is claimed"));
+        }
+        (0..size).map(|_| entry(self)).collect()
+    }
+
+    /// The entries of a list of booleans, which writers mark as type 1 or 2: a byte each, 1 for true.
+    pub(crate) fn booleans(&mut self) -> Checked<Vec<bool>> {
+        self.entries(2, |walker| Ok(walker.byte()? == 1))
+    }
+
+    /// A byte.
+    pub(crate) fn byte(&mut self) -> Checked<u8> {
         let byte = self.bytes.get(self.at).copied().ok_or("it ends too early")?;
         self.at += 1;
         Ok(byte)
@@ -38,7 +73,8 @@ impl Walker<'_> {
         Err("a number is too long".into())
     }
 
-    fn int(&mut self) -> Checked<i64> {
+    /// A number.
+    pub(crate) fn int(&mut self) -> Checked<i64> {
         let raw = self.varint()?;
         Ok((raw >> 1).cast_signed() ^ -(raw & 1).cast_signed())
     }
@@ -53,7 +89,7 @@ impl Walker<'_> {
     }
 
     /// Walks a structure. `field` may read the value of a field and say so by `true`; other fields are passed over.
-    fn fields(
+    pub(crate) fn fields(
         &mut self,
         depth: usize,
         field: &mut dyn FnMut(&mut Self, i64, u8) -> Checked<bool>,
@@ -237,6 +273,19 @@ pub(crate) fn walk_pages(bytes: &[u8], facts: &ChunkFacts) -> Checked<Vec<PageIn
     }
     if values > facts.values {
         return Err(format!("its pages hold {values} values where {} are promised", facts.values));
+    }
+    Ok(pages)
+}
+
+/// The headers of pages that fill `bytes` to the end, each checked like those of `walk_pages`.
+///
+/// # Errors
+/// What is wrong, when a header is damaged or claims more than the bytes can hold.
+pub(crate) fn walk_some_pages(bytes: &[u8], facts: &ChunkFacts) -> Checked<Vec<PageInfo>> {
+    let mut walker = Walker { bytes, at: 0 };
+    let mut pages = Vec::new();
+    while walker.at < bytes.len() {
+        pages.push(check_page(&mut walker, facts)?);
     }
     Ok(pages)
 }

@@ -240,3 +240,97 @@ fn test_filter_errors_come_through() {
     let error = scan(open(&path).unwrap().as_ref(), &request).unwrap_err();
     assert!(matches!(error, StorageError::Cancelled));
 }
+
+/// One row group of many pages, without dictionaries.
+fn paged() -> WriterProperties {
+    WriterProperties::builder()
+        .set_dictionary_enabled(false)
+        .set_data_page_row_count_limit(500)
+        .set_write_batch_size(100)
+        .build()
+}
+
+#[test]
+fn test_page_index_spares_pages() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = table();
+    let path = write(folder.path(), "x.parquet", &table, paged());
+    let dataset = open(&path).unwrap();
+    let numbers = table.column(0).as_primitive::<Int64Type>();
+    for (op, limit, bound) in
+        [(PruneOp::Lt, 300, 10), (PruneOp::GtEq, 19_900, 10), (PruneOp::Gt, 9_000, 1)]
+    {
+        let holds = move |value: i64| match op {
+            PruneOp::Lt => value < limit,
+            PruneOp::Gt => value > limit,
+            _ => value >= limit,
+        };
+        let filter = TestFilter::new([0], move |arrays, row| {
+            let array = arrays[0].as_primitive::<Int64Type>();
+            array.is_valid(row) && holds(array.value(row))
+        });
+        for vector_size in [100, 2048] {
+            let request = Request {
+                filter: Some(Arc::new(filter.clone())),
+                prune: Some(Prune::Compare { column: 0, op, value: Scalar::int64(limit) }),
+                vector_size,
+                ..Request::columns([3, 0, 4, 2])
+            };
+            let found = read(dataset.as_ref(), &request).unwrap();
+            let all = expected(&table, |row| numbers.is_valid(row) && holds(numbers.value(row)));
+            for (at, column) in [3, 0, 4, 2].into_iter().enumerate() {
+                assert_eq!(found.column(at), &all[column], "{op:?} {limit}");
+            }
+            let (_, ledger) = scan(dataset.as_ref(), &request).unwrap();
+            for column in [0, 3, 4] {
+                let read = ledger.touched(column, Level::Encoded);
+                assert!(read > 0 && read * bound <= ledger.stored(column), "{column}: {read}");
+            }
+        }
+    }
+    // Two columns whose pages end at different rows.
+    let prune = Prune::And(vec![
+        Prune::Compare { column: 0, op: PruneOp::Lt, value: Scalar::int64(700) },
+        Prune::Compare { column: 4, op: PruneOp::GtEq, value: Scalar::decimal(1800, 15, 2) },
+    ]);
+    let filter = TestFilter::new([0], |arrays, row| {
+        let array = arrays[0].as_primitive::<Int64Type>();
+        array.is_valid(row) && (600..700).contains(&array.value(row))
+    });
+    let request =
+        Request { filter: Some(Arc::new(filter)), prune: Some(prune), ..Request::columns([0, 3]) };
+    let found = read(dataset.as_ref(), &request).unwrap();
+    let all =
+        expected(&table, |row| numbers.is_valid(row) && (600..700).contains(&numbers.value(row)));
+    assert_eq!((found.column(0), found.column(1)), (&all[0], &all[3]));
+}
+
+#[test]
+fn test_damaged_page_index_is_no_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let sound = write(folder.path(), "x.parquet", &table().slice(0, 6000), paged());
+    let sound = std::fs::read(sound).unwrap();
+    let path = folder.path().join("damaged.parquet");
+    let mut numbers = Numbers(5);
+    let mut errors = 0;
+    for _ in 0..150 {
+        let mut bytes = sound.clone();
+        // The page index and the footer stand at the end.
+        let at = bytes.len() - 1 - numbers.below(3000);
+        bytes[at] ^= 1 << numbers.below(8);
+        std::fs::write(&path, &bytes).unwrap();
+        let request = Request {
+            filter: Some(Arc::new(below(0, 300))),
+            prune: Some(Prune::Compare { column: 0, op: PruneOp::Lt, value: Scalar::int64(300) }),
+            ..Request::columns([3])
+        };
+        match open(path.to_str().unwrap()).and_then(|dataset| read(dataset.as_ref(), &request)) {
+            Ok(found) => assert!(found.num_rows() <= 300),
+            Err(error) => {
+                errors += 1;
+                assert!(!matches!(error, StorageError::Internal(_)), "{error}");
+            }
+        }
+    }
+    assert!(errors > 0);
+}
