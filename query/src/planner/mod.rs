@@ -7,11 +7,13 @@
 pub mod aggregates; // aggregate functions: names and types
 pub mod check; // what a finished plan must be like
 pub mod diagnose; // the library's errors in our words
+pub mod fold; // constants that must not wrap
 pub mod functions; // scalar functions, and how the engine calls them
 pub mod hooks; // expressions and types that we plan ourselves
 pub mod optimizer; // the list of rewrites
 pub mod output; // names of result columns
 pub mod parameters; // $1: types and values
+pub mod predicates; // IN and NOT IN (subquery) as the rules can take them
 pub mod provider; // relations, functions, options
 pub mod source; // relations as the library sees them
 pub mod windows; // window functions: names and types
@@ -29,7 +31,7 @@ use datafusion_common::{HashSet, config::ConfigOptions};
 use datafusion_expr::LogicalPlan;
 use datafusion_sql::{
     planner::{NullOrdering, ParserOptions, SqlToRel},
-    sqlparser::ast::Statement,
+    sqlparser::ast::{Cte, Statement, TableFactor},
 };
 use stoadb_storage::{LogicalType, Relation, Scalar};
 
@@ -261,13 +263,20 @@ fn raw_plan(
         }
         provider.add_written(name);
     }
+    let planner = SqlToRel::new_with_options(&provider, parser_options(settings));
+    let columns = |factor: &TableFactor, ctes: Vec<Cte>| {
+        let probe = sql::using::probe(factor, ctes);
+        let plan = planner.sql_statement_to_plan(probe)?;
+        Ok(plan.schema().fields().iter().map(|field| field.name().clone()).collect())
+    };
     let mut folded = statement.clone();
     let spelling = sql::names::fold_statement(&mut folded, &clashing, false);
-    let planner = SqlToRel::new_with_options(&provider, parser_options(settings));
+    sql::using::rewrite(&mut folded, &columns)?;
     let (plan, mut spelling) = match planner.sql_statement_to_plan(folded) {
         Ok(plan) => (plan, spelling),
         Err(error) if diagnose::is_duplicate_name(&error) => {
             let spelling = sql::names::fold_statement(&mut statement, &clashing, true);
+            sql::using::rewrite(&mut statement, &columns)?;
             (planner.sql_statement_to_plan(statement)?, spelling)
         }
         Err(error) => return Err(error.into()),

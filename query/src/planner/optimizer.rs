@@ -25,7 +25,7 @@ use datafusion_optimizer::{
     simplify_expressions::SimplifyExpressions,
 };
 
-use crate::planner::functions::Functions;
+use crate::planner::{fold, functions::Functions, predicates};
 
 type Rules = Vec<Arc<dyn OptimizerRule + Send + Sync>>;
 
@@ -77,6 +77,7 @@ pub fn optimize(
     everything: bool,
 ) -> Result<LogicalPlan> {
     let plan = Analyzer::new().execute_and_check(plan, options, |_, _| {})?;
+    let plan = predicates::rewrite(fold::fold(plan)?)?;
     let rules = if everything { all() } else { necessary() };
     let context = Context {
         started: Utc::now(),
