@@ -216,7 +216,7 @@ fn order_by_all(query: &mut Query) {
     }
     let key = |position: usize| OrderByExpr {
         expr: Expr::Value(Value::Number((position + 1).to_string(), false).into()),
-        options: options.clone(),
+        options: *options,
         with_fill: None,
     };
     *kind = OrderByKind::Expressions((0..select.projection.len()).map(key).collect());

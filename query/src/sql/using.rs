@@ -185,7 +185,7 @@ impl Rewriter<'_> {
                 continue;
             };
             let keys: Vec<String> = match constraint {
-                JoinConstraint::Using(names) => names.iter().map(|name| last(name)).collect(),
+                JoinConstraint::Using(names) => names.iter().map(last).collect(),
                 JoinConstraint::Natural => {
                     let on_right = |name: &&String| right.iter().any(|(other, _)| other == *name);
                     joined.iter().map(|(name, _)| name).filter(on_right).cloned().collect()
