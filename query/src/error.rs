@@ -123,7 +123,7 @@ fn render_line(span: &Span, line: &str) -> String {
     let end =
         if span.end_line == span.line { span.end_column.saturating_sub(1) } else { chars.len() };
     // A long line is cut so that the place is in view.
-    let from = if start > SHOWN / 2 { start - SHOWN / 2 } else { 0 };
+    let from = start.saturating_sub(SHOWN / 2);
     let until = chars.len().min(from + SHOWN);
     let width = end.clamp(start + 1, until.max(start + 1)) - start;
     let number = format!("LINE {}: ", span.line);

@@ -268,7 +268,7 @@ impl DatePart {
     }
 }
 
-fn part_of<'a>(value: Option<&'a ScalarValue>) -> Option<&'a str> {
+fn part_of(value: Option<&ScalarValue>) -> Option<&str> {
     value.and_then(|value| value.try_as_str().flatten())
 }
 
@@ -387,8 +387,9 @@ mod tests {
     #[test]
     fn test_library_function_takes_views_and_constants() {
         let text: ArrayRef = Arc::new(StringViewArray::from(vec![Some("ab"), None, Some("")]));
-        let upper =
-            library("upper").evaluate(&[text.clone()], &[false], 3, &LogicalType::Text).unwrap();
+        let upper = library("upper")
+            .evaluate(std::slice::from_ref(&text), &[false], 3, &LogicalType::Text)
+            .unwrap();
         let upper = arrow::compute::cast(&upper, &DataType::Utf8View).unwrap();
         assert_eq!(
             upper.as_string_view(),

@@ -63,6 +63,31 @@ impl StoaPlanner {
     }
 }
 
+/// `date + 7` counts days.
+fn days(mut expr: RawBinaryExpr, schema: &DFSchema) -> Result<RawBinaryExpr> {
+    let plus = expr.op == BinaryOperator::Plus;
+    if !plus && expr.op != BinaryOperator::Minus {
+        return Ok(expr);
+    }
+    let interval = |expr: &Expr| match expr {
+        Expr::Literal(ScalarValue::Int64(Some(days)), _) => {
+            i32::try_from(*days).ok().map(|days| lit(ScalarValue::new_interval_mdn(0, days, 0)))
+        }
+        _ => None,
+    };
+    if let Some(days) = interval(&expr.right)
+        && expr.left.get_type(schema)? == DataType::Date32
+    {
+        expr.right = days;
+    } else if let Some(days) = interval(&expr.left)
+        && plus
+        && expr.right.get_type(schema)? == DataType::Date32
+    {
+        expr.left = days;
+    }
+    Ok(expr)
+}
+
 #[expect(deprecated, reason = "the planner library still passes count(*) this way")]
 fn is_star(args: &[Expr]) -> bool {
     matches!(args, [] | [Expr::Wildcard { .. }])
@@ -75,7 +100,7 @@ impl ExprPlanner for StoaPlanner {
         schema: &DFSchema,
     ) -> Result<PlannerResult<RawBinaryExpr>> {
         if expr.op != BinaryOperator::DuckIntegerDivide {
-            return Ok(PlannerResult::Original(expr));
+            return Ok(PlannerResult::Original(days(expr, schema)?));
         }
         let whole = |ty: DataType| ty.is_integer() || ty.is_null();
         let integers = whole(expr.left.get_type(schema)?) && whole(expr.right.get_type(schema)?);

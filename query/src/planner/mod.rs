@@ -13,6 +13,7 @@ pub mod optimizer; // the list of rewrites
 pub mod rules; // rewrites of our own
 pub mod output; // names of result columns
 pub mod parameters; // $1: types and values
+pub mod predicates; // IN and NOT IN (subquery) as the rules can take them
 pub mod provider; // relations, functions, options
 pub mod registry; // scalar functions for the engine
 pub mod source; // relations as the library sees them
@@ -31,7 +32,7 @@ use datafusion_common::{HashSet, config::ConfigOptions};
 use datafusion_expr::LogicalPlan;
 use datafusion_sql::{
     planner::{NullOrdering, ParserOptions, SqlToRel},
-    sqlparser::ast::Statement,
+    sqlparser::ast::{Cte, Statement, TableFactor},
 };
 use stoadb_storage::{LogicalType, Relation, Scalar};
 
@@ -263,13 +264,20 @@ fn raw_plan(
         }
         provider.add_written(name);
     }
+    let planner = SqlToRel::new_with_options(&provider, parser_options(settings));
+    let columns = |factor: &TableFactor, ctes: Vec<Cte>| {
+        let probe = sql::using::probe(factor, ctes);
+        let plan = planner.sql_statement_to_plan(probe)?;
+        Ok(plan.schema().fields().iter().map(|field| field.name().clone()).collect())
+    };
     let mut folded = statement.clone();
     let spelling = sql::names::fold_statement(&mut folded, &clashing, false);
-    let planner = SqlToRel::new_with_options(&provider, parser_options(settings));
+    sql::using::rewrite(&mut folded, &columns)?;
     let (plan, mut spelling) = match planner.sql_statement_to_plan(folded) {
         Ok(plan) => (plan, spelling),
         Err(error) if diagnose::is_duplicate_name(&error) => {
             let spelling = sql::names::fold_statement(&mut statement, &clashing, true);
+            sql::using::rewrite(&mut statement, &columns)?;
             (planner.sql_statement_to_plan(statement)?, spelling)
         }
         Err(error) => return Err(error.into()),

@@ -25,7 +25,7 @@ use datafusion_optimizer::{
     rewrite_set_comparison::RewriteSetComparison, scalar_subquery_to_join::ScalarSubqueryToJoin,
 };
 
-use crate::planner::{functions::Functions, rules::SimplifyFunctions};
+use crate::planner::{functions::Functions, predicates, rules::SimplifyFunctions};
 
 type Rules = Vec<Arc<dyn OptimizerRule + Send + Sync>>;
 
@@ -78,6 +78,7 @@ pub fn optimize(
     everything: bool,
 ) -> Result<LogicalPlan> {
     let plan = Analyzer::new().execute_and_check(plan, options, |_, _| {})?;
+    let plan = predicates::rewrite(plan)?;
     let rules = if everything { all() } else { necessary() };
     let context = Context {
         started: Utc::now(),

@@ -10,6 +10,7 @@ pub mod names; // folding of identifiers and the spelling of output columns
 pub mod parse; // text -> statements
 pub mod rewrite; // friendly syntax -> plain SQL
 pub mod sources; // file names and table functions in FROM
+pub mod using; // USING and NATURAL -> ON
 
 pub use datafusion_sql::sqlparser::ast;
 pub use parse::{ParsedStatement, parse};

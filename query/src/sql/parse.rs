@@ -135,7 +135,7 @@ fn repair_tokens(tokens: &mut [TokenWithSpan], sql: &str, lines: &[usize]) -> Re
     Ok(highest.max(positional))
 }
 
-/// Puts `SELECT *` before the FROM of a query that has no SELECT at all.
+/// Puts `SELECT *` before the FROM of a query that has no SELECT at all, and makes `TABLE t` one.
 fn select_before_from(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     /// A level of parentheses.
     #[derive(Default)]
@@ -146,6 +146,8 @@ fn select_before_from(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     }
     let code: Vec<usize> =
         (0..tokens.len()).filter(|&at| !matches!(tokens[at].token, Token::Whitespace(_))).collect();
+    let table =
+        code.first().copied().filter(|&at| keyword(&tokens[at].token) == Some(Keyword::TABLE));
     let mut levels = vec![Level::default()];
     let mut before: Vec<usize> = Vec::new();
     for (position, &at) in code.iter().enumerate() {
@@ -191,12 +193,15 @@ fn select_before_from(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     }
     let mut result = Vec::with_capacity(tokens.len() + 2 * before.len());
     for (at, token) in tokens.into_iter().enumerate() {
-        if before.contains(&at) {
+        if before.contains(&at) || table == Some(at) {
             for inserted in [Token::make_keyword("SELECT"), Token::Mul] {
                 result.push(TokenWithSpan { token: inserted, span: token.span });
             }
         }
-        result.push(token);
+        result.push(match table == Some(at) {
+            true => TokenWithSpan { token: Token::make_keyword("FROM"), span: token.span },
+            false => token,
+        });
     }
     result
 }
@@ -243,6 +248,9 @@ fn syntax_error(error: ParserError) -> Error {
     let place = place.split_once(", Column: ").and_then(|(line, column)| {
         Some(point(Location { line: line.parse().ok()?, column: column.parse().ok()? }))
     });
+    if text.contains("MATCH_CONDITION") {
+        return Error::unsupported("ASOF JOIN").or_span(place);
+    }
     let text = match text.strip_prefix("Expected: ").and_then(|t| t.rsplit_once(", found: ")) {
         Some((_, "EOF")) => "syntax error at the end of the statement".to_owned(),
         Some((expected, found)) => {

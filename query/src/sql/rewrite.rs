@@ -150,14 +150,15 @@ fn table_to_select(body: &mut SetExpr) {
         SetExpr::Table(table) => {
             let parts = [&table.schema_name, &table.table_name];
             let parts: Vec<Ident> = parts.into_iter().flatten().map(Ident::new).collect();
-            *body = SetExpr::Select(Box::new(select_all(ObjectName::from(parts))));
+            let relation = table_factor(ObjectName::from(parts));
+            *body = SetExpr::Select(Box::new(select_all(relation)));
         }
         _ => {}
     }
 }
 
-fn select_all(name: ObjectName) -> Select {
-    let relation = TableFactor::Table {
+fn table_factor(name: ObjectName) -> TableFactor {
+    TableFactor::Table {
         name,
         alias: None,
         args: None,
@@ -168,7 +169,11 @@ fn select_all(name: ObjectName) -> Select {
         json_path: None,
         sample: None,
         index_hints: Vec::new(),
-    };
+    }
+}
+
+/// `SELECT * FROM relation`.
+pub fn select_all(relation: TableFactor) -> Select {
     Select {
         select_token: AttachedToken::empty(),
         optimizer_hints: Vec::new(),
@@ -211,7 +216,7 @@ fn order_by_all(query: &mut Query) {
     }
     let key = |position: usize| OrderByExpr {
         expr: Expr::Value(Value::Number((position + 1).to_string(), false).into()),
-        options: options.clone(),
+        options: *options,
         with_fill: None,
     };
     *kind = OrderByKind::Expressions((0..select.projection.len()).map(key).collect());

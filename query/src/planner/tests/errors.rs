@@ -80,6 +80,7 @@ fn test_refusals_name_the_construct() {
             "window",
             "",
         ),
+        ("SELECT * FROM t ASOF JOIN u USING (a)", "ASOF JOIN", ""),
         ("SELECT c COLLATE \"de\" FROM t", "COLLATE", "c COLLATE \"de\""),
         ("SELECT * FROM t JOIN u", "ON or USING", ""),
         ("SELECT * FROM t FETCH FIRST 3 ROWS WITH TIES", "WITH TIES", ""),
@@ -91,7 +92,9 @@ fn test_refusals_name_the_construct() {
         ),
         ("SELECT a FROM t FOR UPDATE", "FOR UPDATE", ""),
         ("SELECT TOP 3 a FROM t", "TOP", ""),
-        ("SELECT a FROM t LIMIT 3 BY a", "LIMIT BY", ""),
+        ("SELECT a FROM t WHERE (a IN (SELECT a FROM u)) IS NULL", "IN (subquery)", ""),
+        ("SELECT a FROM t WHERE CASE WHEN a IN (SELECT a FROM u) THEN h END", "IN (subquery)", ""),
+        ("SELECT a IN (SELECT a FROM u) FROM t", "IN (subquery)", ""),
         ("SELECT list_transform([1], x -> x + 1)", "lambda", ""),
     ] {
         let error = match plan(sql) {

@@ -2,7 +2,8 @@
 
 mod errors; // messages, places, refusals
 mod names; // identifiers and output columns
-mod queries; // benchmark queries, deep expressions, rewrites
+mod queries;
+mod rewrites; // rewrites that answers depend on // benchmark queries, deep expressions, rewrites
 
 use stoadb_storage::{
     ColumnDef, ColumnRange, Result as StorageResult, Scan, ScanLedger, ScanSpec, Schema,

@@ -112,6 +112,14 @@ fn test_joins_using() {
     assert_eq!(names("SELECT A, x FROM t JOIN u USING (a)"), ["a", "x"]);
     assert_eq!(names("SELECT a, t.a, u.A FROM t JOIN u USING (a)"), ["a", "a", "a"]);
     assert_eq!(names("SELECT * FROM u NATURAL JOIN (SELECT a, b FROM t) s"), ["a", "b", "x"]);
+    assert_eq!(names("SELECT * FROM u JOIN hits ON u.a = userid LEFT JOIN t USING (b)").len(), 14);
+    assert_eq!(
+        names("WITH t AS (SELECT * FROM t JOIN u USING (a)) SELECT a, X FROM t"),
+        ["a", "x"]
+    );
+    assert_eq!(names("SELECT * EXCLUDE (b) FROM u JOIN (SELECT a FROM t) s USING (a)"), ["a", "x"]);
+    let error = plan("SELECT * FROM t JOIN u USING (x)").unwrap_err();
+    assert!(error.message.contains("\"x\" on the left side"), "{error}");
 }
 
 #[test]
@@ -132,5 +140,24 @@ fn test_views_and_files() {
     assert_eq!(
         names("SELECT count(*) FROM 'a.parquet' x JOIN 'a.parquet' y USING (carrier)"),
         ["count(*)"]
+    );
+}
+
+#[test]
+fn test_merged_columns_of_outer_joins() {
+    let first = |sql: &str| text(sql).lines().next().unwrap().to_owned();
+    let s = "(SELECT a FROM t) s";
+    assert_eq!(
+        first(&format!("SELECT * FROM u LEFT JOIN {s} USING (a)")),
+        "Projection: u.a, u.b, u.x"
+    );
+    assert_eq!(
+        first(&format!("SELECT * FROM u RIGHT JOIN {s} USING (a)")),
+        "Projection: s.a, u.b, u.x"
+    );
+    let full = first(&format!("SELECT a, x FROM u FULL JOIN {s} USING (a)"));
+    assert!(
+        full.contains("u.a IS NOT NULL THEN u.a ELSE s.a") || full.contains("coalesce(u.a, s.a)"),
+        "{full}"
     );
 }

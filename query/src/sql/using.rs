@@ -1,0 +1,419 @@
+//! JOIN ... USING and NATURAL JOIN become JOIN ... ON.
+//!
+//! Why: the planner library takes the merged column from whichever table sorts first by name, which is NULL for
+//! unmatched rows of an outer join. Here the merged column is the left one of inner and left joins, the right one of
+//! right joins, and the first that is not NULL of full joins; `*` shows merged columns first, as in PostgreSQL.
+//! Invariant: afterwards no USING is left. Runs on folded identifiers (`names.rs`).
+
+use std::ops::ControlFlow;
+
+use datafusion_common::{HashMap, HashSet};
+use datafusion_sql::sqlparser::ast::{
+    BinaryOperator, Cte, ExcludeSelectItem, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArgumentList, FunctionArguments, Ident, JoinConstraint, JoinOperator, ObjectName,
+    ObjectNamePart, OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr, Spanned,
+    Statement, TableAlias, TableFactor, TableWithJoins, Value, VisitMut, VisitorMut,
+    WildcardAdditionalOptions, With, helpers::attached_token::AttachedToken,
+};
+
+use crate::{
+    error::{Error, ErrorKind, Result},
+    sql::{
+        names::{EXACT, constraint_mut, unmark},
+        parse::place,
+        rewrite::select_all,
+    },
+};
+
+/// Tells the columns of a table in FROM, given the CTEs in scope.
+pub type Columns<'a> = dyn Fn(&TableFactor, Vec<Cte>) -> Result<Vec<String>> + 'a;
+
+/// Rewrites every USING and NATURAL of a statement.
+///
+/// # Errors
+/// `Name` when a column is missing on one side or ambiguous on the left.
+pub fn rewrite(statement: &mut Statement, columns: &Columns<'_>) -> Result<()> {
+    let mut rewriter = Rewriter { columns, scopes: Vec::new(), fresh: 0 };
+    match statement.visit(&mut rewriter) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+/// The query that shows the columns of a table: `WITH ctes SELECT * FROM factor`.
+pub fn probe(factor: &TableFactor, ctes: Vec<Cte>) -> Statement {
+    let select = select_all(factor.clone());
+    let with = (!ctes.is_empty()).then(|| With {
+        with_token: AttachedToken::empty(),
+        recursive: false,
+        cte_tables: ctes,
+    });
+    Statement::Query(Box::new(Query {
+        with,
+        body: Box::new(SetExpr::Select(Box::new(select))),
+        order_by: None,
+        limit_clause: None,
+        fetch: None,
+        locks: Vec::new(),
+        for_clause: None,
+        settings: None,
+        format_clause: None,
+        pipe_operators: Vec::new(),
+    }))
+}
+
+struct Rewriter<'a> {
+    columns: &'a Columns<'a>,
+    scopes: Vec<Scope>,
+    fresh: usize,
+}
+
+/// The CTEs of a query around the place where the rewriter is.
+struct Scope {
+    ctes: Vec<Cte>,
+    /// Where the query of each CTE lies, to know it when the visitor comes by.
+    places: Vec<*const Query>,
+    /// How many are visible: within a CTE, those before it.
+    visible: usize,
+    /// What was visible of the scope around this one.
+    outer_visible: usize,
+}
+
+/// A column of the joined tables so far: its name and what it is.
+type Joined = Vec<(String, Expr)>;
+
+impl VisitorMut for Rewriter<'_> {
+    type Break = Error;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
+        let mut outer_visible = 0;
+        if let Some(outer) = self.scopes.last_mut() {
+            outer_visible = outer.visible;
+            let here: *const Query = query;
+            if let Some(cte) = outer.places.iter().position(|place| std::ptr::eq(*place, here)) {
+                outer.visible = cte;
+            }
+        }
+        let ctes = query.with.as_ref().map_or(&[][..], |with| &with.cte_tables);
+        self.scopes.push(Scope {
+            ctes: ctes.to_vec(),
+            places: ctes.iter().map(|cte| std::ptr::from_ref(cte.query.as_ref())).collect(),
+            visible: ctes.len(),
+            outer_visible,
+        });
+        let SetExpr::Select(select) = query.body.as_mut() else { return ControlFlow::Continue(()) };
+        let mut none = Vec::new();
+        let keys = match query.order_by.as_mut().map(|order_by| &mut order_by.kind) {
+            Some(OrderByKind::Expressions(keys)) => keys,
+            _ => &mut none,
+        };
+        match self.select(select, keys) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
+    }
+
+    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<Error> {
+        if let Some(scope) = self.scopes.pop()
+            && let Some(outer) = self.scopes.last_mut()
+        {
+            outer.visible = scope.outer_visible;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
+        match self.select(select, &mut []) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
+    }
+}
+
+fn uses(table: &TableWithJoins) -> bool {
+    table.joins.iter().any(|join| {
+        let mut operator = join.join_operator.clone();
+        matches!(
+            constraint_mut(&mut operator),
+            Some(JoinConstraint::Using(_) | JoinConstraint::Natural)
+        )
+    })
+}
+
+impl Rewriter<'_> {
+    fn select(&mut self, select: &mut Select, order_by: &mut [OrderByExpr]) -> Result<()> {
+        if !select.from.iter().any(uses) {
+            return Ok(());
+        }
+        let mut all: Joined = Vec::new();
+        let mut merged: HashMap<String, Expr> = HashMap::new();
+        for table in &mut select.from {
+            all.extend(self.table(table, &mut merged)?);
+        }
+        expand_wildcards(select, &all);
+        let aliases: HashSet<String> = select.projection.iter().filter_map(alias_of).collect();
+        for item in &mut select.projection {
+            name_merged(item, &merged);
+        }
+        let mut replacer = Replacer { merged: &merged, depth: 0 };
+        let _ = select.visit(&mut replacer);
+        for key in order_by {
+            let by_alias =
+                matches!(&key.expr, Expr::Identifier(ident) if aliases.contains(&ident.value));
+            if !by_alias {
+                let _ = key.expr.visit(&mut replacer);
+            }
+        }
+        Ok(())
+    }
+
+    /// The columns of one item of FROM; its USING become ON.
+    fn table(
+        &mut self,
+        table: &mut TableWithJoins,
+        merged: &mut HashMap<String, Expr>,
+    ) -> Result<Joined> {
+        let mut joined = self.factor(&mut table.relation)?;
+        for join in &mut table.joins {
+            let right = self.factor(&mut join.relation)?;
+            let span = join.relation.span();
+            let operator = &mut join.join_operator;
+            let kind = operator.clone();
+            let one_sided = matches!(kind, JoinOperator::LeftSemi(_) | JoinOperator::LeftAnti(_));
+            let Some(constraint) = constraint_mut(operator) else {
+                joined.extend(right);
+                continue;
+            };
+            let keys: Vec<String> = match constraint {
+                JoinConstraint::Using(names) => names.iter().map(last).collect(),
+                JoinConstraint::Natural => {
+                    let on_right = |name: &&String| right.iter().any(|(other, _)| other == *name);
+                    joined.iter().map(|(name, _)| name).filter(on_right).cloned().collect()
+                }
+                _ => {
+                    if !one_sided {
+                        joined.extend(right);
+                    }
+                    continue;
+                }
+            };
+            let mut condition: Option<Expr> = None;
+            let mut firsts: Joined = Vec::new();
+            for key in &keys {
+                let left = one(&joined, key, "left").map_err(|e| e.or_span(place(span)))?;
+                let other = one(&right, key, "right").map_err(|e| e.or_span(place(span)))?;
+                condition = Some(and(condition, equal(left.clone(), other.clone())));
+                let value = match kind {
+                    JoinOperator::Right(_) | JoinOperator::RightOuter(_) => other,
+                    JoinOperator::FullOuter(_) => coalesce(left, other),
+                    _ => left,
+                };
+                merged.insert(key.clone(), value.clone());
+                firsts.push((key.clone(), value));
+            }
+            *constraint = JoinConstraint::On(
+                condition.unwrap_or_else(|| Expr::Value(Value::Boolean(true).into())),
+            );
+            if one_sided {
+                continue;
+            }
+            let rest = |side: Joined| {
+                side.into_iter().filter(|(name, _)| !keys.contains(name)).collect::<Joined>()
+            };
+            firsts.extend(rest(joined));
+            firsts.extend(rest(right));
+            joined = firsts;
+        }
+        Ok(joined)
+    }
+
+    /// The columns of a table, each as `alias.column`.
+    fn factor(&mut self, factor: &mut TableFactor) -> Result<Joined> {
+        let span = factor.span();
+        let unsupported = || {
+            Err(Error::unsupported("this form of a table beside USING or NATURAL")
+                .or_span(place(span)))
+        };
+        let mut scope: Vec<Cte> = Vec::new();
+        for cte in self.scopes.iter().flat_map(|scope| &scope.ctes[..scope.visible]) {
+            scope.retain(|known| known.alias.name.value != cte.alias.name.value);
+            scope.push(cte.clone());
+        }
+        let names = match factor {
+            TableFactor::Derived { lateral: true, .. } => return unsupported(),
+            TableFactor::Table { .. } | TableFactor::Derived { .. } => {
+                (self.columns)(factor, scope)?
+            }
+            _ => return unsupported(),
+        };
+        let qualifier = match factor {
+            TableFactor::Table { alias: Some(alias), .. }
+            | TableFactor::Derived { alias: Some(alias), .. } => alias.name.value.clone(),
+            TableFactor::Table { name, .. } => last(name),
+            TableFactor::Derived { alias, .. } => {
+                let name = format!("{EXACT}join{}", self.fresh);
+                self.fresh += 1;
+                let ident = Ident::with_quote('"', name.clone());
+                *alias =
+                    Some(TableAlias { explicit: true, name: ident, columns: Vec::new(), at: None });
+                name
+            }
+            _ => return unsupported(),
+        };
+        Ok(names.into_iter().map(|name| (name.clone(), column(&qualifier, &name))).collect())
+    }
+}
+
+fn last(name: &ObjectName) -> String {
+    name.0.last().and_then(ObjectNamePart::as_ident).map_or(String::new(), |i| i.value.clone())
+}
+
+fn column(qualifier: &str, name: &str) -> Expr {
+    let parts = [qualifier, name].map(|part| Ident::with_quote('"', part));
+    Expr::CompoundIdentifier(parts.to_vec())
+}
+
+fn one(side: &Joined, name: &str, which: &str) -> Result<Expr> {
+    let mut found = side.iter().filter(|(other, _)| other == name);
+    match (found.next(), found.next()) {
+        (Some((_, expr)), None) => Ok(expr.clone()),
+        (None, _) => {
+            let message =
+                format!("there is no column \"{}\" on the {which} side of the join", unmark(name));
+            Err(Error::new(ErrorKind::Name, message))
+        }
+        (Some(_), Some(_)) => {
+            let message = format!(
+                "the column \"{}\" is ambiguous on the {which} side of the join",
+                unmark(name)
+            );
+            Err(Error::new(ErrorKind::Name, message))
+        }
+    }
+}
+
+fn equal(left: Expr, right: Expr) -> Expr {
+    Expr::BinaryOp { left: Box::new(left), op: BinaryOperator::Eq, right: Box::new(right) }
+}
+
+fn and(condition: Option<Expr>, more: Expr) -> Expr {
+    match condition {
+        None => more,
+        Some(left) => {
+            Expr::BinaryOp { left: Box::new(left), op: BinaryOperator::And, right: Box::new(more) }
+        }
+    }
+}
+
+fn coalesce(left: Expr, right: Expr) -> Expr {
+    let args = [left, right].map(|expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)));
+    Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::new("coalesce")]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList {
+            duplicate_treatment: None,
+            args: args.to_vec(),
+            clauses: Vec::new(),
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}
+
+fn alias_of(item: &SelectItem) -> Option<String> {
+    match item {
+        SelectItem::ExprWithAlias { alias, .. } => Some(alias.value.clone()),
+        _ => None,
+    }
+}
+
+/// A merged column that is computed keeps its name.
+fn name_merged(item: &mut SelectItem, merged: &HashMap<String, Expr>) {
+    if let SelectItem::UnnamedExpr(Expr::Identifier(ident)) = item
+        && matches!(merged.get(&ident.value), Some(Expr::Function(_)))
+    {
+        let alias = ident.clone();
+        *item = SelectItem::ExprWithAlias { expr: Expr::Identifier(ident.clone()), alias };
+    }
+}
+
+fn item_of(name: &str, expr: Expr) -> SelectItem {
+    match expr {
+        Expr::CompoundIdentifier(_) => SelectItem::UnnamedExpr(expr),
+        expr => SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', name) },
+    }
+}
+
+fn expand_wildcards(select: &mut Select, all: &Joined) {
+    let items = std::mem::take(&mut select.projection);
+    for item in items {
+        match item {
+            SelectItem::Wildcard(options) => {
+                let excluded = excluded(&options);
+                for (name, expr) in all.iter().filter(|(name, _)| !excluded.contains(name)) {
+                    let replaced = options.opt_replace.as_ref().and_then(|replace| {
+                        replace.items.iter().find(|item| item.column_name.value == *name)
+                    });
+                    select.projection.push(match replaced {
+                        Some(item) => SelectItem::ExprWithAlias {
+                            expr: item.expr.clone(),
+                            alias: item.column_name.clone(),
+                        },
+                        None => item_of(name, expr.clone()),
+                    });
+                }
+            }
+            item => select.projection.push(item),
+        }
+    }
+}
+
+fn excluded(options: &WildcardAdditionalOptions) -> Vec<String> {
+    let mut names = match &options.opt_exclude {
+        Some(ExcludeSelectItem::Single(name)) => vec![last(name)],
+        Some(ExcludeSelectItem::Multiple(names)) => names.iter().map(last).collect(),
+        None => Vec::new(),
+    };
+    if let Some(except) = &options.opt_except {
+        names.push(except.first_element.value.clone());
+        names.extend(except.additional_elements.iter().map(|ident| ident.value.clone()));
+    }
+    names
+}
+
+/// Puts merged columns in the place of their names, outside of subqueries.
+struct Replacer<'a> {
+    merged: &'a HashMap<String, Expr>,
+    depth: usize,
+}
+
+impl VisitorMut for Replacer<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if self.depth == 0
+            && let Expr::Identifier(ident) = expr
+            && let Some(merged) = self.merged.get(&ident.value)
+        {
+            let span = ident.span;
+            *expr = merged.clone();
+            if let Expr::CompoundIdentifier(parts) = expr {
+                parts.iter_mut().for_each(|part| part.span = span);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
