@@ -1,10 +1,140 @@
 //! `stoa`: the StoaDB shell and batch runner.
 //!
+//! Invariants: results go to standard output, errors to standard error; the exit code is 0 when every statement worked,
+//! 1 when one failed, 2 when the command line is wrong. A reader that closes the pipe ends the run cleanly.
 //! Read next: `args.rs` (flags as given), `config.rs` (resolved), `print/` (results as text).
-#![allow(dead_code, reason = "the modules come before the program that uses them")]
 
 mod args;
 mod config;
 mod print;
 
-fn main() {}
+use std::{
+    fs,
+    io::{self, BufWriter, IsTerminal, Read, Write},
+    path::Path,
+    process::ExitCode,
+};
+
+use stoadb::{Connection, Database, QueryResult, type_name};
+
+use crate::{
+    config::{Config, Script, Terminal},
+    print::{Column, PrintError},
+};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let is_terminal = io::stdout().is_terminal();
+    let width = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let terminal = Terminal { is_terminal, width };
+    let config = match Config::parse(std::env::args_os(), terminal) {
+        Ok(config) => config,
+        Err(error) => error.exit(),
+    };
+    match run(&config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            // Nowhere is left to report that standard error is closed.
+            let _ = writeln!(io::stderr(), "{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(config: &Config) -> Result<(), String> {
+    let connection = Database::open_in_memory().connect();
+    let mut setup = Vec::new();
+    if let Some(threads) = config.threads {
+        setup.push(format!("SET threads = {threads}"));
+    }
+    if let Some(bytes) = config.memory_limit {
+        setup.push(format!("SET memory_limit = '{bytes}'"));
+    }
+    if let Some(timeout) = config.timeout {
+        setup.push(format!("SET timeout = '{}s'", timeout.as_secs_f64()));
+    }
+    setup.extend(config.inputs.iter().map(|input| view(input)));
+    for sql in &setup {
+        connection.execute(sql).map_err(|error| error.render(sql))?;
+    }
+    if config.scripts.is_empty() && config.inputs.is_empty() {
+        return script(&connection, &read_stdin()?, config).map(drop);
+    }
+    if config.scripts.is_empty() {
+        let names = config.inputs.iter().map(|input| format!("DESCRIBE {}", quoted(&stem(input))));
+        return script(&connection, &names.collect::<Vec<_>>().join(";"), config).map(drop);
+    }
+    for text in &config.scripts {
+        let text = match text {
+            Script::Text(text) => text.clone(),
+            Script::File(path) => fs::read_to_string(path)
+                .map_err(|error| format!("error: cannot read '{}': {error}", path.display()))?,
+            Script::Stdin => read_stdin()?,
+        };
+        if !script(&connection, &text, config)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn read_stdin() -> Result<String, String> {
+    let mut text = String::new();
+    let read = io::stdin().read_to_string(&mut text);
+    read.map_err(|error| format!("error: cannot read standard input: {error}"))?;
+    Ok(text)
+}
+
+/// The name under which a file is opened: its own without folder and extension.
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+fn view(path: &Path) -> String {
+    let file = path.display().to_string().replace('\'', "''");
+    format!("CREATE VIEW {} AS SELECT * FROM '{file}'", quoted(&stem(path)))
+}
+
+/// Runs the statements of a text and prints what they give. False when nobody reads any more.
+fn script(connection: &Connection, text: &str, config: &Config) -> Result<bool, String> {
+    let statements = connection.statements(text).map_err(|error| error.render(text))?;
+    for statement in statements {
+        let result = statement.query(&[]).map_err(|error| error.render(text))?;
+        if !show(result, config, text)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn show(result: QueryResult, config: &Config, text: &str) -> Result<bool, String> {
+    let column = |field: &arrow::datatypes::FieldRef| Column {
+        name: field.name().clone(),
+        type_name: type_name(field.data_type()),
+        data_type: field.data_type().clone(),
+    };
+    let columns: Vec<Column> = result.schema().fields().iter().map(column).collect();
+    if columns.is_empty() {
+        return Ok(true);
+    }
+    let mut out = BufWriter::new(io::stdout().lock());
+    let printed = print::print(&mut out, &columns, result, config.options);
+    match printed {
+        Ok(printed) => {
+            let flushed = out.flush();
+            Ok(!printed.closed && flushed.is_ok())
+        }
+        Err(PrintError::Query(error)) => {
+            // What was printed before the error is shown, if anybody still reads.
+            let _ = out.flush();
+            Err(error.render(text))
+        }
+        Err(error) => Err(format!("error: {error}")),
+    }
+}

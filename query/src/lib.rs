@@ -16,6 +16,6 @@ pub use session::{
     database::Database,
     result::{Canceller, QueryResult},
     settings::Settings,
-    text::to_text,
+    text::{to_text, type_name},
 };
 pub use stoadb_storage::Scalar;

@@ -155,9 +155,8 @@ mod guarded {
             let owner = Arc::new(Guarded { pages, bytes });
             let pointer = std::ptr::NonNull::new(pages.cast::<u8>()).unwrap();
             // SAFETY: `owner` keeps the mapping for as long as the buffer lives.
-            let buffer = unsafe {
-                Buffer::from_custom_allocation(pointer, size_of_val(values), owner)
-            };
+            let buffer =
+                unsafe { Buffer::from_custom_allocation(pointer, size_of_val(values), owner) };
             Arc::new(Int64Array::new(ScalarBuffer::from(buffer), None))
         }
     }

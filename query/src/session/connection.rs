@@ -99,13 +99,22 @@ impl Connection {
     /// # Errors
     /// When the text is not exactly one SQL statement.
     pub fn prepare(&self, sql: &str) -> Result<Statement<'_>> {
-        let mut statements = sql::parse(sql)?;
+        let mut statements = self.statements(sql)?;
         match (statements.pop(), statements.pop()) {
-            (Some(statement), None) => {
-                Ok(Statement { connection: self, sql: sql.into(), statement })
-            }
+            (Some(statement), None) => Ok(statement),
             _ => Err(Error::new(ErrorKind::Syntax, "prepare takes exactly one statement")),
         }
+    }
+
+    /// Parses the statements of a script, to be run one by one.
+    ///
+    /// # Errors
+    /// When the text is not SQL.
+    pub fn statements(&self, sql: &str) -> Result<Vec<Statement<'_>>> {
+        let text: Arc<str> = sql.into();
+        let statement =
+            |statement| Statement { connection: self, sql: Arc::clone(&text), statement };
+        Ok(sql::parse(sql)?.into_iter().map(statement).collect())
     }
 
     /// Makes Arrow batches readable as a table, without copying or looking at them. A registered relation
@@ -173,7 +182,7 @@ impl Connection {
 /// A prepared statement.
 pub struct Statement<'a> {
     connection: &'a Connection,
-    sql: String,
+    sql: Arc<str>,
     statement: ParsedStatement,
 }
 

@@ -5,11 +5,17 @@ use std::sync::Arc;
 use arrow::{
     array::{Array, ArrayRef, AsArray, StringViewArray},
     compute,
+    datatypes::DataType,
 };
 use stoadb_engine::{Batch, Evaluator, Expr, Program, QueryContext, QuerySettings};
 use stoadb_storage::{LogicalType, VECTOR_SIZE, Vector};
 
 use crate::error::{Error, Result};
+
+/// The SQL name of an Arrow type, as DESCRIBE prints it; Arrow's own name where there is none.
+pub fn type_name(ty: &DataType) -> String {
+    LogicalType::from_arrow(ty).map_or_else(|_| ty.to_string(), |ty| ty.to_string())
+}
 
 /// The values of a column as text; NULL stays NULL. O(values).
 ///
