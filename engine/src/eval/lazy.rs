@@ -20,8 +20,8 @@ use crate::{
         arity::true_rows,
         decimal::{Decimals, Unscaled, small_vector},
         physical::{
-            Column, boolean_vector, booleans, column, is_constant_null, null_vector, one_or_all,
-            vector_of, with_number,
+            Column, Physical, boolean_vector, booleans, column, is_constant_null, null_vector,
+            one_or_all, vector_of, with_number,
         },
     },
 };
@@ -174,7 +174,7 @@ fn assemble(mut pieces: Vec<Piece>, rows: usize, ty: &LogicalType) -> Result<Vec
         return Ok(vector);
     }
     let nulls = assemble_nulls(&pieces, rows);
-    with_number!(crate::kernel::physical::Physical::of(ty), T => {
+    with_number!(Physical::of(ty), T => {
         let columns = pieces.iter().map(|piece| column::<T>(&piece.values));
         let columns = columns.collect::<Result<Vec<_>>>()?;
         vector_of(ty, scatter(&pieces, columns.iter(), rows), nulls)

@@ -54,7 +54,7 @@ struct Frame {
     selection: Option<Selection>,
     /// Its rows in the frame below; `None` for the lowest and for one that has nothing to do with the batch.
     within: Option<Selection>,
-    /// Whether its rows are dictionary entries.
+    /// Whether its rows are dictionary entries, so that the batch's columns say nothing of them.
     entries: bool,
     registers: Vec<Option<Vector>>,
 }
@@ -87,7 +87,7 @@ impl<'a> Run<'a> {
             rows: within.len(),
             selection: Some(selection),
             within: Some(within),
-            entries: false,
+            entries: self.on_entries(),
             registers,
         });
     }
@@ -191,7 +191,11 @@ impl<'a> Run<'a> {
         let rows = self.rows();
         let node = &self.nodes[id];
         if let Op::Column(index) = node.op {
-            return Ok(Some(self.column(index)?));
+            if !self.on_entries() {
+                return Ok(Some(self.column(index)?));
+            }
+            let missing = || EngineError::Internal("a second column among entries".into());
+            return self.from_below(id)?.ok_or_else(missing).map(Some);
         }
         if rows == 0 {
             return Ok(Some(Vector::Flat(new_empty_array(&node.ty.to_arrow()))));

@@ -14,7 +14,7 @@ use crate::{
         arithmetic::{division_by_zero, symbol},
         arity::{fallible, union_nulls},
         calendar::{Clock, DAY_NANOS, add_months, per_second},
-        physical::{Column, column, column_i64, with_number},
+        physical::{Column, Physical, column, column_i64, with_number},
     },
 };
 
