@@ -5,7 +5,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -16,6 +16,7 @@ use stoadb_storage::{Relation, ScanLedger, VECTOR_SIZE};
 use crate::{
     error::{EngineError, Result},
     function::FunctionRegistry,
+    op::Sink,
     plan::RelationId,
 };
 
@@ -141,16 +142,38 @@ pub struct Progress {
 }
 
 /// The bytes that a query's operators may hold.
-#[derive(Debug)]
 pub struct MemoryPool {
     limit: u64,
     used: AtomicU64,
     peak: AtomicU64,
+    /// Who is asked to give memory back when the budget is used up.
+    sinks: Mutex<Vec<Weak<dyn Sink>>>,
 }
 
 impl MemoryPool {
     fn new(limit: u64) -> Arc<Self> {
-        Arc::new(Self { limit, used: AtomicU64::new(0), peak: AtomicU64::new(0) })
+        let (used, peak, sinks) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::default());
+        Arc::new(Self { limit, used, peak, sinks })
+    }
+
+    /// From now on the sink is asked to give memory back when the budget is used up.
+    pub fn register(&self, sink: &Arc<dyn Sink>) {
+        let mut sinks = self.sinks.lock().unwrap_or_else(PoisonError::into_inner);
+        sinks.retain(|sink| sink.strong_count() > 0);
+        sinks.push(Arc::downgrade(sink));
+    }
+
+    /// Asks sinks, the oldest first, until `bytes` are given back; says how many were.
+    fn reclaim(&self, bytes: u64) -> u64 {
+        let sinks = self.sinks.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut freed = 0;
+        for sink in sinks.iter().filter_map(Weak::upgrade) {
+            if freed >= bytes {
+                break;
+            }
+            freed += sink.reclaim(bytes - freed);
+        }
+        freed
     }
 
     /// An empty reservation for one consumer, named for error messages.
@@ -170,7 +193,6 @@ impl MemoryPool {
 }
 
 /// Bytes held by one consumer; given back on drop.
-#[derive(Debug)]
 pub struct Reservation {
     pool: Arc<MemoryPool>,
     consumer: &'static str,
@@ -183,7 +205,10 @@ impl Reservation {
     /// # Errors
     /// `OutOfMemory` when the budget is used up; nothing is held then.
     pub fn grow(&mut self, bytes: u64) -> Result<()> {
-        let used = self.pool.used.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let mut used = self.pool.used.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if used > self.pool.limit && self.pool.reclaim(used - self.pool.limit) > 0 {
+            used = self.pool.used.load(Ordering::Relaxed);
+        }
         if used > self.pool.limit {
             self.pool.used.fetch_sub(bytes, Ordering::Relaxed);
             return Err(EngineError::OutOfMemory(format!(
@@ -220,5 +245,72 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         self.pool.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{op::LocalSink, scheduler::Workers};
+
+    fn pool(limit: u64) -> Arc<MemoryPool> {
+        MemoryPool::new(limit)
+    }
+
+    /// A sink that holds memory until it is asked for it.
+    struct Hoard(Mutex<Reservation>);
+
+    impl Sink for Hoard {
+        fn local(&self, _context: &Arc<QueryContext>) -> Result<Box<dyn LocalSink>> {
+            Err(EngineError::Internal("takes no rows".into()))
+        }
+
+        fn finish(&self, _context: &Arc<QueryContext>, _workers: &Workers) -> Result<()> {
+            Ok(())
+        }
+
+        fn reclaim(&self, bytes: u64) -> u64 {
+            let mut held = self.0.lock().unwrap();
+            let given = bytes.min(held.bytes());
+            let left = held.bytes() - given;
+            held.resize(left).unwrap();
+            given
+        }
+    }
+
+    #[test]
+    fn test_reservations_stay_within_the_budget() {
+        let pool = pool(100);
+        let mut one = pool.reservation("sort");
+        let mut two = pool.reservation("join");
+        one.grow(60).unwrap();
+        let error = two.grow(41).unwrap_err().to_string();
+        assert!(error.contains("join") && error.contains("memory_limit"), "{error}");
+        assert_eq!((pool.used(), two.bytes()), (60, 0));
+        two.grow(40).unwrap();
+        one.resize(10).unwrap();
+        assert_eq!(pool.used(), 50);
+        drop((one, two));
+        assert_eq!((pool.used(), pool.peak()), (0, 100));
+    }
+
+    #[test]
+    fn test_sinks_are_asked_to_give_memory_back() {
+        let pool = pool(100);
+        let mut held = pool.reservation("hoard");
+        held.grow(80).unwrap();
+        let sink: Arc<dyn Sink> = Arc::new(Hoard(Mutex::new(held)));
+        pool.register(&sink);
+        let mut other = pool.reservation("sort");
+        other.grow(50).unwrap();
+        assert_eq!(pool.used(), 100);
+        assert!(other.grow(71).is_err());
+    }
+
+    #[test]
+    fn test_a_timeout_names_the_setting() {
+        let settings = QuerySettings { timeout: Some(Duration::ZERO), ..QuerySettings::default() };
+        let context = QueryContext::new(settings, Arc::default(), Vec::new());
+        assert!(context.check().unwrap_err().to_string().contains("SET timeout"));
     }
 }

@@ -56,7 +56,8 @@ pub enum Plan {
     },
     /// Groups and aggregates. Without groups and sets, one row. Output: group columns, then aggregates; with
     /// `grouping_sets`, a last BIGINT column `grouping_id` (bit i counted from the last group column is set when that
-    /// column is not grouped by in the row's set). Rows come in the order of each group's first row.
+    /// column is not grouped by in the row's set). Rows come in the order of each group's first row, those of one
+    /// grouping set after those of the set before it.
     Aggregate {
         /// The input.
         input: Box<Plan>,
@@ -303,5 +304,79 @@ impl Plan {
             Self::Join(join) => vec![&join.left, &join.right],
             Self::Union { inputs, .. } => inputs.iter().collect(),
         }
+    }
+
+    /// The inputs, left before right, to be changed in place.
+    pub fn inputs_mut(&mut self) -> Vec<&mut Plan> {
+        match self {
+            Self::Values { .. } | Self::Scan(_) | Self::Shared { .. } => Vec::new(),
+            Self::Filter { input, .. }
+            | Self::Project { input, .. }
+            | Self::Aggregate { input, .. }
+            | Self::Sort { input, .. }
+            | Self::Limit { input, .. } => vec![input],
+            Self::Join(join) => vec![&mut join.left, &mut join.right],
+            Self::Union { inputs, .. } => inputs.iter_mut().collect(),
+        }
+    }
+
+    /// How many operators there are. They are numbered in pre-order, inputs from left to right.
+    pub fn node_count(&self) -> usize {
+        1 + self.inputs().into_iter().map(Self::node_count).sum::<usize>()
+    }
+
+    /// Calls `f` on every expression of every operator.
+    pub fn for_each_expr_mut(&mut self, f: &mut impl FnMut(&mut Expr)) {
+        match self {
+            Self::Values { rows, .. } => rows.iter_mut().flatten().for_each(f),
+            Self::Shared { .. } => {}
+            Self::Scan(scan) => scan.filter.iter_mut().for_each(f),
+            Self::Filter { input, predicate } => {
+                f(predicate);
+                input.for_each_expr_mut(f);
+            }
+            Self::Project { input, exprs, .. } => {
+                exprs.iter_mut().for_each(&mut *f);
+                input.for_each_expr_mut(f);
+            }
+            Self::Aggregate { input, groups, aggregates, .. } => {
+                groups.iter_mut().for_each(&mut *f);
+                for call in aggregates {
+                    call.args.iter_mut().chain(&mut call.filter).for_each(&mut *f);
+                    call.order_by.iter_mut().for_each(|key| f(&mut key.expr));
+                }
+                input.for_each_expr_mut(f);
+            }
+            Self::Join(join) => {
+                for key in &mut join.keys {
+                    f(&mut key.left);
+                    f(&mut key.right);
+                }
+                join.residual.iter_mut().for_each(&mut *f);
+                join.left.for_each_expr_mut(f);
+                join.right.for_each_expr_mut(f);
+            }
+            Self::Sort { input, keys, .. } => {
+                keys.iter_mut().for_each(|key| f(&mut key.expr));
+                input.for_each_expr_mut(f);
+            }
+            Self::Limit { input, .. } => input.for_each_expr_mut(f),
+            Self::Union { inputs, .. } => {
+                inputs.iter_mut().for_each(|input| input.for_each_expr_mut(f));
+            }
+        }
+    }
+}
+
+impl QueryPlan {
+    /// How many operators there are: those of the subqueries, of the shared plans and of the main plan, numbered in
+    /// this order.
+    pub fn node_count(&self) -> usize {
+        self.first_node() + self.root.node_count()
+    }
+
+    /// The number of the main plan's first operator.
+    pub fn first_node(&self) -> usize {
+        self.subqueries.iter().chain(&self.shared).map(Plan::node_count).sum()
     }
 }

@@ -12,7 +12,7 @@ use std::sync::{
 use arrow::{
     array::{
         Array, ArrayRef, ArrowPrimitiveType, AsArray, Decimal128Array, Int32Array, Int64Array,
-        PrimitiveArray, UInt32Array, make_array,
+        PrimitiveArray, UInt32Array,
     },
     buffer::{NullBuffer, ScalarBuffer},
     compute,
@@ -365,11 +365,19 @@ fn dictionary_from_arrow(array: &ArrayRef) -> Result<Vector> {
         values if *values.data_type() == target => Arc::clone(values),
         values => compute::cast(values, &target)?,
     };
-    let keys = dictionary.keys();
+    Ok(Vector::Dictionary(DictionaryVector {
+        codes: dictionary_codes(dictionary.keys())?,
+        dictionary: Arc::new(DictionaryValues::new(values)),
+        charge: None,
+    }))
+}
+
+/// The keys of an Arrow dictionary as codes: unsigned, of at most 32 bits, zero under NULL (where Arrow allows anything).
+pub(crate) fn dictionary_codes(keys: &dyn Array) -> Result<ArrayRef> {
     let codes = match keys.data_type() {
-        DataType::UInt8 | DataType::UInt16 | DataType::UInt32 => make_array(keys.to_data()),
+        DataType::UInt8 | DataType::UInt16 | DataType::UInt32 => keys.slice(0, keys.len()),
         DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::UInt64 => {
-            let codes = compute::cast(&make_array(keys.to_data()), &DataType::UInt32)?;
+            let codes = compute::cast(keys, &DataType::UInt32)?;
             if codes.null_count() > keys.null_count() {
                 return Err(StorageError::Unsupported("dictionaries of over 2^32 entries".into()));
             }
@@ -377,9 +385,17 @@ fn dictionary_from_arrow(array: &ArrayRef) -> Result<Vector> {
         }
         other => return Err(StorageError::Unsupported(format!("dictionary keys of type {other}"))),
     };
-    Ok(Vector::Dictionary(DictionaryVector {
-        codes,
-        dictionary: Arc::new(DictionaryValues::new(values)),
-        charge: None,
-    }))
+    if codes.null_count() == 0 {
+        return Ok(codes);
+    }
+    Ok(match codes.data_type() {
+        DataType::UInt8 => zero_under_null(codes.as_primitive::<UInt8Type>()),
+        DataType::UInt16 => zero_under_null(codes.as_primitive::<UInt16Type>()),
+        _ => zero_under_null(codes.as_primitive::<UInt32Type>()),
+    })
+}
+
+fn zero_under_null<T: ArrowPrimitiveType>(codes: &PrimitiveArray<T>) -> ArrayRef {
+    let values = codes.iter().map(Option::unwrap_or_default).collect();
+    Arc::new(PrimitiveArray::<T>::new(values, codes.nulls().cloned()))
 }

@@ -195,7 +195,7 @@ impl<'a> Run<'a> {
                 return Ok(Some(self.column(index)?));
             }
             let missing = || EngineError::Internal("a second column among entries".into());
-            return self.from_below(id)?.ok_or_else(missing).map(Some);
+            return self.known_below(id)?.ok_or_else(missing).map(Some);
         }
         if rows == 0 {
             return Ok(Some(Vector::Flat(new_empty_array(&node.ty.to_arrow()))));
@@ -203,7 +203,7 @@ impl<'a> Run<'a> {
         if let Op::Constant(value) = &node.op {
             return Ok(Some(Vector::Constant { value: value.clone(), rows }));
         }
-        if let Some(vector) = self.from_below(id)? {
+        if let Some(vector) = self.known_below(id)? {
             return Ok(Some(vector));
         }
         self.by_dictionary(id)
@@ -224,7 +224,7 @@ impl<'a> Run<'a> {
     }
 
     /// Values that a frame below has computed for more rows already.
-    fn from_below(&self, id: NodeId) -> Result<Option<Vector>> {
+    fn known_below(&self, id: NodeId) -> Result<Option<Vector>> {
         let mut frames = self.frames.iter().rev().peekable();
         let mut rows: Option<Selection> = None;
         while let (Some(frame), Some(below)) = (frames.next(), frames.peek()) {

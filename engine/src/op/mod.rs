@@ -4,6 +4,16 @@
 //! `NeedInput` holds nothing that belongs to the morsel; what a sink computes depends on the morsels' numbers, never on
 //! which worker brought them or when. One operator a file; shared state is `Arc`ed, workers' state is `Local*`.
 
+pub mod scan; // Scan
+pub mod values; // Batches
+pub mod filter; // Filter
+pub mod project; // Project
+pub mod collect; // Collect: limit, offset, shared rows
+pub mod sort; // Sort: full sort and top-k
+pub mod aggregate; // GROUP BY and aggregation
+pub mod join; // hash join of all kinds, nested loops and cross joins
+pub mod write; // Write: rows into segments of a table
+
 use std::sync::Arc;
 
 use crate::{batch::Batch, context::QueryContext, error::Result, scheduler::Workers};
@@ -77,7 +87,8 @@ pub trait Sink: Send + Sync {
     /// # Errors
     /// When computing the result fails.
     fn finish(&self, context: &Arc<QueryContext>, workers: &Workers) -> Result<()>;
-    /// Gives memory back if it can, and says how much. Called when the budget is used up.
+    /// Gives memory back if it can, and says how much. Called when the budget is used up, from a thread that may hold
+    /// this sink's locks: it takes a lock only if that does not wait.
     fn reclaim(&self, _bytes: u64) -> u64 {
         0
     }

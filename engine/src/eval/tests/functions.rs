@@ -252,7 +252,8 @@ fn parts_of_dates_agree_with_chrono() {
         .collect();
     let scalars: Vec<Scalar> =
         days.iter().map(|day| scalar(&LogicalType::Date, &day.to_string())).collect();
-    let fields: Vec<(&str, fn(&NaiveDate) -> f64)> = vec![
+    type Oracle = fn(&NaiveDate) -> f64;
+    let fields: Vec<(&str, Oracle)> = vec![
         ("year", |d| d.year().into()),
         ("month", |d| d.month().into()),
         ("day", |d| d.day().into()),

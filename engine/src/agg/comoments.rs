@@ -1,0 +1,91 @@
+//! `corr`, `covar_samp`, `covar_pop`.
+//!
+//! Invariant: per morsel value by value, then merged in morsel order; pairs with a NULL do not come here.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array};
+use stoadb_storage::Vector;
+
+use super::{Call, Groups, input::doubles};
+use crate::{
+    error::{EngineError, Result},
+    plan::AggregateFunction as Function,
+};
+
+/// Means, squared deviations and their product per group.
+#[derive(Default)]
+pub(crate) struct Comoments {
+    groups: Vec<Comoment>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Comoment {
+    count: f64,
+    mean_x: f64,
+    mean_y: f64,
+    xx: f64,
+    yy: f64,
+    xy: f64,
+}
+
+impl Comoments {
+    pub(crate) fn resize(&mut self, groups: usize) {
+        self.groups.resize(groups, Comoment::default());
+    }
+
+    pub(crate) fn update(&mut self, args: &[Vector], groups: Groups<'_>) -> Result<()> {
+        let [y, x] = args else { return Err(EngineError::Internal("two arguments wanted".into())) };
+        let (xs, ys) = (doubles(x)?, doubles(y)?);
+        for (row, (&x, &y)) in xs.iter().zip(ys.iter()).enumerate() {
+            let group = &mut self.groups[groups.id(row)];
+            group.count += 1.0;
+            let (dx, dy) = (x - group.mean_x, y - group.mean_y);
+            group.mean_x += dx / group.count;
+            group.mean_y += dy / group.count;
+            group.xx += dx * (x - group.mean_x);
+            group.yy += dy * (y - group.mean_y);
+            group.xy += dx * (y - group.mean_y);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self, from: &[u32], to: &[u32]) {
+        for (&from, &to) in from.iter().zip(to) {
+            let (a, b) = (&mut self.groups[to as usize], other.groups[from as usize]);
+            if b.count == 0.0 {
+                continue;
+            }
+            if a.count == 0.0 {
+                *a = b;
+                continue;
+            }
+            let count = a.count + b.count;
+            let (dx, dy) = (b.mean_x - a.mean_x, b.mean_y - a.mean_y);
+            let weight = a.count * b.count / count;
+            a.xx += b.xx + dx * dx * weight;
+            a.yy += b.yy + dy * dy * weight;
+            a.xy += b.xy + dx * dy * weight;
+            a.mean_x += dx * (b.count / count);
+            a.mean_y += dy * (b.count / count);
+            a.count = count;
+        }
+    }
+
+    pub(crate) fn finish(&self, call: &Call) -> ArrayRef {
+        let value = |group: &Comoment| match call.function {
+            Function::Corr => {
+                let spread = (group.xx * group.yy).sqrt();
+                // No pair, or a side that never varies, has no correlation; NaN stays NaN.
+                (group.count > 0.0 && spread != 0.0).then(|| group.xy / spread)
+            }
+            Function::CovarSamp => (group.count > 1.0).then(|| group.xy / (group.count - 1.0)),
+            _ => (group.count > 0.0).then(|| group.xy / group.count),
+        };
+        Arc::new(self.groups.iter().map(value).collect::<Float64Array>())
+    }
+
+    pub(crate) fn memory(&self) -> u64 {
+        (self.groups.capacity() * size_of::<Comoment>()) as u64
+    }
+}

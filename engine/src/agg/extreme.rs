@@ -1,0 +1,203 @@
+//! `min`, `max`, `bool_and`, `bool_or`.
+//!
+//! Invariant: order-free: values of up to 64 bits are compared as numbers of the same order, decimals as 128-bit
+//! numbers, texts and blobs bytewise; NaN is the largest float. Intervals and nested values go to `pick.rs`.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{ArrayRef, BinaryViewBuilder, StringViewBuilder},
+    buffer::NullBuffer,
+};
+use stoadb_storage::{LogicalType, Vector};
+
+use super::{
+    Call, Groups, State,
+    input::{ordering, text},
+    pick::{Pick, Rule},
+};
+use crate::{
+    error::{EngineError, Result},
+    kernel::bits::{self, Bits, from_bits},
+};
+
+/// The state for a type.
+pub(crate) fn state(ty: &LogicalType, largest: bool) -> State {
+    let best = match ty {
+        LogicalType::Interval
+        | LogicalType::List(_)
+        | LogicalType::Struct(_)
+        | LogicalType::Map(..) => {
+            let rule = if largest { Rule::Largest } else { Rule::Smallest };
+            return State::Pick(Pick::new(rule, ty));
+        }
+        LogicalType::Text | LogicalType::Blob => Best::Bytes(Vec::new()),
+        LogicalType::Decimal { precision: 19.., .. } => Best::Wide(Vec::new()),
+        _ => Best::Narrow(Vec::new()),
+    };
+    State::Extreme(Extreme { ty: ty.clone(), largest, best, seen: Vec::new() })
+}
+
+/// The smallest or largest value per group.
+pub(crate) struct Extreme {
+    ty: LogicalType,
+    largest: bool,
+    best: Best,
+    seen: Vec<bool>,
+}
+
+enum Best {
+    Narrow(Vec<i64>),
+    Wide(Vec<i128>),
+    Bytes(Vec<Box<[u8]>>),
+}
+
+impl Extreme {
+    pub(crate) fn resize(&mut self, groups: usize) {
+        match &mut self.best {
+            Best::Narrow(best) => {
+                best.resize(groups, if self.largest { i64::MIN } else { i64::MAX })
+            }
+            Best::Wide(best) => {
+                best.resize(groups, if self.largest { i128::MIN } else { i128::MAX })
+            }
+            Best::Bytes(best) => best.resize(groups, Box::default()),
+        }
+        self.seen.resize(groups, false);
+    }
+
+    pub(crate) fn update(&mut self, args: &[Vector], groups: Groups<'_>) -> Result<()> {
+        let [arg] = args else { return Err(EngineError::Internal("one argument wanted".into())) };
+        match &mut self.best {
+            Best::Narrow(best) => {
+                let Bits::Narrow(values) = bits::bits(arg)? else { return Err(misfit()) };
+                let order = ordering(&self.ty);
+                let keys = values.iter().map(|&v| order(v));
+                if self.largest {
+                    fold(best, keys, groups, i64::max);
+                } else {
+                    fold(best, keys, groups, i64::min);
+                }
+            }
+            Best::Wide(best) => {
+                let Bits::Wide(values) = bits::bits(arg)? else { return Err(misfit()) };
+                let keys = values.iter().map(|&v| v as i128);
+                if self.largest {
+                    fold(best, keys, groups, i128::max);
+                } else {
+                    fold(best, keys, groups, i128::min);
+                }
+            }
+            Best::Bytes(best) => {
+                let array = arg.flatten()?;
+                for row in 0..array.len() {
+                    let group = groups.id(row);
+                    let value = text(&array, row);
+                    if !self.seen[group] || is_better(value, &best[group], self.largest) {
+                        best[group] = value.into();
+                        self.seen[group] = true;
+                    }
+                }
+            }
+        }
+        match groups {
+            Groups::One(0) => {}
+            Groups::One(_) => self.seen[0] = true,
+            Groups::Ids(ids) => ids.iter().for_each(|&id| self.seen[id as usize] = true),
+        }
+        Ok(())
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self, from: &[u32], to: &[u32]) {
+        let largest = self.largest;
+        for (&from, &to) in from.iter().zip(to) {
+            let (from, to) = (from as usize, to as usize);
+            if !other.seen[from] {
+                continue;
+            }
+            match (&mut self.best, &other.best) {
+                (Best::Narrow(a), Best::Narrow(b)) => {
+                    a[to] = if largest { a[to].max(b[from]) } else { a[to].min(b[from]) };
+                }
+                (Best::Wide(a), Best::Wide(b)) => {
+                    a[to] = if largest { a[to].max(b[from]) } else { a[to].min(b[from]) };
+                }
+                (Best::Bytes(a), Best::Bytes(b)) => {
+                    if !self.seen[to] || is_better(&b[from], &a[to], largest) {
+                        a[to].clone_from(&b[from]);
+                    }
+                }
+                _ => {}
+            }
+            self.seen[to] = true;
+        }
+    }
+
+    /// # Errors
+    /// `Internal` when a text is no UTF-8.
+    pub(crate) fn finish(&self, call: &Call) -> Result<ArrayRef> {
+        let nulls = NullBuffer::from(self.seen.clone());
+        match &self.best {
+            Best::Narrow(best) => {
+                let order = ordering(&self.ty);
+                let values: Vec<u128> =
+                    best.iter().map(|&key| u128::from(order(key as u64) as u64)).collect();
+                from_bits(&self.ty, &values, Some(nulls))
+            }
+            Best::Wide(best) => {
+                let values: Vec<u128> = best.iter().map(|&key| key as u128).collect();
+                from_bits(&self.ty, &values, Some(nulls))
+            }
+            Best::Bytes(best) if call.ty == LogicalType::Blob => {
+                let mut builder = BinaryViewBuilder::with_capacity(best.len());
+                for (value, &seen) in best.iter().zip(&self.seen) {
+                    builder.append_option(seen.then_some(value));
+                }
+                Ok(Arc::new(builder.finish()))
+            }
+            Best::Bytes(best) => {
+                let mut builder = StringViewBuilder::with_capacity(best.len());
+                for (value, &seen) in best.iter().zip(&self.seen) {
+                    let text = std::str::from_utf8(value);
+                    let text = text.map_err(|error| EngineError::Internal(error.to_string()))?;
+                    builder.append_option(seen.then_some(text));
+                }
+                Ok(Arc::new(builder.finish()))
+            }
+        }
+    }
+
+    pub(crate) fn memory(&self) -> u64 {
+        let best = match &self.best {
+            Best::Narrow(best) => best.capacity() * 8,
+            Best::Wide(best) => best.capacity() * 16,
+            Best::Bytes(best) => best.capacity() * 16 + best.iter().map(|b| b.len()).sum::<usize>(),
+        };
+        (best + self.seen.capacity()) as u64
+    }
+}
+
+fn fold<T: Copy>(
+    best: &mut [T],
+    keys: impl Iterator<Item = T>,
+    groups: Groups<'_>,
+    better: impl Fn(T, T) -> T,
+) {
+    match groups {
+        Groups::One(_) => best[0] = keys.fold(best[0], better),
+        Groups::Ids(ids) => {
+            for (&id, key) in ids.iter().zip(keys) {
+                let best = &mut best[id as usize];
+                *best = better(*best, key);
+            }
+        }
+    }
+}
+
+fn is_better(value: &[u8], best: &[u8], largest: bool) -> bool {
+    if largest { value > best } else { value < best }
+}
+
+fn misfit() -> EngineError {
+    EngineError::Internal("an argument is not of its type".into())
+}

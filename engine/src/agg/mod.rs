@@ -1,0 +1,400 @@
+//! Aggregate states: columns indexed by group, one family of functions a file.
+//!
+//! Invariants: a state is updated in row order within a morsel and merged in morsel order, so that what it computes
+//! depends on neither workers nor the size of vectors. Kernels see no NULL except where the function wants them.
+//! Next: `input.rs` (arguments as slices), `op/aggregate/` (groups and the sink).
+
+use arrow::array::{Array, ArrayRef};
+use stoadb_storage::{LogicalType, Scalar, Vector};
+
+use crate::{
+    error::{EngineError, Result},
+    plan::{AggregateCall, AggregateFunction as Function, SortKey},
+};
+
+mod bit;
+mod collect;
+mod comoments;
+mod count;
+mod extreme;
+mod input;
+mod moments;
+mod ordered;
+mod pick;
+mod product;
+mod ratio;
+mod sum;
+mod sum_float;
+pub(crate) mod table;
+
+/// The group of each row.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Groups<'a> {
+    /// All of this many rows belong to group 0.
+    One(usize),
+    /// One id per row.
+    Ids(&'a [u32]),
+}
+
+impl Groups<'_> {
+    /// How many rows.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::One(rows) => *rows,
+            Self::Ids(ids) => ids.len(),
+        }
+    }
+
+    /// The group of a row.
+    #[inline]
+    pub(crate) fn id(&self, row: usize) -> usize {
+        match self {
+            Self::One(_) => 0,
+            Self::Ids(ids) => ids[row] as usize,
+        }
+    }
+}
+
+/// What an aggregate computes, apart from where its arguments come from.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Call {
+    pub(crate) function: Function,
+    pub(crate) args: Vec<LogicalType>,
+    pub(crate) parameters: Vec<Scalar>,
+    pub(crate) distinct: bool,
+    pub(crate) order_by: Vec<SortKey>,
+    pub(crate) ty: LogicalType,
+}
+
+impl Call {
+    /// The call of a plan, checked.
+    ///
+    /// # Errors
+    /// `Unsupported` when the function does not take such arguments; `Internal` when their number is wrong.
+    pub(crate) fn new(call: &AggregateCall) -> Result<Self> {
+        let args: Vec<LogicalType> = call.args.iter().map(|arg| arg.ty()).collect();
+        let call = Self {
+            function: call.function,
+            args,
+            parameters: call.parameters.clone(),
+            distinct: call.distinct && !is_idempotent(call.function),
+            order_by: if cares_for_order(call.function) { call.order_by.clone() } else { vec![] },
+            ty: call.ty.clone(),
+        };
+        call.check()?;
+        Ok(call)
+    }
+
+    fn check(&self) -> Result<()> {
+        use LogicalType as T;
+        let wanted = match self.function {
+            Function::CountStar => 0,
+            Function::Count => self.args.len().max(1),
+            Function::ArgMin
+            | Function::ArgMax
+            | Function::Corr
+            | Function::CovarSamp
+            | Function::CovarPop => 2,
+            _ => 1,
+        };
+        if self.args.len() != wanted {
+            return Err(EngineError::Internal(format!(
+                "{:?} with {} arguments",
+                self.function,
+                self.args.len()
+            )));
+        }
+        let fits = |ty: &T| match self.function {
+            Function::Sum => ty.is_numeric() || matches!(ty, T::Duration(_) | T::Null),
+            Function::Avg
+            | Function::VarSamp
+            | Function::VarPop
+            | Function::StddevSamp
+            | Function::StddevPop
+            | Function::Product
+            | Function::Corr
+            | Function::CovarSamp
+            | Function::CovarPop => ty.is_numeric() || *ty == T::Null,
+            Function::BoolAnd | Function::BoolOr => matches!(ty, T::Boolean | T::Null),
+            Function::BitAnd | Function::BitOr | Function::BitXor => {
+                ty.is_integer() || *ty == T::Null
+            }
+            Function::StringAgg => matches!(ty, T::Text | T::Null),
+            _ => true,
+        };
+        match self.args.iter().find(|ty| !fits(ty)) {
+            Some(ty) => Err(EngineError::Unsupported(format!("{} of {ty}", name(self.function)))),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether rows with a NULL argument count.
+    pub(crate) fn keeps_nulls(&self) -> bool {
+        matches!(
+            self.function,
+            Function::CountStar
+                | Function::First
+                | Function::Last
+                | Function::List
+                | Function::SingleValue
+        )
+    }
+
+    /// Whether all rows must be kept until the end.
+    fn collects(&self) -> bool {
+        self.distinct
+            || !self.order_by.is_empty()
+            || matches!(
+                self.function,
+                Function::Median
+                    | Function::QuantileCont
+                    | Function::QuantileDisc
+                    | Function::Mode
+                    | Function::StringAgg
+                    | Function::List
+            )
+    }
+
+    /// Whether two calls over the same rows can share a state.
+    pub(crate) fn shares_state(&self, other: &Self) -> bool {
+        let family = |call: &Self| match call.function {
+            Function::Sum | Function::Avg => Function::Sum,
+            Function::VarSamp | Function::VarPop | Function::StddevSamp | Function::StddevPop => {
+                Function::VarSamp
+            }
+            Function::Corr | Function::CovarSamp | Function::CovarPop => Function::Corr,
+            function => function,
+        };
+        if self.collects() || other.collects() {
+            return self == other;
+        }
+        family(self) == family(other) && self.args == other.args
+    }
+}
+
+/// Whether repeats of a value change nothing.
+fn is_idempotent(function: Function) -> bool {
+    matches!(
+        function,
+        Function::Min
+            | Function::Max
+            | Function::BoolAnd
+            | Function::BoolOr
+            | Function::BitAnd
+            | Function::BitOr
+            | Function::AnyValue
+    )
+}
+
+fn cares_for_order(function: Function) -> bool {
+    matches!(
+        function,
+        Function::AnyValue
+            | Function::First
+            | Function::Last
+            | Function::ArgMin
+            | Function::ArgMax
+            | Function::Mode
+            | Function::StringAgg
+            | Function::List
+    )
+}
+
+/// The function's name in SQL, for messages.
+pub(crate) fn name(function: Function) -> &'static str {
+    match function {
+        Function::CountStar | Function::Count => "count",
+        Function::Sum => "sum",
+        Function::Avg => "avg",
+        Function::Min => "min",
+        Function::Max => "max",
+        Function::VarSamp => "var_samp",
+        Function::VarPop => "var_pop",
+        Function::StddevSamp => "stddev_samp",
+        Function::StddevPop => "stddev_pop",
+        Function::BoolAnd => "bool_and",
+        Function::BoolOr => "bool_or",
+        Function::BitAnd => "bit_and",
+        Function::BitOr => "bit_or",
+        Function::BitXor => "bit_xor",
+        Function::AnyValue => "any_value",
+        Function::First => "first",
+        Function::Last => "last",
+        Function::ArgMin => "arg_min",
+        Function::ArgMax => "arg_max",
+        Function::Median => "median",
+        Function::QuantileCont => "quantile_cont",
+        Function::QuantileDisc => "quantile_disc",
+        Function::Mode => "mode",
+        Function::StringAgg => "string_agg",
+        Function::List => "list",
+        Function::Product => "product",
+        Function::Corr => "corr",
+        Function::CovarSamp => "covar_samp",
+        Function::CovarPop => "covar_pop",
+        Function::SingleValue => "a scalar subquery",
+    }
+}
+
+/// The state of one aggregate over all groups.
+pub(crate) enum State {
+    Count(count::Count),
+    Sum(sum::Sum),
+    SumFloat(sum_float::SumFloat),
+    MomentsExact(moments::Exact),
+    Moments(moments::Moments),
+    Comoments(comoments::Comoments),
+    Product(product::Product),
+    Extreme(extreme::Extreme),
+    Bit(bit::Bit),
+    Pick(pick::Pick),
+    Collect(collect::Collect),
+}
+
+/// Calls the same method of whichever state it is.
+macro_rules! each {
+    ($state:expr, $inner:ident => $call:expr) => {
+        match $state {
+            State::Count($inner) => $call,
+            State::Sum($inner) => $call,
+            State::SumFloat($inner) => $call,
+            State::MomentsExact($inner) => $call,
+            State::Moments($inner) => $call,
+            State::Comoments($inner) => $call,
+            State::Product($inner) => $call,
+            State::Extreme($inner) => $call,
+            State::Bit($inner) => $call,
+            State::Pick($inner) => $call,
+            State::Collect($inner) => $call,
+        }
+    };
+}
+
+impl State {
+    /// A state without groups.
+    ///
+    /// # Errors
+    /// `Unsupported` for arguments that the function does not take.
+    pub(crate) fn new(call: &Call) -> Result<Self> {
+        if call.collects() {
+            return Ok(Self::Collect(collect::Collect::new(call)));
+        }
+        let arg = call.args.first().unwrap_or(&LogicalType::Null);
+        Ok(match call.function {
+            Function::CountStar | Function::Count => Self::Count(count::Count::default()),
+            Function::Sum | Function::Avg if arg.is_float() => {
+                Self::SumFloat(sum_float::SumFloat::default())
+            }
+            Function::Sum | Function::Avg => Self::Sum(sum::Sum::new(arg)),
+            Function::VarSamp | Function::VarPop | Function::StddevSamp | Function::StddevPop => {
+                if moments::is_exact(arg) {
+                    Self::MomentsExact(moments::Exact::default())
+                } else {
+                    Self::Moments(moments::Moments::default())
+                }
+            }
+            Function::Corr | Function::CovarSamp | Function::CovarPop => {
+                Self::Comoments(comoments::Comoments::default())
+            }
+            Function::Product => Self::Product(product::Product::default()),
+            Function::Min | Function::BoolAnd => extreme::state(arg, false),
+            Function::Max | Function::BoolOr => extreme::state(arg, true),
+            Function::BitAnd | Function::BitOr | Function::BitXor => {
+                Self::Bit(bit::Bit::new(call.function))
+            }
+            Function::AnyValue => Self::Pick(pick::Pick::new(pick::Rule::First, arg)),
+            Function::First => Self::Pick(pick::Pick::new(pick::Rule::First, arg)),
+            Function::Last => Self::Pick(pick::Pick::new(pick::Rule::Last, arg)),
+            Function::SingleValue => Self::Pick(pick::Pick::new(pick::Rule::Single, arg)),
+            Function::ArgMin => Self::Pick(pick::Pick::new(pick::Rule::Smallest, arg)),
+            Function::ArgMax => Self::Pick(pick::Pick::new(pick::Rule::Largest, arg)),
+            Function::Median
+            | Function::QuantileCont
+            | Function::QuantileDisc
+            | Function::Mode
+            | Function::StringAgg
+            | Function::List => Self::Collect(collect::Collect::new(call)),
+        })
+    }
+
+    /// Makes room for `groups` groups; never fewer than before.
+    pub(crate) fn resize(&mut self, groups: usize) {
+        each!(self, state => state.resize(groups));
+    }
+
+    /// Takes rows in order. `args` are the arguments (and order keys, for collecting states), without NULLs unless the
+    /// function keeps them.
+    ///
+    /// # Errors
+    /// `Value` when a value is outside of what can be computed.
+    pub(crate) fn update(&mut self, args: &[Vector], groups: Groups<'_>) -> Result<()> {
+        each!(self, state => state.update(args, groups))
+    }
+
+    /// The morsel's last row is in.
+    ///
+    /// # Errors
+    /// As `update`.
+    pub(crate) fn seal(&mut self) -> Result<()> {
+        match self {
+            Self::SumFloat(state) => state.seal(),
+            Self::Collect(state) => state.seal()?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Takes groups of a sealed state of the same call: its group `from[i]` into ours `to[i]`, in this order. Repeats
+    /// are allowed.
+    ///
+    /// # Errors
+    /// As `update`; `Internal` when the states are of different calls.
+    pub(crate) fn merge(&mut self, other: &Self, from: &[u32], to: &[u32]) -> Result<()> {
+        match (self, other) {
+            (Self::Count(a), Self::Count(b)) => a.merge(b, from, to),
+            (Self::Sum(a), Self::Sum(b)) => a.merge(b, from, to),
+            (Self::SumFloat(a), Self::SumFloat(b)) => a.merge(b, from, to),
+            (Self::MomentsExact(a), Self::MomentsExact(b)) => a.merge(b, from, to),
+            (Self::Moments(a), Self::Moments(b)) => a.merge(b, from, to),
+            (Self::Comoments(a), Self::Comoments(b)) => a.merge(b, from, to),
+            (Self::Product(a), Self::Product(b)) => a.merge(b, from, to),
+            (Self::Extreme(a), Self::Extreme(b)) => a.merge(b, from, to),
+            (Self::Bit(a), Self::Bit(b)) => a.merge(b, from, to),
+            (Self::Pick(a), Self::Pick(b)) => return a.merge(b, from, to),
+            (Self::Collect(a), Self::Collect(b)) => return a.merge(b, from, to),
+            _ => return Err(EngineError::Internal("aggregate states of two kinds".into())),
+        }
+        Ok(())
+    }
+
+    /// The results of all groups, of the call's type.
+    ///
+    /// # Errors
+    /// `Value` when a result is outside of its type.
+    pub(crate) fn finish(&self, call: &Call) -> Result<ArrayRef> {
+        let array = match self {
+            Self::Count(state) => state.finish(),
+            Self::Sum(state) => state.finish(call)?,
+            Self::SumFloat(state) => state.finish(call),
+            Self::MomentsExact(state) => state.finish(call),
+            Self::Moments(state) => state.finish(call),
+            Self::Comoments(state) => state.finish(call),
+            Self::Product(state) => state.finish(),
+            Self::Extreme(state) => state.finish(call)?,
+            Self::Bit(state) => state.finish(call)?,
+            Self::Pick(state) => state.finish(call)?,
+            Self::Collect(state) => state.finish(call)?,
+        };
+        let wanted = call.ty.to_arrow();
+        if *array.data_type() == wanted {
+            return Ok(array);
+        }
+        arrow::compute::cast(&array, &wanted)
+            .map_err(|error| EngineError::Internal(error.to_string()))
+    }
+
+    /// Bytes of memory held, about.
+    pub(crate) fn memory(&self) -> u64 {
+        each!(self, state => state.memory())
+    }
+}

@@ -1,0 +1,184 @@
+//! `sum` and `avg` of whole numbers and decimals.
+//!
+//! Invariant: the sum is exact, of 128 bits and a carry of 64, so that nothing wraps; it is rounded or checked once, at
+//! the end.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{ArrayRef, Decimal128Array, Float64Array, Int64Array},
+    datatypes::i256,
+};
+use stoadb_storage::{LogicalType, Vector};
+
+use super::{
+    Call, Groups, count,
+    input::{Ints, ints},
+    ratio,
+};
+use crate::{
+    error::{EngineError, Result},
+    plan::AggregateFunction,
+};
+
+/// Exact sums and counts per group.
+pub(crate) struct Sum {
+    sums: Vec<i128>,
+    counts: Vec<i64>,
+    /// How often a sum left 128 bits upwards less how often downwards; only kept for types that could.
+    carries: Option<Vec<i64>>,
+}
+
+impl Sum {
+    pub(crate) fn new(ty: &LogicalType) -> Self {
+        // 2^40 values of up to 26 digits stay within 128 bits.
+        let wide = matches!(ty, LogicalType::Decimal { precision: 27.., .. });
+        Self { sums: Vec::new(), counts: Vec::new(), carries: wide.then(Vec::new) }
+    }
+
+    pub(crate) fn resize(&mut self, groups: usize) {
+        self.sums.resize(groups, 0);
+        self.counts.resize(groups, 0);
+        if let Some(carries) = &mut self.carries {
+            carries.resize(groups, 0);
+        }
+    }
+
+    pub(crate) fn update(&mut self, args: &[Vector], groups: Groups<'_>) -> Result<()> {
+        let [arg] = args else { return Err(EngineError::Internal("sum of one argument".into())) };
+        count::add_rows(&mut self.counts, groups);
+        match (ints(arg)?, groups) {
+            (Ints::Narrow(values), Groups::One(_)) => self.add(0, sum_i64(&values)),
+            (Ints::Narrow(values), Groups::Ids(ids)) if self.carries.is_none() => {
+                add_i64(&mut self.sums, ids, &values);
+            }
+            (Ints::Narrow(values), _) => {
+                for (row, &value) in values.iter().enumerate() {
+                    self.add(groups.id(row), value.into());
+                }
+            }
+            (Ints::Unsigned(values), _) => {
+                for (row, &value) in values.iter().enumerate() {
+                    self.add(groups.id(row), value.into());
+                }
+            }
+            (Ints::Wide(values), _) => {
+                for (row, &value) in values.iter().enumerate() {
+                    self.add(groups.id(row), value);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn add(&mut self, group: usize, value: i128) {
+        let (sum, over) = self.sums[group].overflowing_add(value);
+        self.sums[group] = sum;
+        if over && let Some(carries) = &mut self.carries {
+            carries[group] += if value < 0 { -1 } else { 1 };
+        }
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self, from: &[u32], to: &[u32]) {
+        for (&from, &to) in from.iter().zip(to) {
+            let (from, to) = (from as usize, to as usize);
+            self.counts[to] += other.counts[from];
+            self.add(to, other.sums[from]);
+            if let (Some(carries), Some(others)) = (&mut self.carries, &other.carries) {
+                carries[to] += others[from];
+            }
+        }
+    }
+
+    fn exact(&self, group: usize) -> i256 {
+        let sum = i256::from_i128(self.sums[group]);
+        let carry = self.carries.as_ref().map_or(0, |carries| carries[group]);
+        sum.wrapping_add(i256::from_parts(0, carry.into()))
+    }
+
+    /// # Errors
+    /// `Value` when a sum does not fit the result's type.
+    pub(crate) fn finish(&self, call: &Call) -> Result<ArrayRef> {
+        let scale = match call.args.first() {
+            Some(LogicalType::Decimal { scale, .. }) => *scale,
+            _ => 0,
+        };
+        let groups = 0..self.sums.len();
+        let counted = |&group: &usize| self.counts[group] > 0;
+        let average = call.function == AggregateFunction::Avg;
+        if let LogicalType::Decimal { precision, scale: wanted } = call.ty {
+            let value = |group: usize| {
+                let count = if average { self.counts[group] } else { 1 };
+                decimal(self.exact(group), count, wanted - scale, precision, call)
+            };
+            let values = groups.map(|g| Some(g).filter(counted).map(value).transpose());
+            let array = values.collect::<Result<Decimal128Array>>()?;
+            return Ok(Arc::new(array.with_data_type(call.ty.to_arrow())));
+        }
+        if average || call.ty.is_float() {
+            let value = |group: usize| {
+                let count = if average { self.counts[group] as u128 } else { 1 };
+                ratio::divide(self.exact(group), count, scale)
+            };
+            let values = groups.map(|g| Some(g).filter(counted).map(value));
+            return Ok(Arc::new(values.collect::<Float64Array>()));
+        }
+        let value = |group: usize| {
+            i64::try_from(self.sums[group]).map_err(|_| {
+                EngineError::Value(format!(
+                    "the sum {} does not fit BIGINT; sum the values as decimals: sum(x::decimal(38))",
+                    self.sums[group]
+                ))
+            })
+        };
+        let values = groups.map(|g| Some(g).filter(counted).map(value).transpose());
+        Ok(Arc::new(values.collect::<Result<Int64Array>>()?))
+    }
+
+    pub(crate) fn memory(&self) -> u64 {
+        let carries = self.carries.as_ref().map_or(0, Vec::capacity);
+        (self.sums.capacity() * 16 + self.counts.capacity() * 8 + carries * 8) as u64
+    }
+}
+
+/// `sum / count`, brought to `rescale` more digits after the point, rounded half away from zero.
+fn decimal(sum: i256, count: i64, rescale: i8, precision: u8, call: &Call) -> Result<i128> {
+    let power = i256::from_i128(10).wrapping_pow(rescale.unsigned_abs().into());
+    let overflow = || {
+        EngineError::Value(format!(
+            "the result of {} does not fit {}: it has more than {precision} digits",
+            super::name(call.function),
+            call.ty
+        ))
+    };
+    let count = i256::from_i128(count.into());
+    let value = if rescale >= 0 {
+        ratio::divide_half_away(sum.checked_mul(power).ok_or_else(overflow)?, count)
+    } else {
+        ratio::divide_half_away(sum, count.checked_mul(power).ok_or_else(overflow)?)
+    };
+    let limit = 10_u128.pow(precision.min(38).into());
+    value.to_i128().filter(|value| value.unsigned_abs() < limit).ok_or_else(overflow)
+}
+
+/// The exact sum of any number of values.
+pub(crate) fn sum_i64(values: &[i64]) -> i128 {
+    // Halves of 32 bits: 2^31 of them cannot overflow 64 bits, and the loop is plain 64-bit adds.
+    let mut total = 0_i128;
+    for chunk in values.chunks(1 << 20) {
+        let (mut low, mut high) = (0_i64, 0_i64);
+        for &value in chunk {
+            low += value & 0xffff_ffff;
+            high += value >> 32;
+        }
+        total += (i128::from(high) << 32) + i128::from(low);
+    }
+    total
+}
+
+fn add_i64(sums: &mut [i128], ids: &[u32], values: &[i64]) {
+    for (&id, &value) in ids.iter().zip(values) {
+        sums[id as usize] += i128::from(value);
+    }
+}

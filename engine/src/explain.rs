@@ -1,0 +1,237 @@
+//! The plan as text: an indented tree, one operator a line, inputs below in the order of `Plan::inputs`.
+//!
+//! Invariant: the text depends on the plan alone (and on the metrics, if given), so that it can be compared in tests.
+//! Nodes are numbered in the order of the lines: the subqueries first, then the shared plans, then the main plan, each
+//! in pre-order.
+
+use std::sync::Arc;
+
+use stoadb_storage::{ColumnDef, Relation, Schema};
+
+use crate::{
+    expr::Expr,
+    plan::{AggregateCall, JoinKey, JoinKind, JoinPlan, Plan, QueryPlan, ScanPlan},
+};
+
+/// What a node of a plan did when it ran.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NodeMetrics {
+    /// Rows that it gave.
+    pub rows: u64,
+    /// Batches that it gave.
+    pub batches: u64,
+    /// Time in it, without its inputs, over all workers, in nanoseconds.
+    pub nanos: u64,
+    /// Anything else worth a line: bytes touched, partitions, morsels skipped.
+    pub detail: Vec<String>,
+}
+
+/// What may be printed beside the plan. Node-wise facts are indexed by node number.
+#[derive(Clone, Copy, Default)]
+pub struct Details<'a> {
+    /// The relations of the statement, for the names of columns that only a scan's filter reads.
+    pub relations: &'a [Arc<dyn Relation>],
+    /// How many rows the planner expects of each node.
+    pub estimates: &'a [u64],
+    /// What each node did.
+    pub metrics: &'a [NodeMetrics],
+}
+
+/// The plan as text.
+pub fn explain(plan: &QueryPlan) -> String {
+    explain_with(plan, Details::default())
+}
+
+/// The plan as text with what is known besides.
+pub fn explain_with(plan: &QueryPlan, details: Details) -> String {
+    Printer { text: String::new(), node: 0, details }.query(plan)
+}
+
+/// The number of the first node of each subquery, of each shared plan and of the main plan (the last entry).
+pub fn first_nodes(plan: &QueryPlan) -> Vec<usize> {
+    fn count(plan: &Plan) -> usize {
+        1 + plan.inputs().into_iter().map(count).sum::<usize>()
+    }
+    let mut firsts = vec![0];
+    let mut next = 0;
+    for plan in plan.subqueries.iter().chain(&plan.shared) {
+        next += count(plan);
+        firsts.push(next);
+    }
+    firsts
+}
+
+struct Printer<'a> {
+    text: String,
+    node: usize,
+    details: Details<'a>,
+}
+
+impl Printer<'_> {
+    fn query(mut self, plan: &QueryPlan) -> String {
+        for (kind, plans) in [("subquery", &plan.subqueries), ("shared", &plan.shared)] {
+            for (id, plan) in plans.iter().enumerate() {
+                self.text.push_str(&format!("{kind} {id}:\n"));
+                self.plan(plan, 1);
+            }
+        }
+        let depth = usize::from(!plan.subqueries.is_empty() || !plan.shared.is_empty());
+        if depth > 0 {
+            self.text.push_str("main:\n");
+        }
+        self.plan(&plan.root, depth);
+        self.text
+    }
+
+    fn plan(&mut self, plan: &Plan, depth: usize) {
+        let indent = "  ".repeat(depth);
+        self.text.push_str(&indent);
+        self.text.push_str(&self.line(plan));
+        if let Some(rows) = self.details.estimates.get(self.node) {
+            self.text.push_str(&format!("  (~{rows} rows)"));
+        }
+        if let Some(metrics) = self.details.metrics.get(self.node) {
+            self.text.push_str(&measured(metrics));
+            for detail in &metrics.detail {
+                self.text.push_str(&format!("\n{indent}  - {detail}"));
+            }
+        }
+        self.text.push('\n');
+        self.node += 1;
+        for input in plan.inputs() {
+            self.plan(input, depth + 1);
+        }
+    }
+
+    /// One operator, without its inputs.
+    fn line(&self, plan: &Plan) -> String {
+        match plan {
+            Plan::Values { schema, rows } => {
+                format!("Values: {} rows of {}", rows.len(), names(schema))
+            }
+            Plan::Scan(scan) => self.scan_line(scan),
+            Plan::Shared { id, .. } => format!("Shared {id}"),
+            Plan::Filter { input, predicate } => {
+                format!("Filter: {}", predicate.named(&[input.schema()]))
+            }
+            Plan::Project { input, schema, exprs } => project_line(input.schema(), schema, exprs),
+            Plan::Aggregate { input, groups, grouping_sets, aggregates, .. } => {
+                aggregate_line(input.schema(), groups, grouping_sets, aggregates)
+            }
+            Plan::Join(join) => join_line(join),
+            Plan::Sort { input, keys, limit } => {
+                let keys: Vec<String> =
+                    keys.iter().map(|key| key.named(&[input.schema()])).collect();
+                match limit {
+                    Some(limit) => format!("Sort: {} limit {limit}", keys.join(", ")),
+                    None => format!("Sort: {}", keys.join(", ")),
+                }
+            }
+            Plan::Limit { offset, limit, .. } => {
+                let mut text = String::from("Limit:");
+                if let Some(limit) = limit {
+                    text.push_str(&format!(" {limit}"));
+                }
+                if *offset > 0 {
+                    text.push_str(&format!(" offset {offset}"));
+                }
+                text
+            }
+            Plan::Union { inputs, .. } => format!("Union: {} inputs", inputs.len()),
+        }
+    }
+
+    fn scan_line(&self, scan: &ScanPlan) -> String {
+        let mut text = format!("Scan: {} [{}]", scan.name, names(&scan.schema));
+        if let Some(filter) = &scan.filter {
+            let relation = self.details.relations.get(scan.relation.0);
+            let columns: Vec<&Schema> = relation.iter().map(|relation| relation.schema()).collect();
+            text.push_str(&format!(" where {}", filter.named(&columns)));
+        }
+        text
+    }
+}
+
+fn measured(metrics: &NodeMetrics) -> String {
+    let millis = metrics.nanos as f64 / 1e6;
+    format!("  [rows {}, batches {}, {millis:.3} ms]", metrics.rows, metrics.batches)
+}
+
+fn names(schema: &Schema) -> String {
+    let names: Vec<&str> = schema.columns.iter().map(|column| column.name.as_str()).collect();
+    names.join(", ")
+}
+
+/// Each output column, with its name where the expression does not show it.
+fn project_line(input: &Schema, schema: &Schema, exprs: &[Expr]) -> String {
+    let column = |(expr, column): (&Expr, &ColumnDef)| {
+        let text = expr.named(&[input]).to_string();
+        if text.eq_ignore_ascii_case(&column.name) {
+            text
+        } else {
+            format!("{text} AS {}", column.name)
+        }
+    };
+    let columns: Vec<String> = exprs.iter().zip(&schema.columns).map(column).collect();
+    format!("Project: {}", columns.join(", "))
+}
+
+fn aggregate_line(
+    input: &Schema,
+    groups: &[Expr],
+    sets: &[Vec<usize>],
+    calls: &[AggregateCall],
+) -> String {
+    let groups: Vec<String> =
+        groups.iter().map(|group| group.named(&[input]).to_string()).collect();
+    let calls: Vec<String> = calls.iter().map(|call| call.named(&[input])).collect();
+    let set = |set: &Vec<usize>| {
+        let names: Vec<&str> = set.iter().map(|&group| groups[group].as_str()).collect();
+        format!("({})", names.join(", "))
+    };
+    let mut parts = Vec::new();
+    if sets.is_empty() {
+        parts.extend((!groups.is_empty()).then(|| format!("by {}", groups.join(", "))));
+    } else {
+        let sets: Vec<String> = sets.iter().map(set).collect();
+        parts.push(format!("by sets {}", sets.join(", ")));
+    }
+    parts.extend((!calls.is_empty()).then(|| calls.join(", ")));
+    format!("Aggregate: {}", parts.join(": "))
+}
+
+/// The join's kind and conditions; the inputs below are the probe side, then the build side.
+fn join_line(join: &JoinPlan) -> String {
+    let (left, right) = (join.left.schema(), join.right.schema());
+    let key = |key: &JoinKey| {
+        let op = if key.null_equal { "IS NOT DISTINCT FROM" } else { "=" };
+        format!("{} {op} {}", key.left.named(&[left]), key.right.named(&[right]))
+    };
+    let mut text = format!("Join: {}", kind_name(join.kind));
+    if join.keys.is_empty() && join.residual.is_none() {
+        text.push_str(" cross");
+    }
+    if !join.keys.is_empty() {
+        let keys: Vec<String> = join.keys.iter().map(key).collect();
+        text.push_str(&format!(" on {}", keys.join(", ")));
+    }
+    if let Some(residual) = &join.residual {
+        text.push_str(&format!(" if {}", residual.named(&[left, right])));
+    }
+    text
+}
+
+fn kind_name(kind: JoinKind) -> &'static str {
+    match kind {
+        JoinKind::Inner => "inner",
+        JoinKind::Left => "left",
+        JoinKind::Right => "right",
+        JoinKind::Full => "full",
+        JoinKind::LeftSemi => "left semi",
+        JoinKind::LeftAnti => "left anti",
+        JoinKind::LeftAntiNullAware => "left anti, null-aware",
+        JoinKind::RightSemi => "right semi",
+        JoinKind::RightAnti => "right anti",
+        JoinKind::LeftMark => "left mark",
+    }
+}

@@ -1,0 +1,192 @@
+//! One worker: aggregates each of its morsels by itself.
+//!
+//! Invariant: what a partial result holds depends on its morsel's rows alone, not on how they were cut into batches.
+
+use std::sync::{Arc, PoisonError};
+
+use arrow::{
+    array::{Array, AsArray, UInt32Array},
+    buffer::{BooleanBuffer, NullBuffer},
+};
+use stoadb_storage::Vector;
+
+use super::{Partial, SetPartial, Shared, Slot, groups::GroupIds};
+use crate::{
+    agg::{Groups, State},
+    batch::Batch,
+    context::{QueryContext, Reservation},
+    error::{EngineError, Result},
+    eval::Evaluator,
+    op::{Feed, LocalSink},
+    plan::AggregateFunction,
+};
+
+/// Batches between two looks at the memory held.
+const MEMORY_BATCHES: usize = 16;
+
+pub(super) struct LocalAggregate {
+    shared: Arc<Shared>,
+    context: Arc<QueryContext>,
+    evaluator: Evaluator,
+    morsel: usize,
+    sets: Vec<SetState>,
+    /// What the current morsel holds.
+    memory: Reservation,
+    batches: usize,
+    done: Vec<Partial>,
+}
+
+struct SetState {
+    groups: GroupIds,
+    states: Vec<State>,
+}
+
+/// A slot's rows of a batch: all, or those that pass its filter and have no NULL.
+struct SlotRows {
+    args: Vec<Vector>,
+    kept: Option<Vec<u32>>,
+}
+
+impl LocalAggregate {
+    pub(super) fn new(shared: &Arc<Shared>, context: &Arc<QueryContext>) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            context: Arc::clone(context),
+            evaluator: Evaluator::new(&shared.program),
+            morsel: 0,
+            sets: Vec::new(),
+            memory: reservation(context),
+            batches: 0,
+            done: Vec::new(),
+        }
+    }
+
+    fn reserve(&mut self) -> Result<()> {
+        let set = |set: &SetState| {
+            set.groups.memory() + set.states.iter().map(State::memory).sum::<u64>()
+        };
+        let bytes = self.sets.iter().map(set).sum();
+        self.memory.resize(bytes)
+    }
+}
+
+fn reservation(context: &QueryContext) -> Reservation {
+    context.memory().reservation("aggregation")
+}
+
+impl LocalSink for LocalAggregate {
+    fn begin_morsel(&mut self, morsel: usize) -> Result<()> {
+        self.morsel = morsel;
+        self.batches = 0;
+        self.sets.clear();
+        for set in &self.shared.sets {
+            let mut states = self.shared.states()?;
+            if set.columns.is_empty() {
+                states.iter_mut().for_each(|state| state.resize(1));
+            }
+            self.sets.push(SetState { groups: GroupIds::new(set.layout.width()), states });
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, batch: Batch) -> Result<Feed> {
+        let rows = batch.len();
+        let columns = self.evaluator.project(&batch)?;
+        let slots = self.shared.slots.iter().map(|slot| slot_rows(slot, &columns, rows));
+        let slots = slots.collect::<Result<Vec<_>>>()?;
+        let mut kept_ids = Vec::new();
+        for (set, definition) in self.sets.iter_mut().zip(&self.shared.sets) {
+            let grouped = !definition.columns.is_empty();
+            if grouped {
+                let keys: Vec<Vector> =
+                    definition.columns.iter().map(|&column| columns[column].clone()).collect();
+                set.groups.assign(&definition.layout, &keys, rows)?;
+            }
+            for (state, slot) in set.states.iter_mut().zip(&slots) {
+                let groups = match (&slot.kept, grouped) {
+                    (None, false) => Groups::One(rows),
+                    (Some(kept), false) => Groups::One(kept.len()),
+                    (None, true) => Groups::Ids(set.groups.ids()),
+                    (Some(kept), true) => {
+                        let ids = set.groups.ids();
+                        kept_ids.clear();
+                        kept_ids.extend(kept.iter().map(|&row| ids[row as usize]));
+                        Groups::Ids(&kept_ids)
+                    }
+                };
+                if grouped {
+                    state.resize(set.groups.len());
+                }
+                if groups.len() > 0 {
+                    state.update(&slot.args, groups)?;
+                }
+            }
+        }
+        self.batches += 1;
+        if self.batches.is_multiple_of(MEMORY_BATCHES) {
+            self.reserve()?;
+        }
+        Ok(Feed::NeedInput)
+    }
+
+    fn end_morsel(&mut self) -> Result<Feed> {
+        for state in self.sets.iter_mut().flat_map(|set| &mut set.states) {
+            state.seal()?;
+        }
+        self.reserve()?;
+        let sets = self.sets.drain(..).map(|set| {
+            let (keys, hashes) = set.groups.into_parts();
+            SetPartial { keys, hashes, states: set.states }
+        });
+        let sets = sets.collect();
+        let memory = std::mem::replace(&mut self.memory, reservation(&self.context));
+        self.done.push(Partial { morsel: self.morsel, sets, _memory: memory });
+        Ok(Feed::NeedInput)
+    }
+
+    fn merge(self: Box<Self>) -> Result<()> {
+        let mut partials = self.shared.partials.lock().unwrap_or_else(PoisonError::into_inner);
+        partials.extend(self.done);
+        Ok(())
+    }
+}
+
+fn slot_rows(slot: &Slot, columns: &[Vector], rows: usize) -> Result<SlotRows> {
+    let arguments = slot.call.args.len();
+    let mut valid: Option<NullBuffer> = None;
+    if !slot.call.keeps_nulls() {
+        for &column in &slot.columns[..arguments] {
+            valid = NullBuffer::union(valid.as_ref(), columns[column].nulls().as_ref());
+        }
+    }
+    let mut mask: Option<BooleanBuffer> =
+        valid.filter(|valid| valid.null_count() > 0).map(NullBuffer::into_inner);
+    if let Some(filter) = slot.filter {
+        let filter = columns[filter].flatten()?;
+        let truth = filter
+            .as_boolean_opt()
+            .ok_or_else(|| EngineError::Internal("an aggregate's filter is not boolean".into()))?;
+        let truth = match truth.nulls() {
+            Some(nulls) => truth.values() & nulls.inner(),
+            None => truth.values().clone(),
+        };
+        mask = Some(mask.map_or(truth.clone(), |mask| &mask & &truth));
+    }
+    let kept: Option<Vec<u32>> = mask
+        .filter(|mask| mask.count_set_bits() < rows)
+        .map(|mask| mask.set_indices_u32().collect());
+    if !slot.call.distinct
+        && matches!(slot.call.function, AggregateFunction::CountStar | AggregateFunction::Count)
+    {
+        return Ok(SlotRows { args: Vec::new(), kept });
+    }
+    let args = slot.columns.iter().map(|&column| columns[column].clone());
+    let args = match &kept {
+        None => args.collect(),
+        Some(kept) => {
+            let kept = UInt32Array::from(kept.clone());
+            args.map(|arg| Ok(arg.take(&kept)?)).collect::<Result<_>>()?
+        }
+    };
+    Ok(SlotRows { args, kept })
+}

@@ -1,0 +1,288 @@
+//! From plan to pipelines: opening a plan runs every pipeline that ends in a breaker (build side, aggregate, sort) and
+//! gives back the stream that is left.
+//!
+//! Invariants: a join's build side runs before its probe side is opened, so that what is known of the build keys can
+//! narrow the probe side's scans; scalar subqueries run before everything that names them. `match` is exhaustive.
+//! Next: `op/`, the operators; `pipeline.rs`, which runs them.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use hashbrown::HashMap;
+use stoadb_storage::{Prune, PruneOp, Scalar};
+
+use crate::{
+    context::QueryContext,
+    error::{EngineError, Result},
+    expr::Expr,
+    metrics::Metrics,
+    op::{
+        Sink, Source, Transform, aggregate::Aggregate, collect::Collect, filter::Filter,
+        join::JoinBuild, project::Project, scan::TableScan, sort::Sort, values::Batches,
+    },
+    pipeline::{self, Stream},
+    plan::{JoinKind, JoinPlan, Plan, QueryPlan},
+    result::{Bounds, ResultStream},
+    scheduler::Workers,
+};
+
+/// Runs a plan on the pool and gives its rows as they come, under the names of `schema`, whose types are the plan's.
+pub fn execute(
+    plan: Arc<QueryPlan>,
+    schema: SchemaRef,
+    context: Arc<QueryContext>,
+    workers: Workers,
+) -> ResultStream {
+    let metrics = Arc::new(Metrics::new(plan.node_count()));
+    let bounds = match &plan.root {
+        Plan::Limit { offset, limit, .. } => {
+            Bounds { offset: *offset, limit: limit.unwrap_or(u64::MAX) }
+        }
+        _ => Bounds::ALL,
+    };
+    let opener = Opener::new(Arc::clone(&context), Arc::clone(&metrics), workers.clone());
+    let open = move || opener.open_root(&plan);
+    ResultStream::spawn(schema, bounds, context, metrics, workers, open)
+}
+
+/// Runs a plan to its end into a sink, on the calling thread and the pool.
+///
+/// # Errors
+/// Whatever running the plan raises.
+pub fn execute_into(
+    plan: &QueryPlan,
+    sink: &Arc<dyn Sink>,
+    context: &Arc<QueryContext>,
+    workers: &Workers,
+) -> Result<()> {
+    let metrics = Arc::new(Metrics::new(plan.node_count()));
+    let mut opener = Opener::new(Arc::clone(context), Arc::clone(&metrics), workers.clone());
+    let root = opener.prepare(plan)?;
+    let node = plan.first_node();
+    let stream = opener.open(&root, node)?;
+    pipeline::run(&stream, node, sink, context, &metrics, workers)
+}
+
+struct Opener {
+    context: Arc<QueryContext>,
+    metrics: Arc<Metrics>,
+    workers: Workers,
+    /// The values of the scalar subqueries that have run.
+    subqueries: Vec<Scalar>,
+    /// The rows of the shared plans that have run.
+    shared: Vec<Arc<dyn Source>>,
+    /// What joins have learnt about the columns of scans yet to be opened, by the scan's node number.
+    prunes: HashMap<usize, Vec<Prune>>,
+}
+
+impl Opener {
+    fn new(context: Arc<QueryContext>, metrics: Arc<Metrics>, workers: Workers) -> Self {
+        let (subqueries, shared, prunes) = (Vec::new(), Vec::new(), HashMap::new());
+        Self { context, metrics, workers, subqueries, shared, prunes }
+    }
+
+    fn open_root(mut self, plan: &QueryPlan) -> Result<Stream> {
+        let node = plan.first_node();
+        match &self.prepare(plan)? {
+            // The result stream applies the bounds.
+            Plan::Limit { input, .. } => self.open(input, node + 1),
+            root => self.open(root, node),
+        }
+    }
+
+    /// Runs shared plans and scalar subqueries; gives the main plan with the subqueries' values in place.
+    fn prepare(&mut self, plan: &QueryPlan) -> Result<Plan> {
+        let mut node = plan.subqueries.iter().map(Plan::node_count).sum();
+        for shared in &plan.shared {
+            let rows = self.collect(&self.bind(shared), node, Bounds::ALL)?;
+            self.shared.push(rows.source());
+            node += shared.node_count();
+        }
+        node = 0;
+        for subquery in &plan.subqueries {
+            let rows = self.collect(&self.bind(subquery), node, Bounds { offset: 0, limit: 2 })?;
+            let value = single_value(&rows, subquery)?;
+            self.subqueries.push(value);
+            node += subquery.node_count();
+        }
+        Ok(self.bind(&plan.root))
+    }
+
+    fn bind(&self, plan: &Plan) -> Plan {
+        let mut plan = plan.clone();
+        plan.for_each_expr_mut(&mut |expr| bind_subqueries(expr, &self.subqueries));
+        plan
+    }
+
+    fn collect(&mut self, plan: &Plan, node: usize, bounds: Bounds) -> Result<Arc<Collect>> {
+        let collect = Collect::new(bounds);
+        let stream = self.open(plan, node)?;
+        self.run(&stream, node, collect.clone())?;
+        Ok(collect)
+    }
+
+    fn run(&self, stream: &Stream, node: usize, sink: Arc<dyn Sink>) -> Result<()> {
+        pipeline::run(stream, node, &sink, &self.context, &self.metrics, &self.workers)
+    }
+
+    /// Opens the plan whose number is `node`.
+    fn open(&mut self, plan: &Plan, node: usize) -> Result<Stream> {
+        self.context.check()?;
+        let context = Arc::clone(&self.context);
+        match plan {
+            Plan::Values { schema, rows } => {
+                Ok(Stream::new(node, Arc::new(Batches::from_rows(schema, rows, &context)?)))
+            }
+            Plan::Scan(scan) => {
+                let prunes = self.prunes.remove(&node).unwrap_or_default();
+                Ok(Stream::new(node, Arc::new(TableScan::open(scan, prunes, &context)?)))
+            }
+            Plan::Shared { id, .. } => {
+                let missing = || EngineError::Internal(format!("the plan names shared plan {id}"));
+                Ok(Stream::new(node, Arc::clone(self.shared.get(*id).ok_or_else(missing)?)))
+            }
+            Plan::Filter { input, predicate } => {
+                let mut stream = self.open(input, node + 1)?;
+                let filter: Arc<dyn Transform> = Arc::new(Filter::new(predicate, &context)?);
+                stream.push(node, &filter);
+                Ok(stream)
+            }
+            Plan::Project { input, exprs, .. } => {
+                let mut stream = self.open(input, node + 1)?;
+                let project: Arc<dyn Transform> = Arc::new(Project::new(exprs, &context)?);
+                stream.push(node, &project);
+                Ok(stream)
+            }
+            Plan::Aggregate { input, schema, groups, grouping_sets, aggregates } => {
+                let stream = self.open(input, node + 1)?;
+                let aggregate = Aggregate::new(
+                    input.schema(),
+                    groups,
+                    grouping_sets,
+                    aggregates,
+                    schema,
+                    &context,
+                )?;
+                self.run(&stream, node, aggregate.clone())?;
+                Ok(Stream::new(node, aggregate.source()))
+            }
+            Plan::Join(join) => self.open_join(join, node),
+            Plan::Sort { input, keys, limit } => {
+                let stream = self.open(input, node + 1)?;
+                let sort = Sort::new(input.schema(), keys, *limit, &context)?;
+                self.run(&stream, node, sort.clone())?;
+                Ok(Stream::new(node, sort.source()))
+            }
+            Plan::Limit { input, offset, limit } => {
+                let bounds = Bounds { offset: *offset, limit: limit.unwrap_or(u64::MAX) };
+                let collect = Collect::new(bounds);
+                let stream = self.open(input, node + 1)?;
+                self.run(&stream, node, collect.clone())?;
+                Ok(Stream::new(node, collect.source()))
+            }
+            Plan::Union { inputs, .. } => {
+                let mut streams = Vec::with_capacity(inputs.len());
+                let mut child = node + 1;
+                for input in inputs {
+                    streams.push(self.open(input, child)?);
+                    child += input.node_count();
+                }
+                Ok(Stream::concat(streams))
+            }
+        }
+    }
+
+    fn open_join(&mut self, join: &JoinPlan, node: usize) -> Result<Stream> {
+        let left = node + 1;
+        let right = left + join.left.node_count();
+        let build = JoinBuild::new(join, &self.context)?;
+        let stream = self.open(&join.right, right)?;
+        self.run(&stream, node, build.clone())?;
+        if drops_unmatched_left(join.kind) {
+            if build.is_empty() {
+                return Ok(Stream::concat(Vec::new()));
+            }
+            for (index, key) in join.keys.iter().enumerate().filter(|(_, key)| !key.null_equal) {
+                if let Some((min, max)) = build.key_range(index)
+                    && let Some((scan, column)) = trace_column(&join.left, left, &key.left)
+                {
+                    self.prunes.entry(scan).or_default().extend([
+                        Prune::Compare { column, op: PruneOp::GtEq, value: min },
+                        Prune::Compare { column, op: PruneOp::LtEq, value: max },
+                    ]);
+                }
+            }
+        }
+        let mut stream = self.open(&join.left, left)?;
+        stream.push(node, &build.probe());
+        match build.unmatched() {
+            Some(unmatched) => Ok(Stream::concat(vec![stream, Stream::new(node, unmatched)])),
+            None => Ok(stream),
+        }
+    }
+}
+
+/// Whether left rows without a match leave no trace in the output.
+fn drops_unmatched_left(kind: JoinKind) -> bool {
+    match kind {
+        JoinKind::Inner | JoinKind::Right | JoinKind::LeftSemi | JoinKind::RightSemi => true,
+        JoinKind::Left
+        | JoinKind::Full
+        | JoinKind::LeftAnti
+        | JoinKind::LeftAntiNullAware
+        | JoinKind::RightAnti
+        | JoinKind::LeftMark => false,
+    }
+}
+
+/// The scan (by node number) and its relation's column that an expression over `plan` passes through unchanged, where
+/// a row that is missing from the scan is missing from the output and does nothing else.
+fn trace_column(plan: &Plan, node: usize, expr: &Expr) -> Option<(usize, usize)> {
+    let Expr::Column { index, .. } = expr else { return None };
+    match plan {
+        Plan::Scan(scan) => Some((node, scan.projection[*index])),
+        Plan::Filter { input, .. } => trace_column(input, node + 1, expr),
+        Plan::Project { input, exprs, .. } => trace_column(input, node + 1, &exprs[*index]),
+        Plan::Join(join) => match join.kind {
+            JoinKind::Inner
+            | JoinKind::Left
+            | JoinKind::LeftSemi
+            | JoinKind::LeftAnti
+            | JoinKind::LeftAntiNullAware
+            | JoinKind::LeftMark
+                if *index < join.left.schema().len() =>
+            {
+                trace_column(&join.left, node + 1, expr)
+            }
+            _ => None,
+        },
+        Plan::Values { .. }
+        | Plan::Shared { .. }
+        | Plan::Aggregate { .. }
+        | Plan::Sort { .. }
+        | Plan::Limit { .. }
+        | Plan::Union { .. } => None,
+    }
+}
+
+fn bind_subqueries(expr: &mut Expr, values: &[Scalar]) {
+    if let Expr::Subquery { id, .. } = expr
+        && let Some(value) = values.get(*id)
+    {
+        *expr = Expr::Literal(value.clone());
+    }
+    for child in expr.children_mut() {
+        bind_subqueries(child, values);
+    }
+}
+
+fn single_value(rows: &Collect, subquery: &Plan) -> Result<Scalar> {
+    let batches = rows.batches();
+    match batches.iter().map(|batch| batch.rows).sum::<usize>() {
+        0 => Ok(Scalar::null(subquery.schema().ty(0).clone())),
+        1 => Ok(batches[0].columns[0].scalar(0)?),
+        _ => Err(EngineError::Value(
+            "more than one row returned by a subquery used as an expression".into(),
+        )),
+    }
+}

@@ -1,0 +1,205 @@
+//! Lowering: an optimised logical plan becomes the engine's plan.
+//!
+//! Two steps. First every node is translated as it stands, columns resolved to ordinals once (`plan` and the files
+//! named after the nodes). Then the engine's plan is improved as plain data: filters sink to the scans (`push_down`),
+//! inner joins are ordered by statistics (`crate::join_order`), columns that nobody reads are dropped (`columns`).
+//! Invariants: the output columns of every lowered node have the types and the order of the logical node's schema; a
+//! column that cannot be resolved is an error, never a guess. Next: `scope.rs`, `expr.rs`.
+
+mod aggregate;
+mod call;
+mod coerce;
+mod columns;
+mod expr;
+mod filter;
+mod fold;
+mod join;
+mod literal;
+mod project;
+mod prune;
+mod push_down;
+mod scan;
+mod scope;
+mod sort;
+mod subquery;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+mod union;
+
+use std::sync::Arc;
+
+use datafusion_common::{DFSchema, DataFusionError};
+use datafusion_expr::LogicalPlan;
+use stoadb_engine::{
+    Expr,
+    plan::{Plan, QueryPlan},
+};
+use stoadb_storage::{ColumnDef, LogicalType, Relation, Schema};
+
+use crate::{
+    error::{Error, Result},
+    join_order,
+};
+
+pub(crate) use self::{
+    coerce::swapped,
+    columns::{plain, project},
+    expr::{and, conjuncts},
+    join::{join_plan, swap_columns, swap_key},
+    push_down::{is_volatile, push_filter, substitute},
+};
+
+/// A plan for the engine and the relations that it names by position.
+pub struct Lowered {
+    /// The plan.
+    pub plan: QueryPlan,
+    /// What `RelationId`s count in: one entry per scan.
+    pub relations: Vec<Arc<dyn Relation>>,
+}
+
+/// What may be switched off, for tests and for people who know better.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LowerSettings {
+    /// Whether joins are ordered by statistics; otherwise they stay as written.
+    pub join_order: bool,
+}
+
+impl Default for LowerSettings {
+    fn default() -> Self {
+        Self { join_order: true }
+    }
+}
+
+/// Translates an optimised logical plan.
+///
+/// # Errors
+/// `Unsupported` for features that the engine does not have, named as in SQL; `Internal` for a plan that does not fit
+/// together, such as an unbound column.
+pub fn lower(plan: &LogicalPlan, settings: &LowerSettings) -> Result<Lowered> {
+    let mut lowerer = Lowerer::default();
+    let root = lowerer.plan(plan)?;
+    let Lowerer { relations, subqueries, .. } = lowerer;
+    let improve = |plan| improve(plan, &relations, settings);
+    let subqueries = subqueries.into_iter().map(improve).collect::<Result<_>>()?;
+    let plan = QueryPlan { root: improve(root)?, subqueries, shared: Vec::new() };
+    Ok(Lowered { plan, relations })
+}
+
+fn improve(plan: Plan, relations: &[Arc<dyn Relation>], settings: &LowerSettings) -> Result<Plan> {
+    let schema = plan.schema().clone();
+    let mut plan = push_down::push_filters(fold::fold_plan(plan));
+    if settings.join_order {
+        plan = join_order::reorder(plan, relations);
+    }
+    let mut plan = columns::drop_unused(plan);
+    prune::add(&mut plan);
+    Ok(rename(plan, schema))
+}
+
+/// The same columns under the given names.
+fn rename(plan: Plan, names: Schema) -> Plan {
+    if *plan.schema() == names {
+        return plan;
+    }
+    match plan {
+        Plan::Project { input, exprs, .. } => Plan::Project { input, schema: names, exprs },
+        Plan::Aggregate { input, groups, grouping_sets, aggregates, .. } => {
+            Plan::Aggregate { input, schema: names, groups, grouping_sets, aggregates }
+        }
+        Plan::Values { rows, .. } => Plan::Values { schema: names, rows },
+        Plan::Union { inputs, .. } => Plan::Union { schema: names, inputs },
+        Plan::Filter { input, predicate } => {
+            Plan::Filter { input: Box::new(rename(*input, names)), predicate }
+        }
+        Plan::Sort { input, keys, limit } => {
+            Plan::Sort { input: Box::new(rename(*input, names)), keys, limit }
+        }
+        Plan::Limit { input, offset, limit } => {
+            Plan::Limit { input: Box::new(rename(*input, names)), offset, limit }
+        }
+        other @ (Plan::Scan(_) | Plan::Join(_) | Plan::Shared { .. }) => {
+            let exprs = columns_of(other.schema());
+            Plan::Project { input: Box::new(other), schema: names, exprs }
+        }
+    }
+}
+
+/// All columns of a schema, in order.
+pub(crate) fn columns_of(schema: &Schema) -> Vec<Expr> {
+    let column = |(index, column): (usize, &ColumnDef)| Expr::column(index, column.ty.clone());
+    schema.columns.iter().enumerate().map(column).collect()
+}
+
+/// The state of one lowering.
+#[derive(Default)]
+struct Lowerer {
+    relations: Vec<Arc<dyn Relation>>,
+    subqueries: Vec<Plan>,
+    seen: Vec<subquery::Seen>,
+}
+
+impl Lowerer {
+    /// Translates a node and what is below it.
+    fn plan(&mut self, plan: &LogicalPlan) -> Result<Plan> {
+        stacker::maybe_grow(STACK_LEFT, STACK_GROWTH, || self.node(plan))
+    }
+
+    fn node(&mut self, plan: &LogicalPlan) -> Result<Plan> {
+        match plan {
+            LogicalPlan::Projection(node) => self.project(node),
+            LogicalPlan::Filter(node) => self.filter(node),
+            LogicalPlan::TableScan(node) => self.scan(node),
+            LogicalPlan::Aggregate(node) => self.aggregate(node),
+            LogicalPlan::Distinct(node) => self.distinct(node),
+            LogicalPlan::Sort(node) => self.sort(node),
+            LogicalPlan::Limit(node) => self.limit(node),
+            LogicalPlan::Join(node) => self.join(node),
+            LogicalPlan::Union(node) => self.union(node),
+            LogicalPlan::Values(node) => self.values(node),
+            LogicalPlan::EmptyRelation(node) => empty(node),
+            LogicalPlan::SubqueryAlias(node) => self.plan(&node.input),
+            LogicalPlan::Subquery(node) => self.plan(&node.subquery),
+            LogicalPlan::Repartition(node) => self.plan(&node.input),
+            LogicalPlan::Window(_) => Err(Error::unsupported("window functions (OVER)")),
+            LogicalPlan::Unnest(_) => Err(Error::unsupported("UNNEST")),
+            LogicalPlan::RecursiveQuery(_) => Err(Error::unsupported("WITH RECURSIVE")),
+            LogicalPlan::Extension(node) => {
+                Err(Error::unsupported(format!("the plan node {}", node.node.name())))
+            }
+            other => Err(Error::internal(format!("not a query: {}", other.display()))),
+        }
+    }
+}
+
+/// When less stack than this is left, recursion goes on on a new piece of this size.
+const STACK_LEFT: usize = 128 << 10;
+const STACK_GROWTH: usize = 2 << 20;
+
+fn empty(node: &datafusion_expr::EmptyRelation) -> Result<Plan> {
+    let schema = schema_of(&node.schema)?;
+    let rows = match (node.produce_one_row, schema.is_empty()) {
+        (false, _) => Vec::new(),
+        (true, true) => vec![Vec::new()],
+        (true, false) => return Err(Error::internal("an empty relation with columns and a row")),
+    };
+    Ok(Plan::Values { schema, rows })
+}
+
+/// The engine's view of a logical schema.
+fn schema_of(schema: &DFSchema) -> Result<Schema> {
+    let column = |field: &arrow::datatypes::FieldRef| -> Result<ColumnDef> {
+        Ok(ColumnDef {
+            name: field.name().clone(),
+            ty: LogicalType::from_arrow(field.data_type())?,
+            nullable: field.is_nullable(),
+        })
+    };
+    Ok(Schema::new(schema.fields().iter().map(column).collect::<Result<_>>()?))
+}
+
+/// The library could not do what a bound plan must allow.
+fn planner_error(error: DataFusionError) -> Error {
+    Error::internal(error.strip_backtrace())
+}

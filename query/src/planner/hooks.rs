@@ -1,0 +1,249 @@
+//! What we plan ourselves of expressions and types: `//`, `count(*)`, `extract`, field access, SQL type names.
+//!
+//! Invariant: integer `/` and `//` are integer division; TIMESTAMP without precision counts microseconds.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef, IntervalUnit, TimeUnit};
+use datafusion_common::{
+    Column, DFSchema, Result, ScalarValue, TableReference, not_impl_err, plan_err,
+};
+use datafusion_expr::{
+    BinaryExpr, Expr, ExprSchemable, GetFieldAccess, Operator,
+    expr::{AggregateFunction, ScalarFunction},
+    lit,
+    planner::{
+        ExprPlanner, PlannerResult, RawAggregateExpr, RawBinaryExpr, RawFieldAccessExpr,
+        RawWindowExpr, TypePlanner,
+    },
+};
+use datafusion_sql::sqlparser::ast::{
+    BinaryOperator, DataType as SqlType, ExactNumberInfo, TimezoneInfo,
+};
+
+use crate::planner::functions::Functions;
+
+/// The expression planners in the order in which they are asked.
+pub fn expr_planners(functions: &Arc<Functions>) -> Vec<Arc<dyn ExprPlanner>> {
+    vec![
+        Arc::new(StoaPlanner { functions: Arc::clone(functions) }),
+        Arc::new(datafusion_functions::core::planner::CoreFunctionPlanner::default()),
+        Arc::new(datafusion_functions::unicode::planner::UnicodeFunctionPlanner),
+        Arc::new(datafusion_functions_nested::planner::NestedFunctionPlanner),
+    ]
+}
+
+#[derive(Debug)]
+struct StoaPlanner {
+    functions: Arc<Functions>,
+}
+
+impl StoaPlanner {
+    fn call(&self, name: &str, args: Vec<Expr>) -> Result<Expr> {
+        match self.functions.scalar(name) {
+            Some(udf) => Ok(Expr::ScalarFunction(ScalarFunction::new_udf(udf, args))),
+            None => plan_err!("there is no function {name}()"),
+        }
+    }
+
+    /// `value.name`, whatever the case of the name, unless several fields differ only by case.
+    fn field(&self, value: Expr, ty: &DataType, name: &str) -> Result<Option<Expr>> {
+        let DataType::Struct(fields) = ty else { return Ok(None) };
+        let mut matching = fields.iter().filter(|field| field.name().eq_ignore_ascii_case(name));
+        let exact = fields.iter().find(|field| field.name() == name);
+        let field = match (exact, matching.next(), matching.next()) {
+            (Some(field), ..) | (None, Some(field), None) => field,
+            (None, Some(_), Some(_)) => return plan_err!("the field \"{name}\" is ambiguous"),
+            (None, None, _) => {
+                let names: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
+                return plan_err!("there is no field \"{name}\", fields are {}", names.join(", "));
+            }
+        };
+        self.call("get_field", vec![value, lit(field.name().clone())]).map(Some)
+    }
+}
+
+#[expect(deprecated, reason = "the planner library still passes count(*) this way")]
+fn is_star(args: &[Expr]) -> bool {
+    matches!(args, [] | [Expr::Wildcard { .. }])
+}
+
+impl ExprPlanner for StoaPlanner {
+    fn plan_binary_op(
+        &self,
+        expr: RawBinaryExpr,
+        schema: &DFSchema,
+    ) -> Result<PlannerResult<RawBinaryExpr>> {
+        if expr.op != BinaryOperator::DuckIntegerDivide {
+            return Ok(PlannerResult::Original(expr));
+        }
+        let whole = |ty: DataType| ty.is_integer() || ty.is_null();
+        let integers = whole(expr.left.get_type(schema)?) && whole(expr.right.get_type(schema)?);
+        let (left, right) = (Box::new(expr.left), Box::new(expr.right));
+        let quotient = Expr::BinaryExpr(BinaryExpr::new(left, Operator::Divide, right));
+        if integers {
+            return Ok(PlannerResult::Planned(quotient));
+        }
+        Ok(PlannerResult::Planned(self.call("floor", vec![quotient])?))
+    }
+
+    fn plan_extract(&self, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
+        Ok(PlannerResult::Planned(self.call("date_part", args)?))
+    }
+
+    fn plan_aggregate(&self, expr: RawAggregateExpr) -> Result<PlannerResult<RawAggregateExpr>> {
+        if !is_star(&expr.args) {
+            return Ok(PlannerResult::Original(expr));
+        }
+        if expr.func.name() != "count" {
+            return plan_err!("{}() needs an argument", expr.func.name());
+        }
+        if expr.distinct {
+            return not_impl_err!("count(DISTINCT *)");
+        }
+        let count = AggregateFunction::new_udf(
+            expr.func,
+            vec![lit(1_i64)],
+            false,
+            expr.filter,
+            expr.order_by,
+            expr.null_treatment,
+        );
+        Ok(PlannerResult::Planned(Expr::AggregateFunction(count)))
+    }
+
+    fn plan_window(&self, mut expr: RawWindowExpr) -> Result<PlannerResult<RawWindowExpr>> {
+        if expr.func_def.name() == "count" && is_star(&expr.args) {
+            expr.args = vec![lit(1_i64)];
+        }
+        Ok(PlannerResult::Original(expr))
+    }
+
+    fn plan_compound_identifier(
+        &self,
+        field: &Field,
+        qualifier: Option<&TableReference>,
+        nested_names: &[String],
+    ) -> Result<PlannerResult<Vec<Expr>>> {
+        let mut expr = Expr::Column(Column::from((qualifier, field)));
+        let mut ty = field.data_type().clone();
+        for name in nested_names {
+            let Some(next) = self.field(expr.clone(), &ty, name)? else {
+                return plan_err!("\"{}\" has no fields", field.name());
+            };
+            if let DataType::Struct(fields) = &ty {
+                let found = fields.iter().find(|field| field.name().eq_ignore_ascii_case(name));
+                ty = found.map_or(DataType::Null, |field| field.data_type().clone());
+            }
+            expr = next;
+        }
+        Ok(PlannerResult::Planned(expr))
+    }
+
+    fn plan_field_access(
+        &self,
+        expr: RawFieldAccessExpr,
+        schema: &DFSchema,
+    ) -> Result<PlannerResult<RawFieldAccessExpr>> {
+        let RawFieldAccessExpr { field_access, expr } = expr;
+        let ty = expr.get_type(schema)?;
+        Ok(PlannerResult::Planned(match field_access {
+            GetFieldAccess::NamedStructField { name } => {
+                let text = name.try_as_str().flatten().unwrap_or_default().to_owned();
+                match self.field(expr.clone(), &ty, &text)? {
+                    Some(field) => field,
+                    None => self.call("get_field", vec![expr, Expr::Literal(name, None)])?,
+                }
+            }
+            GetFieldAccess::ListIndex { key } if matches!(ty, DataType::Map(..)) => {
+                self.call("get_field", vec![expr, *key])?
+            }
+            GetFieldAccess::ListIndex { key } => self.call("array_element", vec![expr, *key])?,
+            GetFieldAccess::ListRange { start, stop, stride } => {
+                let step_one = matches!(*stride, Expr::Literal(ScalarValue::Int64(Some(1)), _));
+                let mut args = vec![expr, *start, *stop];
+                if !step_one {
+                    args.push(*stride);
+                }
+                self.call("array_slice", args)?
+            }
+        }))
+    }
+}
+
+/// SQL type names.
+#[derive(Debug)]
+pub struct StoaTypes {
+    /// The zone of TIMESTAMP WITH TIME ZONE.
+    pub time_zone: Option<String>,
+}
+
+impl StoaTypes {
+    fn plan(&self, ty: &SqlType) -> Result<Option<DataType>> {
+        Ok(Some(match ty {
+            SqlType::Timestamp(precision, zone) => {
+                let zoned = matches!(zone, TimezoneInfo::Tz | TimezoneInfo::WithTimeZone);
+                let zone = zoned.then(|| self.time_zone.as_deref().unwrap_or("UTC").into());
+                DataType::Timestamp(unit(*precision)?, zone)
+            }
+            SqlType::TimestampNtz(precision) => DataType::Timestamp(unit(*precision)?, None),
+            SqlType::Datetime(precision) => DataType::Timestamp(unit(*precision)?, None),
+            SqlType::Time(precision, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
+                match unit(*precision)? {
+                    unit @ (TimeUnit::Second | TimeUnit::Millisecond) => DataType::Time32(unit),
+                    unit => DataType::Time64(unit),
+                }
+            }
+            SqlType::Interval { fields: None, precision: None } => {
+                DataType::Interval(IntervalUnit::MonthDayNano)
+            }
+            SqlType::Bytea
+            | SqlType::Blob(None)
+            | SqlType::Varbinary(None)
+            | SqlType::Binary(None) => DataType::BinaryView,
+            SqlType::HugeInt => DataType::Decimal128(38, 0),
+            SqlType::UTinyInt => DataType::UInt8,
+            SqlType::USmallInt => DataType::UInt16,
+            SqlType::UBigInt => DataType::UInt64,
+            SqlType::Float64 => DataType::Float64,
+            SqlType::Float32 => DataType::Float32,
+            SqlType::Int8(None) => DataType::Int64,
+            SqlType::Decimal(ExactNumberInfo::None) | SqlType::Numeric(ExactNumberInfo::None) => {
+                DataType::Decimal128(18, 3)
+            }
+            SqlType::Custom(name, args) => {
+                let name = name.to_string().to_ascii_lowercase();
+                match (name.as_str(), args.is_empty()) {
+                    ("hugeint", true) => DataType::Decimal128(38, 0),
+                    ("utinyint", true) => DataType::UInt8,
+                    ("usmallint", true) => DataType::UInt16,
+                    ("uinteger" | "uint", true) => DataType::UInt32,
+                    ("ubigint", true) => DataType::UInt64,
+                    ("long", true) => DataType::Int64,
+                    ("timestamp_s", true) => DataType::Timestamp(TimeUnit::Second, None),
+                    ("timestamp_ms", true) => DataType::Timestamp(TimeUnit::Millisecond, None),
+                    ("timestamp_us", true) => DataType::Timestamp(TimeUnit::Microsecond, None),
+                    ("timestamp_ns", true) => DataType::Timestamp(TimeUnit::Nanosecond, None),
+                    _ => return not_impl_err!("the type {}", name.to_ascii_uppercase()),
+                }
+            }
+            _ => return Ok(None),
+        }))
+    }
+}
+
+fn unit(precision: Option<u64>) -> Result<TimeUnit> {
+    match precision {
+        Some(0) => Ok(TimeUnit::Second),
+        Some(1..=3) => Ok(TimeUnit::Millisecond),
+        None | Some(4..=6) => Ok(TimeUnit::Microsecond),
+        Some(7..=9) => Ok(TimeUnit::Nanosecond),
+        Some(more) => plan_err!("a time has at most 9 digits after the second, not {more}"),
+    }
+}
+
+impl TypePlanner for StoaTypes {
+    fn plan_type_field(&self, ty: &SqlType) -> Result<Option<FieldRef>> {
+        Ok(self.plan(ty)?.map(|ty| Arc::new(Field::new("", ty, true))))
+    }
+}

@@ -1,0 +1,279 @@
+//! From a parsed query to an optimised logical plan of the planner library.
+//!
+//! Invariants: the plan binds (`check.rs`), holds no correlated subquery, scans only `StoaTableSource`s, and never pushes a
+//! filter into a scan. Uncorrelated scalar subqueries stay as expressions: `lower` runs them first.
+//! Read: `provider.rs` (what the library asks), `optimizer.rs` (which rewrites run), `check.rs`.
+
+pub mod aggregates; // aggregate functions: names and types
+pub mod check; // what a finished plan must be like
+pub mod diagnose; // the library's errors in our words
+pub mod functions; // scalar functions, and how the engine calls them
+pub mod hooks; // expressions and types that we plan ourselves
+pub mod optimizer; // the list of rewrites
+pub mod rules; // rewrites of our own
+pub mod output; // names of result columns
+pub mod parameters; // $1: types and values
+pub mod provider; // relations, functions, options
+pub mod registry; // scalar functions for the engine
+pub mod source; // relations as the library sees them
+pub mod windows; // window functions: names and types
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use datafusion_common::{HashSet, config::ConfigOptions};
+use datafusion_expr::LogicalPlan;
+use datafusion_sql::{
+    planner::{NullOrdering, ParserOptions, SqlToRel},
+    sqlparser::ast::Statement,
+};
+use stoadb_storage::{LogicalType, Relation, Scalar};
+
+use crate::{
+    error::{Error, ErrorKind, Result},
+    sql::{
+        self,
+        names::{Spelling, fold},
+        parse::with_stack,
+        sources::FileRequest,
+    },
+};
+
+pub use aggregates::{aggregate_function, is_count_star};
+pub use functions::{LibraryFunction, scalar_functions};
+pub use source::StoaTableSource;
+
+/// A relation's name as it was written, outermost part first.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ObjectNameParts {
+    /// Each part and whether it stood in double quotes.
+    pub parts: Vec<(String, bool)>,
+}
+
+impl ObjectNameParts {
+    /// A name of parts without quotes.
+    pub fn unquoted(parts: Vec<String>) -> Self {
+        Self { parts: parts.into_iter().map(|part| (part, false)).collect() }
+    }
+
+    /// The last part: the name without its schema.
+    pub fn last(&self) -> &str {
+        self.parts.last().map_or("", |(part, _)| part)
+    }
+
+    /// The name as the planner library knows it.
+    pub fn folded(&self) -> String {
+        self.parts.iter().map(|(part, _)| fold(part)).collect::<Vec<_>>().join(".")
+    }
+}
+
+impl fmt::Display for ObjectNameParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts: Vec<&str> = self.parts.iter().map(|(part, _)| part.as_str()).collect();
+        f.write_str(&parts.join("."))
+    }
+}
+
+/// What a name stands for.
+pub enum CatalogEntry {
+    /// One version of a table or a set of files.
+    Relation(Arc<dyn Relation>),
+    /// A view.
+    View {
+        /// The text of its query.
+        sql: String,
+    },
+}
+
+/// The relations that a statement may name.
+pub trait Catalog {
+    /// What a name stands for. Unquoted parts match in any case; quoted ones exactly first, then in any case.
+    ///
+    /// # Errors
+    /// When the name is ambiguous or the relation cannot be opened.
+    fn relation(&self, name: &ObjectNameParts) -> Result<Option<CatalogEntry>>;
+
+    /// All names, for suggestions.
+    fn relation_names(&self) -> Vec<String>;
+
+    /// The rows of files: `FROM 'x.parquet'`, `read_parquet(...)`.
+    ///
+    /// # Errors
+    /// When a file is missing, damaged or of an unknown kind.
+    fn file(&self, request: &FileRequest) -> Result<Arc<dyn Relation>> {
+        Err(Error::unsupported(format!("reading files here ({request})")))
+    }
+}
+
+/// Settings of a connection that planning depends on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PlannerSettings {
+    /// Where NULLs sort when a query does not say.
+    pub default_null_order: NullOrder,
+    /// The zone of TIMESTAMP WITH TIME ZONE values; UTC when absent.
+    pub time_zone: Option<String>,
+    /// Off for tests: only the rewrites that a plan needs to run at all.
+    pub optimizer: bool,
+}
+
+impl Default for PlannerSettings {
+    fn default() -> Self {
+        Self { default_null_order: NullOrder::Last, time_zone: None, optimizer: true }
+    }
+}
+
+/// Where NULLs sort when a query does not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NullOrder {
+    /// After all values, ascending or descending.
+    Last,
+    /// Before all values, ascending or descending.
+    First,
+    /// As if NULL were larger than every value (PostgreSQL).
+    Largest,
+    /// As if NULL were smaller than every value.
+    Smallest,
+}
+
+/// A planned query.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// The optimised plan.
+    pub plan: LogicalPlan,
+    /// The names of its columns, which may repeat.
+    pub output_names: Vec<String>,
+    /// The type of each parameter, by number from 1; `None` when the statement does not tell.
+    pub parameters: Vec<Option<LogicalType>>,
+}
+
+/// Plans a query. `parameters` holds the values known so far, by number from 1: `None`, or beyond the end, for those
+/// that are not; they stay in the plan as placeholders.
+///
+/// # Errors
+/// `Name`, `Type` and `Unsupported`, with the place where it is known.
+pub fn plan_query(
+    statement: &Statement,
+    catalog: &dyn Catalog,
+    settings: &PlannerSettings,
+    parameters: &[Option<Scalar>],
+) -> Result<Planned> {
+    let options = options(settings);
+    let functions = functions::functions(&options);
+    guarded(statement, || {
+        let (raw, spelling) = raw_plan(statement, catalog, settings, &options, &functions, 0)?;
+        let names = output::output_names(&raw, &spelling);
+        check::check_raw(&raw)?;
+        let (raw, parameters) = parameters::bind(raw, parameters, &options)?;
+        let plan = optimizer::optimize(raw, &options, &functions, settings.optimizer)?;
+        check::check(&plan)?;
+        Ok(Planned { plan, output_names: names, parameters })
+    })
+}
+
+/// The plan of a view's text, its columns named as its result is.
+fn plan_view(
+    sql: &str,
+    catalog: &dyn Catalog,
+    settings: &PlannerSettings,
+    depth: usize,
+) -> Result<(LogicalPlan, Spelling)> {
+    let options = options(settings);
+    let functions = functions::functions(&options);
+    let statements = sql::parse(sql)?;
+    let [statement] = statements.as_slice() else {
+        return Err(Error::new(ErrorKind::Catalog, "the text of a view is one query"));
+    };
+    with_stack(sql.len(), || {
+        let statement = &statement.statement;
+        raw_plan(statement, catalog, settings, &options, &functions, depth)
+    })
+}
+
+/// Runs `plan` on a large stack; a panic of the library becomes an internal error.
+fn guarded<T>(statement: &Statement, plan: impl FnOnce() -> Result<T>) -> Result<T> {
+    use datafusion_sql::sqlparser::ast::Spanned;
+    let lines = statement.span().end.line;
+    let length = usize::try_from(lines).unwrap_or(0).saturating_mul(80).max(4_000);
+    with_stack(length, || {
+        catch_unwind(AssertUnwindSafe(plan))
+            .unwrap_or_else(|_| Err(Error::internal("the planner panicked")))
+    })
+}
+
+fn options(settings: &PlannerSettings) -> Arc<ConfigOptions> {
+    let mut options = ConfigOptions::default();
+    options.execution.time_zone.clone_from(&settings.time_zone);
+    // A sorted subquery stays sorted: list() and string_agg() around it see its order.
+    options.sql_parser.enable_subquery_sort_elimination = false;
+    options.optimizer.skip_failed_rules = false;
+    options.optimizer.max_passes = 4;
+    Arc::new(options)
+}
+
+fn parser_options(settings: &PlannerSettings) -> ParserOptions {
+    let null_order = match settings.default_null_order {
+        NullOrder::Last => NullOrdering::NullsLast,
+        NullOrder::First => NullOrdering::NullsFirst,
+        NullOrder::Largest => NullOrdering::NullsMax,
+        NullOrder::Smallest => NullOrdering::NullsMin,
+    };
+    ParserOptions::new()
+        .with_parse_float_as_decimal(true)
+        .with_enable_ident_normalization(false)
+        .with_collect_spans(true)
+        .with_default_null_ordering(null_order)
+}
+
+/// Gate, rewrites and name resolution: the plan before typing, and how its columns are spelled.
+fn raw_plan(
+    statement: &Statement,
+    catalog: &dyn Catalog,
+    settings: &PlannerSettings,
+    options: &Arc<ConfigOptions>,
+    functions: &Arc<functions::Functions>,
+    depth: usize,
+) -> Result<(LogicalPlan, Spelling)> {
+    sql::gate::check(statement)?;
+    let mut statement = statement.clone();
+    sql::rewrite::rewrite(&mut statement)?;
+    let mut provider = provider::Provider::new(
+        catalog,
+        settings,
+        Arc::clone(options),
+        Arc::clone(functions),
+        depth,
+    );
+    let found = sql::sources::collect(&mut statement)?;
+    let mut clashing = HashSet::new();
+    for (name, request) in found.files {
+        let relation = catalog.file(&request)?;
+        clashing.extend(source::clashing_names(relation.schema()));
+        let source = StoaTableSource::new(relation, request.to_string());
+        provider.add_file(name, Arc::new(source));
+    }
+    for name in found.relations {
+        if let Some(CatalogEntry::Relation(relation)) = catalog.relation(&name)? {
+            clashing.extend(source::clashing_names(relation.schema()));
+        }
+        provider.add_written(name);
+    }
+    let mut folded = statement.clone();
+    let spelling = sql::names::fold_statement(&mut folded, &clashing, false);
+    let planner = SqlToRel::new_with_options(&provider, parser_options(settings));
+    let (plan, mut spelling) = match planner.sql_statement_to_plan(folded) {
+        Ok(plan) => (plan, spelling),
+        Err(error) if diagnose::is_duplicate_name(&error) => {
+            let spelling = sql::names::fold_statement(&mut statement, &clashing, true);
+            (planner.sql_statement_to_plan(statement)?, spelling)
+        }
+        Err(error) => return Err(error.into()),
+    };
+    spelling.extend(provider.view_spelling());
+    Ok((plan, spelling))
+}

@@ -1,0 +1,114 @@
+//! Which rewrites of the planner library run, in which order.
+//!
+//! Left out on purpose: `SimplifyExpressions`, because it computes constants with the library's arithmetic and casts, which
+//! wrap and truncate where ours raise and round (`lower/fold.rs` folds with the engine's own kernels instead); and beside what does not pay for an engine that does it itself: `FilterNullJoinKeys` (our join skips
+//! NULL keys), `SingleDistinctToGroupBy` and `CommonSubexprEliminate` (aggregates and expression programs of the engine
+//! share), `UnionsToFilter` and the leaf pull-ups (they hide what storage could prune).
+//! Invariant: `necessary` alone gives a plan without subquery expressions other than uncorrelated scalar ones.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use datafusion_common::{Result, alias::AliasGenerator, config::ConfigOptions};
+use datafusion_expr::{LogicalPlan, registry::FunctionRegistry};
+use datafusion_optimizer::{
+    Analyzer, Optimizer, OptimizerConfig, OptimizerRule,
+    decorrelate_lateral_join::DecorrelateLateralJoin,
+    decorrelate_predicate_subquery::DecorrelatePredicateSubquery,
+    eliminate_cross_join::EliminateCrossJoin, eliminate_duplicated_expr::EliminateDuplicatedExpr,
+    eliminate_filter::EliminateFilter, eliminate_group_by_constant::EliminateGroupByConstant,
+    eliminate_join::EliminateJoin, eliminate_limit::EliminateLimit,
+    eliminate_outer_join::EliminateOuterJoin, extract_equijoin_predicate::ExtractEquijoinPredicate,
+    optimize_projections::OptimizeProjections, optimize_unions::OptimizeUnions,
+    propagate_empty_relation::PropagateEmptyRelation, push_down_filter::PushDownFilter,
+    push_down_limit::PushDownLimit, replace_distinct_aggregate::ReplaceDistinctWithAggregate,
+    rewrite_set_comparison::RewriteSetComparison, scalar_subquery_to_join::ScalarSubqueryToJoin,
+};
+
+use crate::planner::{functions::Functions, rules::SimplifyFunctions};
+
+type Rules = Vec<Arc<dyn OptimizerRule + Send + Sync>>;
+
+/// The rules without which a plan cannot run.
+fn necessary() -> Rules {
+    vec![
+        Arc::new(RewriteSetComparison::new()),
+        Arc::new(SimplifyFunctions),
+        Arc::new(ReplaceDistinctWithAggregate::new()),
+        Arc::new(DecorrelatePredicateSubquery::new()),
+        Arc::new(ScalarSubqueryToJoin::new()),
+        Arc::new(DecorrelateLateralJoin::new()),
+        Arc::new(ExtractEquijoinPredicate::new()),
+    ]
+}
+
+/// All rules, in order.
+fn all() -> Rules {
+    vec![
+        Arc::new(RewriteSetComparison::new()),
+        Arc::new(OptimizeUnions::new()),
+        Arc::new(SimplifyFunctions),
+        Arc::new(ReplaceDistinctWithAggregate::new()),
+        Arc::new(EliminateJoin::new()),
+        Arc::new(DecorrelatePredicateSubquery::new()),
+        Arc::new(ScalarSubqueryToJoin::new()),
+        Arc::new(DecorrelateLateralJoin::new()),
+        Arc::new(ExtractEquijoinPredicate::new()),
+        Arc::new(EliminateDuplicatedExpr::new()),
+        Arc::new(EliminateFilter::new()),
+        Arc::new(EliminateCrossJoin::new()),
+        Arc::new(EliminateLimit::new()),
+        Arc::new(PropagateEmptyRelation::new()),
+        Arc::new(EliminateOuterJoin::new()),
+        Arc::new(PushDownLimit::new()),
+        Arc::new(PushDownFilter::new()),
+        Arc::new(EliminateGroupByConstant::new()),
+        Arc::new(OptimizeProjections::new()),
+    ]
+}
+
+/// Types the operands of a plan and rewrites it.
+///
+/// # Errors
+/// When operands do not fit, or a construct cannot be planned.
+pub fn optimize(
+    plan: LogicalPlan,
+    options: &Arc<ConfigOptions>,
+    functions: &Arc<Functions>,
+    everything: bool,
+) -> Result<LogicalPlan> {
+    let plan = Analyzer::new().execute_and_check(plan, options, |_, _| {})?;
+    let rules = if everything { all() } else { necessary() };
+    let context = Context {
+        started: Utc::now(),
+        aliases: Arc::new(AliasGenerator::new()),
+        options: Arc::clone(options),
+        functions: Arc::clone(functions),
+    };
+    Optimizer::with_rules(rules).optimize(plan, &context, |_, _| {})
+}
+
+struct Context {
+    started: DateTime<Utc>,
+    aliases: Arc<AliasGenerator>,
+    options: Arc<ConfigOptions>,
+    functions: Arc<Functions>,
+}
+
+impl OptimizerConfig for Context {
+    fn query_execution_start_time(&self) -> Option<DateTime<Utc>> {
+        Some(self.started)
+    }
+
+    fn alias_generator(&self) -> &Arc<AliasGenerator> {
+        &self.aliases
+    }
+
+    fn options(&self) -> Arc<ConfigOptions> {
+        Arc::clone(&self.options)
+    }
+
+    fn function_registry(&self) -> Option<&dyn FunctionRegistry> {
+        Some(self.functions.as_ref())
+    }
+}

@@ -1,0 +1,76 @@
+//! Asks every scalar function for a simpler form of its call: `now()` becomes the statement's time, `coalesce` a CASE.
+//!
+//! Invariant: nothing is computed here: constants are folded by `lower/fold.rs` with the engine's kernels, so that a
+//! query gives the same value or error whether its operands are constants or columns.
+
+use datafusion_common::{
+    DFSchemaRef, Result,
+    tree_node::{Transformed, TreeNode},
+};
+use datafusion_expr::{
+    Expr, LogicalPlan,
+    expr::ScalarFunction,
+    expr_rewriter::NamePreserver,
+    simplify::{ExprSimplifyResult, SimplifyContext},
+    utils::merge_schema,
+};
+use datafusion_optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
+
+/// The rewrite.
+#[derive(Debug)]
+pub struct SimplifyFunctions;
+
+impl OptimizerRule for SimplifyFunctions {
+    fn name(&self) -> &'static str {
+        "simplify_functions"
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        Some(ApplyOrder::BottomUp)
+    }
+
+    fn supports_rewrite(&self) -> bool {
+        true
+    }
+
+    fn rewrite(
+        &self,
+        plan: LogicalPlan,
+        config: &dyn OptimizerConfig,
+    ) -> Result<Transformed<LogicalPlan>> {
+        let schema: DFSchemaRef = match plan.inputs().as_slice() {
+            [] => std::sync::Arc::clone(plan.schema()),
+            inputs => merge_schema(inputs).into(),
+        };
+        let context = SimplifyContext::builder()
+            .with_schema(schema)
+            .with_config_options(config.options())
+            .with_query_execution_start_time(config.query_execution_start_time())
+            .build();
+        let names = NamePreserver::new(&plan);
+        plan.map_expressions(|expr| {
+            let name = names.save(&expr);
+            let simplified = expr.transform_up(|expr| simplify(expr, &context))?;
+            Ok(match simplified.transformed {
+                true => simplified.update_data(|expr| name.restore(expr)),
+                false => simplified,
+            })
+        })
+    }
+}
+
+fn simplify(expr: Expr, context: &SimplifyContext) -> Result<Transformed<Expr>> {
+    let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else {
+        return Ok(Transformed::no(expr));
+    };
+    // A pattern match with a constant pattern would become a library operator that the engine does not have.
+    if func.name() == "regexp_like" {
+        return Ok(Transformed::no(Expr::ScalarFunction(ScalarFunction { func, args })));
+    }
+    Ok(match func.simplify(args, context)? {
+        ExprSimplifyResult::Simplified(expr) => Transformed::yes(expr),
+        ExprSimplifyResult::Original(args) => {
+            Transformed::no(Expr::ScalarFunction(ScalarFunction { func, args }))
+        }
+    })
+}

@@ -1,0 +1,130 @@
+//! What errors say, and where they point.
+
+use super::*;
+
+fn rendered(sql: &str) -> String {
+    match plan(sql) {
+        Ok(planned) => panic!("{sql} plans:\n{}", planned.plan.display_indent()),
+        Err(error) => error.render(sql),
+    }
+}
+
+/// The part of the SQL text under the caret.
+fn marked(sql: &str) -> (Error, String) {
+    let error = plan(sql).map(|p| p.plan.display_indent().to_string()).expect_err(sql);
+    let span = error.span.unwrap_or_else(|| panic!("no place: {sql}: {error}"));
+    let line: Vec<char> = sql.lines().nth(span.line - 1).unwrap().chars().collect();
+    let end = (span.end_column - 1).min(line.len());
+    (error, line[span.column - 1..end].iter().collect())
+}
+
+#[test]
+fn test_unknown_names_have_a_place_and_a_suggestion() {
+    let sql = "SELECT UserI FROM hits";
+    assert_eq!(
+        rendered(sql),
+        "error: there is no column \"useri\"\nLINE 1: SELECT UserI FROM hits\n               ^^^^^\nhint: did you mean \"userid\"?"
+    );
+    let (error, place) = marked("SELECT *\nFROM hitz");
+    assert_eq!((error.kind, place.as_str()), (ErrorKind::Name, "hitz"));
+    assert_eq!(error.hint.as_deref(), Some("did you mean \"hits\"?"));
+    let (error, place) = marked("SELECT x.a FROM t");
+    assert_eq!((error.kind, place.as_str()), (ErrorKind::Name, "x.a"));
+    let error = plan("SELECT uper(c) FROM t").unwrap_err();
+    assert_eq!(error.message, "there is no function uper()");
+    assert_eq!(error.hint.as_deref(), Some("did you mean upper()?"));
+    let (error, _) = marked("SELECT a FROM t, u");
+    assert!(error.message.contains("ambiguous"), "{error}");
+}
+
+#[test]
+fn test_syntax_errors_have_a_place() {
+    let error = sql::parse("SELECT 1;\nSELECT FROM WHERE").unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Syntax);
+    assert_eq!(error.span.map(|span| span.line), Some(2));
+    let error = sql::parse("SELECT 'abc").unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Syntax);
+    assert!(error.span.is_some());
+    let error = sql::parse("SELECT a FROM t WHERE").unwrap_err();
+    assert!(error.message.contains("end of the statement"), "{error}");
+    assert!(sql::parse("SELECT a b c d").is_err());
+    assert!(sql::parse("SELECT ? + $1").is_err());
+    assert_eq!(sql::parse(" ;; \n -- nothing\n").unwrap().len(), 0);
+}
+
+#[test]
+fn test_scripts_are_split_with_their_ranges() {
+    let script = "SELECT ';' ; -- one;\n  SELECT \"a;b\" FROM t;\nSELECT ?, ?";
+    let statements = sql::parse(script).unwrap();
+    let texts: Vec<&str> = statements.iter().map(|statement| statement.text(script)).collect();
+    assert_eq!(texts, ["SELECT ';'", "SELECT \"a;b\" FROM t", "SELECT ?, ?"]);
+    assert_eq!(statements[2].parameters, 2);
+}
+
+#[test]
+fn test_refusals_name_the_construct() {
+    for (sql, name, place) in [
+        ("SELECT * FROM t TABLESAMPLE BERNOULLI (10)", "TABLESAMPLE", ""),
+        ("SELECT * FROM t POSITIONAL JOIN u", "POSITIONAL JOIN", ""),
+        ("SELECT * FROM t ASOF JOIN u ON t.a = u.a", "ASOF JOIN", ""),
+        ("SELECT a FROM t INTERSECT ALL SELECT a FROM u", "INTERSECT ALL", ""),
+        ("SELECT a FROM t EXCEPT ALL SELECT a FROM u", "EXCEPT ALL", ""),
+        (
+            "SELECT a FROM t WHERE EXISTS (SELECT 1 FROM u WHERE u.a = t.a OFFSET 3)",
+            "EXISTS with OFFSET",
+            "",
+        ),
+        ("SELECT a FROM t WHERE a IN (SELECT u.a FROM u WHERE u.b = t.b LIMIT 2)", "LIMIT", ""),
+        (
+            "SELECT a, (SELECT max(r) FROM (SELECT row_number() OVER () AS r FROM u WHERE u.a = t.a)) FROM t",
+            "window",
+            "",
+        ),
+        ("SELECT c COLLATE \"de\" FROM t", "COLLATE", "c COLLATE \"de\""),
+        ("SELECT * FROM t JOIN u", "ON or USING", ""),
+        ("SELECT * FROM t FETCH FIRST 3 ROWS WITH TIES", "WITH TIES", ""),
+        ("SELECT * FROM range(10)", "range()", ""),
+        (
+            "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r) SELECT * FROM r",
+            "RECURSIVE",
+            "",
+        ),
+        ("SELECT a FROM t FOR UPDATE", "FOR UPDATE", ""),
+        ("SELECT TOP 3 a FROM t", "TOP", ""),
+        ("SELECT a FROM t LIMIT 3 BY a", "LIMIT BY", ""),
+        ("SELECT list_transform([1], x -> x + 1)", "lambda", ""),
+    ] {
+        let error = match plan(sql) {
+            Ok(planned) => panic!("{sql} plans:\n{}", planned.plan.display_indent()),
+            Err(error) => error,
+        };
+        assert!(error.to_string().contains(name), "{sql}: {error}");
+        if !place.is_empty() {
+            assert_eq!(marked(sql).1, place, "{sql}");
+        }
+    }
+}
+
+#[test]
+fn test_type_errors() {
+    let error = plan("SELECT sum(c) FROM t").unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Type, "{error}");
+    assert!(error.message.contains("needs a number"), "{error}");
+    let error = plan("SELECT a + h FROM t").unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Type, "{error}");
+    assert!(!error.message.contains("DataFusion"), "{error}");
+}
+
+#[test]
+fn test_errors_in_views_say_so() {
+    let error = plan("SELECT * FROM broken").unwrap_err();
+    assert!(error.message.starts_with("in the view \"broken\": there is no column"), "{error}");
+    let error = plan("SELECT * FROM loops").unwrap_err();
+    assert!(error.message.contains("uses itself"), "{error}");
+}
+
+#[test]
+fn test_missing_files_keep_their_error() {
+    let error = plan("SELECT * FROM 'missing.parquet'").unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Io);
+}

@@ -1,0 +1,193 @@
+//! A connection: settings, perhaps an open transaction, and the public ways to run SQL.
+//!
+//! Invariant: a statement outside of a transaction is a transaction of its own; one that fails leaves nothing behind.
+//! Next: `run.rs`, which runs one statement.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::AtomicBool},
+};
+
+use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use stoadb_storage::{
+    BatchTable, Relation, Scalar,
+    catalog::{IfExists, Transaction},
+};
+
+use crate::{
+    error::{Error, ErrorKind, Result},
+    session::{database::Database, result::QueryResult, run, settings::Settings},
+    sql::{self, ParsedStatement},
+};
+
+/// A connection to a database. Several threads may use one; their statements take turns.
+pub struct Connection {
+    pub(crate) database: Database,
+    pub(crate) state: Mutex<State>,
+    /// The cancel flags of statements under way.
+    running: Mutex<Vec<Weak<AtomicBool>>>,
+}
+
+/// What a connection remembers between statements.
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) settings: Settings,
+    pub(crate) transaction: Option<Transaction>,
+}
+
+impl Connection {
+    pub(crate) fn new(database: Database) -> Self {
+        Self { database, state: Mutex::default(), running: Mutex::default() }
+    }
+
+    /// The database.
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Runs the statements of `sql` in order and gives the rows of the last one as they come. Statements before it are
+    /// run to their end first.
+    ///
+    /// # Errors
+    /// When the text is not SQL, a name is unknown, types do not fit, ... The statements before the failing one stay
+    /// done. Errors that arise while rows are computed come out of the result.
+    pub fn query(&self, sql: &str) -> Result<QueryResult> {
+        self.query_with(sql, &[])
+    }
+
+    /// Like `query`, with values for `$1`, `$2`, ... or `?` in their order. All statements see the same values.
+    ///
+    /// # Errors
+    /// As `query`, and when a value is missing or does not fit its place.
+    pub fn query_with(&self, sql: &str, parameters: &[Scalar]) -> Result<QueryResult> {
+        let statements = sql::parse(sql)?;
+        let Some((last, before)) = statements.split_last() else {
+            return Ok(QueryResult::changed(0));
+        };
+        for statement in before {
+            for batch in self.run(sql, statement, parameters)? {
+                batch?;
+            }
+        }
+        self.run(sql, last, parameters)
+    }
+
+    /// Runs the statements of `sql` to their end and says how many rows the last one changed.
+    ///
+    /// # Errors
+    /// As `query`, and what arises while rows are computed.
+    pub fn execute(&self, sql: &str) -> Result<u64> {
+        let mut result = self.query(sql)?;
+        let changed = result.rows_changed();
+        result.try_for_each(|batch| batch.map(drop))?;
+        Ok(changed)
+    }
+
+    /// Parses one statement, to be run several times with other parameters.
+    ///
+    /// ```
+    /// use stoadb::{Database, Scalar};
+    ///
+    /// let connection = Database::open_in_memory().connect();
+    /// let statement = connection.prepare("SELECT $1 + 1")?;
+    /// for batch in statement.query(&[Scalar::int64(41)])? {
+    ///     assert_eq!(stoadb::to_text(batch?.column(0))?.value(0), "42");
+    /// }
+    /// # Ok::<(), stoadb::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the text is not exactly one SQL statement.
+    pub fn prepare(&self, sql: &str) -> Result<Statement<'_>> {
+        let mut statements = sql::parse(sql)?;
+        match (statements.pop(), statements.pop()) {
+            (Some(statement), None) => {
+                Ok(Statement { connection: self, sql: sql.into(), statement })
+            }
+            _ => Err(Error::new(ErrorKind::Syntax, "prepare takes exactly one statement")),
+        }
+    }
+
+    /// Makes Arrow batches readable as a table, without copying or looking at them. A registered relation
+    /// of that name is replaced.
+    ///
+    /// # Errors
+    /// When a column's type has no counterpart in SQL, a batch does not fit the schema, or a table or a view has the name.
+    pub fn register(&self, name: &str, schema: SchemaRef, batches: Vec<RecordBatch>) -> Result<()> {
+        self.register_relation(name, BatchTable::new(schema, batches)?)
+    }
+
+    /// Makes a relation of the caller's own readable as a table. A registered relation of that name is replaced.
+    ///
+    /// # Errors
+    /// When a table or a view has the name.
+    pub fn register_relation(&self, name: &str, relation: Arc<dyn Relation>) -> Result<()> {
+        run::change(self, &mut self.lock(), |transaction| {
+            transaction.register(name, relation, IfExists::Replace)?;
+            Ok(())
+        })
+    }
+
+    /// Cancels the statements that this connection is running, from another thread.
+    pub fn interrupt(&self) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        for flag in running.iter().filter_map(Weak::upgrade) {
+            flag.store(true, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    /// The settings of the connection.
+    pub fn settings(&self) -> Settings {
+        self.lock().settings.clone()
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers a statement's cancel flag while the statement lives.
+    pub(crate) fn started(&self, flag: &Arc<AtomicBool>) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.retain(|flag| flag.strong_count() > 0);
+        running.push(Arc::downgrade(flag));
+    }
+
+    fn run(
+        &self,
+        sql: &str,
+        statement: &ParsedStatement,
+        parameters: &[Scalar],
+    ) -> Result<QueryResult> {
+        if parameters.len() < statement.parameters {
+            let (given, wanted) = (parameters.len(), statement.parameters);
+            let message = format!("the statement has {wanted} parameters, {given} were given");
+            return Err(Error::new(ErrorKind::Value, message));
+        }
+        let run = || sql::parse::with_stack(sql.len(), || run::run(self, statement, parameters));
+        // A panic in planning is a bug of ours, but not one to end the host's process with.
+        catch_unwind(AssertUnwindSafe(run))
+            .unwrap_or_else(|_| Err(Error::internal("planning or running the statement panicked")))
+    }
+}
+
+/// A prepared statement.
+pub struct Statement<'a> {
+    connection: &'a Connection,
+    sql: String,
+    statement: ParsedStatement,
+}
+
+impl Statement<'_> {
+    /// How many parameters it has.
+    pub fn parameters(&self) -> usize {
+        self.statement.parameters
+    }
+
+    /// Runs it with values for its parameters.
+    ///
+    /// # Errors
+    /// As `Connection::query_with`.
+    pub fn query(&self, parameters: &[Scalar]) -> Result<QueryResult> {
+        self.connection.run(&self.sql, &self.statement, parameters)
+    }
+}

@@ -1,0 +1,118 @@
+//! EXPLAIN and EXPLAIN ANALYZE: the plan as text, with what each operator did and which bytes each scan touched.
+
+use std::sync::Arc;
+
+use stoadb_engine::{
+    Plan, QueryContext, QueryPlan,
+    explain::{Details, explain_with},
+};
+use stoadb_storage::{Level, ScanLedger};
+
+use crate::{
+    error::Result,
+    session::{
+        result::QueryResult,
+        run::{Prepared, Session, unsupported},
+    },
+    sql::ast::Statement,
+};
+
+/// `EXPLAIN [ANALYZE] query`: one row per line of the plan.
+pub(crate) fn explain(
+    session: &Session<'_>,
+    statement: &Statement,
+    analyze: bool,
+) -> Result<QueryResult> {
+    if !matches!(statement, Statement::Query(_)) {
+        return Err(unsupported(statement));
+    }
+    let prepared = session.prepare(statement)?;
+    let text = if analyze { run(session, prepared)? } else { plain(&prepared) };
+    QueryResult::texts(vec![("plan", text.lines().map(|line| Some(line.into())).collect())])
+}
+
+fn plain(prepared: &Prepared) -> String {
+    explain_with(&prepared.plan, Details { relations: &prepared.relations, ..Details::default() })
+}
+
+fn run(session: &Session<'_>, prepared: Prepared) -> Result<String> {
+    let Prepared { plan, relations, schema } = prepared;
+    let plan = Arc::new(plan);
+    let context = session.context(relations.clone());
+    let start = std::time::Instant::now();
+    let workers = session.workers()?;
+    let mut rows = 0;
+    let mut stream =
+        stoadb_engine::execute(Arc::clone(&plan), schema, Arc::clone(&context), workers);
+    for batch in stream.by_ref() {
+        rows += batch?.num_rows();
+    }
+    let elapsed = start.elapsed();
+    let mut metrics = stream.metrics().snapshot();
+    for (node, scan) in scans(&plan) {
+        if let (Some(metrics), Some(ledger)) = (metrics.get_mut(node), context.ledgers().get(scan))
+        {
+            metrics.detail = ledger_lines(ledger);
+        }
+    }
+    let details = Details { relations: &relations, metrics: &metrics, ..Details::default() };
+    let mut text = explain_with(&plan, details);
+    text.push_str(&totals(&context, rows, elapsed));
+    Ok(text)
+}
+
+/// The scans of a plan: their node numbers and their relations.
+fn scans(plan: &QueryPlan) -> Vec<(usize, usize)> {
+    fn collect(plan: &Plan, node: &mut usize, scans: &mut Vec<(usize, usize)>) {
+        if let Plan::Scan(scan) = plan {
+            scans.push((*node, scan.relation.0));
+        }
+        *node += 1;
+        for input in plan.inputs() {
+            collect(input, node, scans);
+        }
+    }
+    let (mut node, mut found) = (0, Vec::new());
+    for plan in plan.subqueries.iter().chain(&plan.shared).chain([&plan.root]) {
+        collect(plan, &mut node, &mut found);
+    }
+    found
+}
+
+const LEVELS: [(Level, &str); 4] = [
+    (Level::Metadata, "metadata"),
+    (Level::Index, "index"),
+    (Level::Encoded, "encoded"),
+    (Level::Decoded, "decoded"),
+];
+
+/// What a scan touched: one line for all columns, one for each that was touched.
+fn ledger_lines(ledger: &ScanLedger) -> Vec<String> {
+    let columns = 0..ledger.columns();
+    let touched =
+        |column| LEVELS.iter().map(|(level, _)| ledger.touched(column, *level)).sum::<u64>();
+    let stored: u64 = columns.clone().map(|column| ledger.stored(column)).sum();
+    let total: u64 = columns.clone().map(touched).sum();
+    let mut lines = vec![format!("touched {} of {} bytes stored", total, stored)];
+    if ledger.footer_bytes() > 0 {
+        lines[0].push_str(&format!(", {} bytes of footers", ledger.footer_bytes()));
+    }
+    for column in columns.filter(|&column| touched(column) > 0) {
+        let level = |(level, name): &(Level, &str)| {
+            let bytes = ledger.touched(column, *level);
+            (bytes > 0).then(|| format!("{name} {bytes}"))
+        };
+        let levels: Vec<_> = LEVELS.iter().filter_map(level).collect();
+        let (name, stored) = (ledger.name(column), ledger.stored(column));
+        lines.push(format!("{name}: {} of {stored} bytes stored", levels.join(", ")));
+    }
+    lines
+}
+
+fn totals(context: &QueryContext, rows: usize, elapsed: std::time::Duration) -> String {
+    let memory = context.memory().peak();
+    format!(
+        "{rows} rows in {:.3} ms, {memory} bytes of memory held at most\n",
+        elapsed.as_secs_f64() * 1e3
+    )
+}

@@ -1,0 +1,13 @@
+//! Databases, connections and what statements do. Reading order: `database.rs`, `connection.rs`, `run.rs`.
+
+pub mod database; // Database: catalog and threads
+pub mod connection; // Connection, Statement: the ways to run SQL
+pub mod settings; // Settings
+pub mod result; // QueryResult: rows as they come
+mod run; // one statement
+mod names; // what names stand for
+mod create; // CREATE, DROP
+mod insert; // INSERT
+mod explain; // EXPLAIN
+mod show; // SHOW, DESCRIBE
+pub mod text; // values as text

@@ -1,0 +1,79 @@
+//! What a statement's names stand for: the catalog's entries as one transaction sees them, and files.
+
+use std::sync::Arc;
+
+use stoadb_storage::{
+    Relation,
+    catalog::{CatalogSnapshot, Entry},
+    parquet::{ParquetDataset, ParquetOptions},
+};
+
+use crate::{
+    error::{Error, ErrorKind, Result},
+    planner::{Catalog, CatalogEntry, ObjectNameParts},
+    session::database::Database,
+    sql::{ast::ObjectName, sources::FileRequest},
+};
+
+/// The catalog as a statement sees it.
+pub(crate) struct Names<'a> {
+    pub(crate) database: &'a Database,
+    pub(crate) snapshot: Arc<CatalogSnapshot>,
+}
+
+/// Schemas that every database has; they hold all its tables.
+const SCHEMAS: [&str; 2] = ["main", "public"];
+
+impl Catalog for Names<'_> {
+    fn relation(&self, name: &ObjectNameParts) -> Result<Option<CatalogEntry>> {
+        let schemas = &name.parts[..name.parts.len().saturating_sub(1)];
+        let known = |(schema, _): &(String, bool)| {
+            SCHEMAS.iter().any(|known| known.eq_ignore_ascii_case(schema))
+        };
+        if schemas.len() > 1 || !schemas.iter().all(known) {
+            return Ok(None);
+        }
+        Ok(self.snapshot.relation(name.last()).map(|entry| match entry {
+            Entry::View(view) => CatalogEntry::View { sql: view.sql.clone() },
+            Entry::Table(table) => CatalogEntry::Relation(Arc::clone(table) as Arc<dyn Relation>),
+            Entry::External(relation) => CatalogEntry::Relation(Arc::clone(relation)),
+        }))
+    }
+
+    fn relation_names(&self) -> Vec<String> {
+        self.snapshot.entries().map(|(name, _)| name.to_string()).collect()
+    }
+
+    fn file(&self, request: &FileRequest) -> Result<Arc<dyn Relation>> {
+        let parquet = match &request.format {
+            Some(format) => format.eq_ignore_ascii_case("parquet"),
+            None => request.patterns.iter().all(|pattern| {
+                let extension = pattern.rsplit_once('.').map(|(_, extension)| extension);
+                // A folder or a pattern without extension holds Parquet files, if anything.
+                extension.is_none_or(|e| e.eq_ignore_ascii_case("parquet") || e.contains('/'))
+            }),
+        };
+        if !parquet {
+            return Err(Error::unsupported(format!("reading {request}: only Parquet files are")));
+        }
+        let options = ParquetOptions {
+            hive_partitioning: request.hive_partitioning,
+            union_by_name: request.union_by_name,
+            ..ParquetOptions::default()
+        };
+        Ok(ParquetDataset::open(&request.patterns, &options, self.database.footers())?)
+    }
+}
+
+/// The name of a table to create, drop or insert into: the last part; parts before it name the one schema there is.
+pub(crate) fn table_name(name: &ObjectName) -> Result<String> {
+    let parts: Vec<_> = name.0.iter().filter_map(|part| part.as_ident()).collect();
+    match parts.as_slice() {
+        [table] => Ok(table.value.clone()),
+        [schema, table] if SCHEMAS.iter().any(|s| s.eq_ignore_ascii_case(&schema.value)) => {
+            Ok(table.value.clone())
+        }
+        _ => Err(Error::new(ErrorKind::Catalog, format!("there is no schema of the name {name}"))
+            .with_hint("all tables are in the schema main")),
+    }
+}

@@ -1,0 +1,100 @@
+//! What a query gives: a schema and record batches as they come.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    vec,
+};
+
+use arrow::{
+    array::{ArrayRef, RecordBatch, RecordBatchOptions, StringViewArray},
+    datatypes::{DataType, Field, Schema, SchemaRef},
+};
+use stoadb_engine::ResultStream;
+
+use crate::error::{Error, Result};
+
+/// The rows of a statement: an iterator of record batches, computed while it is read. Dropping it ends the query.
+///
+/// Column names may repeat, as in `SELECT a, a`. Statements that give no rows have no columns.
+pub struct QueryResult {
+    schema: SchemaRef,
+    rows: Rows,
+    changed: u64,
+}
+
+enum Rows {
+    Stream(Box<ResultStream>),
+    Batches(vec::IntoIter<RecordBatch>),
+}
+
+/// Cancels a query from another thread.
+#[derive(Debug, Clone)]
+pub struct Canceller(Arc<AtomicBool>);
+
+impl Canceller {
+    /// Cancels the query: its next batch is an error.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl QueryResult {
+    pub(crate) fn stream(stream: ResultStream) -> Self {
+        let schema = Arc::clone(stream.schema());
+        Self { schema, rows: Rows::Stream(Box::new(stream)), changed: 0 }
+    }
+
+    pub(crate) fn batches(schema: SchemaRef, batches: Vec<RecordBatch>) -> Self {
+        Self { schema, rows: Rows::Batches(batches.into_iter()), changed: 0 }
+    }
+
+    /// The result of a statement without rows that changed `rows` rows.
+    pub(crate) fn changed(rows: u64) -> Self {
+        Self { changed: rows, ..Self::batches(Arc::new(Schema::empty()), Vec::new()) }
+    }
+
+    /// A result of text columns.
+    pub(crate) fn texts(columns: Vec<(&str, Vec<Option<String>>)>) -> Result<Self> {
+        let field = |(name, _): &(&str, _)| Field::new(*name, DataType::Utf8View, true);
+        let schema = Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()));
+        let rows = columns.first().map_or(0, |(_, values)| values.len());
+        let array = |(_, values)| Arc::new(StringViewArray::from_iter(values)) as ArrayRef;
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let arrays = columns.into_iter().map(array).collect();
+        let batch = RecordBatch::try_new_with_options(Arc::clone(&schema), arrays, &options)
+            .map_err(Error::internal)?;
+        Ok(Self::batches(schema, vec![batch]))
+    }
+
+    /// The columns. Text is `Utf8View`, decimals are `Decimal128`.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// How many rows the statement inserted; 0 for queries.
+    pub fn rows_changed(&self) -> u64 {
+        self.changed
+    }
+
+    /// A handle that cancels the query; `None` when all rows are at hand.
+    pub fn canceller(&self) -> Option<Canceller> {
+        match &self.rows {
+            Rows::Stream(stream) => Some(Canceller(stream.context().cancel_flag())),
+            Rows::Batches(_) => None,
+        }
+    }
+}
+
+impl Iterator for QueryResult {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match &mut self.rows {
+            Rows::Stream(stream) => stream.next().map(|batch| batch.map_err(Error::from)),
+            Rows::Batches(batches) => batches.next().map(Ok),
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Runs one statement: the table of contents of what StoaDB can be told.
+//!
+//! Invariant: what is not named here is refused by name.
+//! Next: `create.rs`, `insert.rs`, `explain.rs`, `show.rs`.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema as ArrowSchema, SchemaRef};
+use stoadb_engine::{QueryContext, QueryPlan, scheduler::Workers};
+use stoadb_storage::{Relation, Scalar, catalog::Transaction};
+
+use crate::{
+    error::{Error, ErrorKind, Result},
+    lower::{LowerSettings, lower},
+    planner::{NullOrder, PlannerSettings, plan_query},
+    session::{
+        connection::{Connection, State},
+        create, explain, insert,
+        names::Names,
+        result::QueryResult,
+        settings::Settings,
+        show,
+    },
+    sql::{
+        ParsedStatement,
+        ast::{DescribeAlias, Expr, Reset, Set, Statement, Value},
+    },
+};
+
+/// What a statement runs under.
+pub(crate) struct Session<'a> {
+    pub(crate) connection: &'a Connection,
+    pub(crate) settings: Settings,
+    pub(crate) names: Names<'a>,
+    pub(crate) parameters: &'a [Scalar],
+}
+
+/// A query ready to run.
+pub(crate) struct Prepared {
+    pub(crate) plan: QueryPlan,
+    pub(crate) relations: Vec<Arc<dyn Relation>>,
+    /// The result's columns under the names that the query gives them; names may repeat.
+    pub(crate) schema: SchemaRef,
+}
+
+/// Runs a statement.
+pub(crate) fn run(
+    connection: &Connection,
+    parsed: &ParsedStatement,
+    parameters: &[Scalar],
+) -> Result<QueryResult> {
+    let state = &mut *connection.lock();
+    match &parsed.statement {
+        Statement::StartTransaction { .. } => begin(connection, state),
+        Statement::Commit { .. } => {
+            let transaction = state.transaction.take().ok_or_else(no_transaction)?;
+            transaction.commit()?;
+            Ok(QueryResult::changed(0))
+        }
+        Statement::Rollback { savepoint: None, .. } => {
+            state.transaction.take().ok_or_else(no_transaction)?;
+            Ok(QueryResult::changed(0))
+        }
+        Statement::Set(set) => assign(&mut state.settings, set),
+        Statement::Reset(reset) => match &reset.reset {
+            Reset::ALL => {
+                state.settings = Settings::default();
+                Ok(QueryResult::changed(0))
+            }
+            Reset::ConfigurationParameter(name) => {
+                state.settings.reset(&name.to_string())?;
+                Ok(QueryResult::changed(0))
+            }
+        },
+        Statement::ShowVariable { variable } => match variable.as_slice() {
+            [name] if name.value.eq_ignore_ascii_case("all") => show::show_all(&state.settings),
+            [name] => show::show_setting(&state.settings, &name.value),
+            _ => Err(unsupported(&parsed.statement)),
+        },
+        statement => run_on_data(connection, state, statement, parameters),
+    }
+}
+
+/// Statements that read or change tables.
+fn run_on_data(
+    connection: &Connection,
+    state: &mut State,
+    statement: &Statement,
+    parameters: &[Scalar],
+) -> Result<QueryResult> {
+    let session = Session::new(connection, state, parameters);
+    match statement {
+        Statement::Query(_) => {
+            let prepared = session.prepare(statement)?;
+            session.stream(prepared)
+        }
+        Statement::Explain { describe_alias, analyze, statement, format, options, .. } => {
+            if format.is_some() || options.is_some() {
+                return Err(Error::unsupported("options of EXPLAIN"));
+            }
+            match describe_alias {
+                DescribeAlias::Explain => explain::explain(&session, statement, *analyze),
+                _ => show::describe(&create::result_schema(&session.prepare(statement)?)?),
+            }
+        }
+        Statement::ExplainTable { table_name, .. } => {
+            let query = crate::sql::parse(&format!("SELECT * FROM {table_name}"))?;
+            match query.first() {
+                Some(query) => {
+                    show::describe(&create::describe(&session, table_name, &query.statement)?)
+                }
+                None => Err(unsupported(statement)),
+            }
+        }
+        Statement::ShowTables { .. } => {
+            let entries = session.names.snapshot.entries();
+            show::show_tables(entries.map(|(n, e)| (n.to_string(), e.kind().to_string())).collect())
+        }
+        Statement::CreateTable(create) => create::table(&session, state, create),
+        Statement::CreateView(create) => create::view(&session, state, create),
+        Statement::Drop { object_type, if_exists, names, cascade, temporary, table, .. } => {
+            if *cascade || *temporary || table.is_some() {
+                return Err(Error::unsupported("this form of DROP"));
+            }
+            create::drop(connection, state, *object_type, names, *if_exists)
+        }
+        Statement::Insert(insert) => insert::insert(&session, state, insert),
+        other => Err(unsupported(other)),
+    }
+}
+
+impl<'a> Session<'a> {
+    fn new(connection: &'a Connection, state: &State, parameters: &'a [Scalar]) -> Self {
+        let snapshot = match &state.transaction {
+            Some(transaction) => Arc::clone(transaction.snapshot()),
+            None => connection.database.catalog().snapshot(),
+        };
+        let names = Names { database: &connection.database, snapshot };
+        Self { connection, settings: state.settings.clone(), names, parameters }
+    }
+
+    /// Plans a query.
+    pub(crate) fn prepare(&self, statement: &Statement) -> Result<Prepared> {
+        let null_order = if self.settings.nulls_first { NullOrder::First } else { NullOrder::Last };
+        let settings = PlannerSettings {
+            default_null_order: null_order,
+            time_zone: None,
+            optimizer: self.settings.optimizer,
+        };
+        let parameters: Vec<_> = self.parameters.iter().cloned().map(Some).collect();
+        let planned = plan_query(statement, &self.names, &settings, &parameters)?;
+        let settings = LowerSettings { join_order: self.settings.optimizer };
+        let lowered = lower(&planned.plan, &settings)?;
+        let columns = &lowered.plan.root.schema().columns;
+        let field = |(column, name): (&stoadb_storage::ColumnDef, &String)| {
+            Field::new(name, column.ty.to_arrow(), true)
+        };
+        if columns.len() != planned.output_names.len() {
+            return Err(Error::internal("the plan lost a column"));
+        }
+        let fields: Vec<_> = columns.iter().zip(&planned.output_names).map(field).collect();
+        let schema = Arc::new(ArrowSchema::new(fields));
+        Ok(Prepared { plan: lowered.plan, relations: lowered.relations, schema })
+    }
+
+    /// A context for running over some relations.
+    pub(crate) fn context(&self, relations: Vec<Arc<dyn Relation>>) -> Arc<QueryContext> {
+        let functions = Arc::clone(self.connection.database.functions());
+        let context = QueryContext::new(self.settings.engine.clone(), functions, relations);
+        self.connection.started(&context.cancel_flag());
+        Arc::new(context)
+    }
+
+    /// The workers of a query.
+    pub(crate) fn workers(&self) -> Result<Workers> {
+        let threads = self.settings.engine.threads;
+        Ok(Workers::new(self.connection.database.pool(threads)?, threads))
+    }
+
+    /// Starts a query.
+    pub(crate) fn stream(&self, prepared: Prepared) -> Result<QueryResult> {
+        let Prepared { plan, relations, schema } = prepared;
+        let context = self.context(relations);
+        let stream = stoadb_engine::execute(Arc::new(plan), schema, context, self.workers()?);
+        Ok(QueryResult::stream(stream))
+    }
+}
+
+/// Runs a change in the open transaction, or in one of its own. If it fails, nothing of it is left.
+pub(crate) fn change<T>(
+    connection: &Connection,
+    state: &mut State,
+    change: impl FnOnce(&mut Transaction) -> Result<T>,
+) -> Result<T> {
+    if let Some(transaction) = &mut state.transaction {
+        let savepoint = transaction.savepoint();
+        return change(transaction).inspect_err(|_| transaction.rollback_to(savepoint));
+    }
+    let mut transaction = connection.database.catalog().begin();
+    let value = change(&mut transaction)?;
+    transaction.commit()?;
+    Ok(value)
+}
+
+fn begin(connection: &Connection, state: &mut State) -> Result<QueryResult> {
+    if state.transaction.is_some() {
+        let message = "a transaction is open already; COMMIT or ROLLBACK it first";
+        return Err(Error::new(ErrorKind::Catalog, message));
+    }
+    state.transaction = Some(connection.database.catalog().begin());
+    Ok(QueryResult::changed(0))
+}
+
+fn no_transaction() -> Error {
+    Error::new(ErrorKind::Catalog, "no transaction is open; BEGIN opens one")
+}
+
+fn assign(settings: &mut Settings, set: &Set) -> Result<QueryResult> {
+    let Set::SingleAssignment { scope: None, hivevar: false, variable, values } = set else {
+        return Err(Error::unsupported(set));
+    };
+    let [value] = values.as_slice() else {
+        return Err(Error::unsupported(format!("SET {variable} to several values")));
+    };
+    let text = match value {
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedString(text) | Value::Number(text, _) => text.clone(),
+            Value::Boolean(value) => value.to_string(),
+            other => other.to_string(),
+        },
+        Expr::Identifier(name) => name.value.clone(),
+        other => other.to_string(),
+    };
+    let name = variable.to_string();
+    match text.eq_ignore_ascii_case("default") {
+        true => settings.reset(&name)?,
+        false => settings.set(&name, &text)?,
+    }
+    Ok(QueryResult::changed(0))
+}
+
+/// Refuses a statement by its first words.
+pub(crate) fn unsupported(statement: &Statement) -> Error {
+    let text = statement.to_string();
+    let words: Vec<_> = text.split_whitespace().take(2).collect();
+    Error::unsupported(format!("the statement {}", words.join(" ")))
+}

@@ -1,0 +1,97 @@
+//! Which tokens and clauses are SQL to us: PostgreSQL's, with DuckDB's friendlier syntax on top.
+//!
+//! Invariant: accepting a clause here says nothing of its support: `gate.rs` decides.
+
+use std::any::TypeId;
+
+use datafusion_sql::sqlparser::dialect::{
+    Dialect, DuckDbDialect, GenericDialect, PostgreSqlDialect,
+};
+
+/// The dialect of StoaDB. Parts of the parser ask for a dialect by type: `base` says whom it then takes us for.
+#[derive(Debug)]
+pub struct StoaDialect {
+    base: TypeId,
+}
+
+impl StoaDialect {
+    /// The dialects to try in turn; the first error counts when all fail.
+    pub fn candidates() -> [Self; 3] {
+        [
+            Self { base: TypeId::of::<GenericDialect>() },
+            Self { base: TypeId::of::<PostgreSqlDialect>() },
+            Self { base: TypeId::of::<DuckDbDialect>() },
+        ]
+    }
+}
+
+macro_rules! yes {
+    ($($name:ident)*) => { $(fn $name(&self) -> bool { true })* };
+}
+
+impl Dialect for StoaDialect {
+    fn dialect(&self) -> TypeId {
+        self.base
+    }
+
+    fn is_identifier_start(&self, ch: char) -> bool {
+        ch.is_alphabetic() || ch == '_' || !ch.is_ascii()
+    }
+
+    fn is_identifier_part(&self, ch: char) -> bool {
+        ch.is_alphanumeric() || ch == '_' || ch == '$' || !ch.is_ascii()
+    }
+
+    fn is_delimited_identifier_start(&self, ch: char) -> bool {
+        ch == '"'
+    }
+
+    fn identifier_quote_style(&self, _identifier: &str) -> Option<char> {
+        Some('"')
+    }
+
+    yes! {
+        allow_extract_custom
+        allow_extract_single_quotes
+        supports_alter_column_type_using
+        supports_array_typedef_with_brackets
+        supports_asc_desc_in_column_definition
+        supports_bitwise_shift_operators
+        supports_boolean_literals
+        supports_column_definition_trailing_commas
+        supports_comma_separated_trim
+        supports_constraint_keyword_without_name
+        supports_create_index_with_clause
+        supports_dictionary_syntax
+        supports_explain_with_utility_options
+        supports_filter_during_aggregation
+        supports_from_first_select
+        supports_from_trailing_commas
+        supports_group_by_expr
+        supports_in_empty_list
+        supports_interval_options
+        supports_lambda_functions
+        supports_left_associative_joins_without_parens
+        supports_limit_comma
+        supports_named_fn_args_with_assignment_operator
+        supports_named_fn_args_with_rarrow_operator
+        supports_nested_comments
+        supports_notnull_operator
+        supports_numeric_literal_underscores
+        supports_order_by_all
+        supports_parens_around_table_factor
+        supports_projection_trailing_commas
+        supports_select_wildcard_except
+        supports_select_wildcard_exclude
+        supports_select_wildcard_rename
+        supports_select_wildcard_replace
+        supports_start_transaction_modifier
+        supports_string_escape_constant
+        supports_trailing_commas
+        supports_unicode_string_literal
+        supports_values_as_table_factor
+        supports_window_clause_named_window_reference
+        supports_window_function_null_treatment_arg
+        support_map_literal_syntax
+    }
+}

@@ -1,0 +1,348 @@
+//! Refusals by name: what the planner library would drop or misread, and what we do not have.
+//!
+//! Invariant: every clause that passes here is either honoured by what follows or refused by it with a clear message.
+//! Next: `rewrite.rs`; `planner/check.rs`, which refuses what only a plan shows.
+
+use std::ops::ControlFlow;
+
+use datafusion_sql::sqlparser::ast::{
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments,
+    GroupByExpr, Join, JoinConstraint, JoinOperator, LimitClause, OrderBy, OrderByKind, Query,
+    Select, SelectItem, SetExpr, SetOperator, SetQuantifier, Spanned, Statement, TableAlias,
+    TableFactor, TableWithJoins, Visit, Visitor,
+};
+
+use crate::{
+    error::{Error, ErrorKind, Result, Span},
+    planner::functions::{is_aggregate, is_window},
+    sql::{names::fold, parse::place},
+};
+
+/// Looks at every node of a query.
+///
+/// # Errors
+/// `Unsupported`, naming the construct, with its place.
+pub fn check(statement: &Statement) -> Result<()> {
+    if !matches!(statement, Statement::Query(_)) {
+        return Err(Error::unsupported("this statement as a query"));
+    }
+    match statement.visit(&mut Gate) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+struct Gate;
+
+fn refuse(what: &str, span: Option<Span>) -> Result<()> {
+    Err(Error::unsupported(what).or_span(span))
+}
+
+fn refuse_if(unwanted: bool, what: &str, node: &impl Spanned) -> Result<()> {
+    if unwanted { refuse(what, place(node.span())) } else { Ok(()) }
+}
+
+fn flow(result: Result<()>) -> ControlFlow<Error> {
+    match result {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => ControlFlow::Break(error),
+    }
+}
+
+impl Visitor for Gate {
+    type Break = Error;
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Error> {
+        flow(check_query(query))
+    }
+
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Error> {
+        flow(check_select(select))
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Error> {
+        flow(check_factor(factor))
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Error> {
+        flow(check_expr(expr))
+    }
+}
+
+fn check_query(query: &Query) -> Result<()> {
+    if let Some(with) = &query.with {
+        refuse_if(with.recursive, "WITH RECURSIVE", with)?;
+    }
+    refuse_if(!query.locks.is_empty(), "FOR UPDATE and FOR SHARE", query.body.as_ref())?;
+    refuse_if(query.for_clause.is_some(), "FOR XML and FOR JSON", query.body.as_ref())?;
+    refuse_if(query.settings.is_some(), "SETTINGS", query.body.as_ref())?;
+    refuse_if(query.format_clause.is_some(), "FORMAT", query.body.as_ref())?;
+    refuse_if(!query.pipe_operators.is_empty(), "pipe operators (|>)", query.body.as_ref())?;
+    if let Some(fetch) = &query.fetch {
+        refuse_if(fetch.with_ties, "FETCH ... WITH TIES", query.body.as_ref())?;
+        refuse_if(fetch.percent, "FETCH ... PERCENT", query.body.as_ref())?;
+        if let Some(LimitClause::LimitOffset { limit: Some(limit), .. }) = &query.limit_clause {
+            let message = "a query has LIMIT or FETCH, not both";
+            return Err(Error::new(ErrorKind::Syntax, message).or_span(place(limit.span())));
+        }
+    }
+    if let Some(LimitClause::LimitOffset { limit_by, .. }) = &query.limit_clause {
+        refuse_if(!limit_by.is_empty(), "LIMIT BY", query.body.as_ref())?;
+    }
+    if let Some(OrderBy { kind, interpolate }) = &query.order_by {
+        refuse_if(interpolate.is_some(), "INTERPOLATE", query.body.as_ref())?;
+        if let OrderByKind::Expressions(keys) = kind {
+            for key in keys {
+                refuse_if(key.with_fill.is_some(), "ORDER BY ... WITH FILL", &key.expr)?;
+            }
+        }
+    }
+    check_body(query.body.as_ref())
+}
+
+fn check_body(body: &SetExpr) -> Result<()> {
+    match body {
+        SetExpr::Select(_) | SetExpr::Query(_) | SetExpr::Values(_) | SetExpr::Table(_) => Ok(()),
+        SetExpr::SetOperation { left, op, set_quantifier, right } => {
+            let all = matches!(set_quantifier, SetQuantifier::All | SetQuantifier::AllByName);
+            let by_name = matches!(
+                set_quantifier,
+                SetQuantifier::ByName | SetQuantifier::AllByName | SetQuantifier::DistinctByName
+            );
+            match op {
+                SetOperator::Intersect => refuse_if(all, "INTERSECT ALL", right.as_ref())?,
+                SetOperator::Except => refuse_if(all, "EXCEPT ALL", right.as_ref())?,
+                SetOperator::Minus => refuse("MINUS (write EXCEPT)", place(right.span()))?,
+                SetOperator::Union => {}
+            }
+            let union = matches!(op, SetOperator::Union);
+            refuse_if(by_name && !union, "BY NAME other than for UNION", right.as_ref())?;
+            check_body(left)?;
+            check_body(right)
+        }
+        SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
+            refuse("a data-changing statement within a query", place(body.span()))
+        }
+    }
+}
+
+fn check_select(select: &Select) -> Result<()> {
+    for (unwanted, what) in [
+        (select.top.is_some(), "TOP (write LIMIT)"),
+        (select.into.is_some(), "SELECT INTO (write CREATE TABLE ... AS)"),
+        (!select.lateral_views.is_empty(), "LATERAL VIEW"),
+        (select.prewhere.is_some(), "PREWHERE"),
+        (!select.connect_by.is_empty(), "CONNECT BY"),
+        (!select.cluster_by.is_empty(), "CLUSTER BY"),
+        (!select.distribute_by.is_empty(), "DISTRIBUTE BY"),
+        (!select.sort_by.is_empty(), "SORT BY"),
+        (select.value_table_mode.is_some(), "SELECT AS VALUE and AS STRUCT"),
+        (select.select_modifiers.is_some(), "these modifiers of SELECT"),
+        (select.exclude.is_some(), "EXCLUDE after the last column"),
+    ] {
+        refuse_if(unwanted, what, select)?;
+    }
+    let (GroupByExpr::All(modifiers) | GroupByExpr::Expressions(_, modifiers)) = &select.group_by;
+    let what = "GROUP BY ... WITH (write GROUP BY ROLLUP (...) or CUBE (...))";
+    refuse_if(!modifiers.is_empty(), what, select)?;
+    for item in &select.projection {
+        match item {
+            SelectItem::Wildcard(options) | SelectItem::QualifiedWildcard(_, options) => {
+                refuse_if(options.opt_ilike.is_some(), "* ILIKE", options)?;
+                refuse_if(options.opt_rename.is_some(), "* RENAME", options)?;
+                refuse_if(options.opt_alias.is_some(), "* AS", options)?;
+            }
+            SelectItem::ExprWithAliases { expr, .. } => refuse_if(true, "several aliases", expr)?,
+            _ => {}
+        }
+    }
+    select.from.iter().try_for_each(check_joins)
+}
+
+fn check_joins(table: &TableWithJoins) -> Result<()> {
+    let mut left = &table.relation;
+    for join in &table.joins {
+        check_join(join, left)?;
+        left = &join.relation;
+    }
+    Ok(())
+}
+
+fn check_join(join: &Join, left: &TableFactor) -> Result<()> {
+    // The parser takes these words for an alias of the table before them.
+    for (word, what) in [("positional", "POSITIONAL JOIN"), ("asof", "ASOF JOIN")] {
+        if let Some(alias) = alias_of(left)
+            && !alias.explicit
+            && alias.name.quote_style.is_none()
+            && alias.name.value.eq_ignore_ascii_case(word)
+        {
+            return refuse(what, place(alias.name.span));
+        }
+    }
+    refuse_if(join.global, "GLOBAL JOIN", &join.relation)?;
+    let constraint = match &join.join_operator {
+        JoinOperator::Join(constraint)
+        | JoinOperator::Inner(constraint)
+        | JoinOperator::Left(constraint)
+        | JoinOperator::LeftOuter(constraint)
+        | JoinOperator::Right(constraint)
+        | JoinOperator::RightOuter(constraint)
+        | JoinOperator::FullOuter(constraint)
+        | JoinOperator::Semi(constraint)
+        | JoinOperator::LeftSemi(constraint)
+        | JoinOperator::RightSemi(constraint)
+        | JoinOperator::Anti(constraint)
+        | JoinOperator::LeftAnti(constraint)
+        | JoinOperator::RightAnti(constraint) => constraint,
+        JoinOperator::CrossJoin(constraint) => {
+            let none = matches!(constraint, JoinConstraint::None);
+            return refuse_if(!none, "CROSS JOIN with ON or USING", &join.relation);
+        }
+        JoinOperator::AsOf { .. } => return refuse_if(true, "ASOF JOIN", &join.relation),
+        JoinOperator::CrossApply | JoinOperator::OuterApply => {
+            return refuse_if(true, "CROSS APPLY and OUTER APPLY (write LATERAL)", &join.relation);
+        }
+        JoinOperator::StraightJoin(_) => return refuse_if(true, "STRAIGHT_JOIN", &join.relation),
+        JoinOperator::ArrayJoin | JoinOperator::LeftArrayJoin | JoinOperator::InnerArrayJoin => {
+            return refuse_if(true, "ARRAY JOIN", &join.relation);
+        }
+    };
+    if matches!(constraint, JoinConstraint::None) {
+        let message = "a JOIN needs ON or USING; without a condition, write CROSS JOIN";
+        return Err(Error::new(ErrorKind::Syntax, message).or_span(place(join.relation.span())));
+    }
+    Ok(())
+}
+
+fn alias_of(factor: &TableFactor) -> Option<&TableAlias> {
+    match factor {
+        TableFactor::Table { alias, .. }
+        | TableFactor::Derived { alias, .. }
+        | TableFactor::NestedJoin { alias, .. } => alias.as_ref(),
+        _ => None,
+    }
+}
+
+fn check_factor(factor: &TableFactor) -> Result<()> {
+    let what = match factor {
+        TableFactor::Table {
+            with_hints,
+            version,
+            with_ordinality,
+            partitions,
+            json_path,
+            sample,
+            index_hints,
+            ..
+        } => {
+            for (unwanted, what) in [
+                (sample.is_some(), "TABLESAMPLE"),
+                (version.is_some(), "reading an older version of a table"),
+                (*with_ordinality, "WITH ORDINALITY"),
+                (!partitions.is_empty(), "PARTITION (...) in FROM"),
+                (json_path.is_some(), "a path behind a table's name"),
+                (!with_hints.is_empty() || !index_hints.is_empty(), "table hints"),
+            ] {
+                refuse_if(unwanted, what, factor)?;
+            }
+            return Ok(());
+        }
+        TableFactor::Derived { sample, .. } => {
+            return refuse_if(sample.is_some(), "TABLESAMPLE", factor);
+        }
+        TableFactor::NestedJoin { table_with_joins, .. } => return check_joins(table_with_joins),
+        TableFactor::UNNEST { .. } => "unnest() in FROM",
+        TableFactor::TableFunction { .. } => "TABLE(...)",
+        TableFactor::Function { .. } => "LATERAL functions in FROM",
+        TableFactor::Pivot { .. } => "PIVOT",
+        TableFactor::Unpivot { .. } => "UNPIVOT",
+        TableFactor::MatchRecognize { .. } => "MATCH_RECOGNIZE",
+        TableFactor::JsonTable { .. } | TableFactor::OpenJsonTable { .. } => "JSON_TABLE",
+        _ => "this form of a table in FROM",
+    };
+    refuse_if(true, what, factor)
+}
+
+fn check_expr(expr: &Expr) -> Result<()> {
+    let what = match expr {
+        Expr::Collate { .. } => "COLLATE (texts compare bytewise)",
+        Expr::Lambda(_) => "lambda functions",
+        Expr::MatchAgainst { .. } => "MATCH ... AGAINST",
+        Expr::JsonAccess { .. } => "JSON paths",
+        Expr::Prefixed { .. } => "literals with a character set",
+        Expr::InUnnest { .. } => "IN UNNEST",
+        Expr::Convert { .. } => "CONVERT (write CAST)",
+        Expr::IsNormalized { .. } => "IS NORMALIZED",
+        Expr::Like { any: true, .. } | Expr::ILike { any: true, .. } => "LIKE ANY",
+        Expr::Prior(_) => "CONNECT BY",
+        Expr::OuterJoin(_) => "(+) joins (write LEFT JOIN)",
+        Expr::MemberOf(_) => "MEMBER OF",
+        Expr::Cast { format: Some(_), .. } => "CAST ... FORMAT",
+        Expr::Exists { subquery, .. } => return check_exists(subquery),
+        Expr::Function(function) => return check_function(function),
+        _ => return Ok(()),
+    };
+    refuse_if(true, what, expr)
+}
+
+/// The planner library forgets OFFSET when it makes a join of EXISTS.
+fn check_exists(subquery: &Query) -> Result<()> {
+    let offset = match &subquery.limit_clause {
+        Some(LimitClause::LimitOffset { offset, .. }) => offset.is_some(),
+        Some(LimitClause::OffsetCommaLimit { .. }) => true,
+        None => false,
+    };
+    refuse_if(offset, "EXISTS with OFFSET", subquery)
+}
+
+fn check_function(function: &Function) -> Result<()> {
+    let name = fold(&function.name.to_string());
+    refuse_if(
+        !matches!(function.parameters, FunctionArguments::None),
+        "calls with two lists of arguments",
+        function,
+    )?;
+    let list = match &function.args {
+        FunctionArguments::List(list) => Some(list),
+        FunctionArguments::Subquery(_) => {
+            return refuse_if(
+                true,
+                "a subquery as the only argument (put it in parentheses)",
+                function,
+            );
+        }
+        FunctionArguments::None => None,
+    };
+    for arg in list.map_or(&[][..], |list| &list.args) {
+        let (FunctionArg::Named { arg, .. }
+        | FunctionArg::ExprNamed { arg, .. }
+        | FunctionArg::Unnamed(arg)) = arg;
+        let star = matches!(arg, FunctionArgExpr::QualifiedWildcard(_));
+        refuse_if(star, "t.* as an argument", function)?;
+    }
+    for clause in list.map_or(&[][..], |list| &list.clauses) {
+        let what = match clause {
+            FunctionArgumentClause::OrderBy(_)
+            | FunctionArgumentClause::IgnoreOrRespectNulls(_) => continue,
+            FunctionArgumentClause::Limit(_) => "LIMIT within an aggregate",
+            FunctionArgumentClause::Having(_) => "HAVING within an aggregate",
+            FunctionArgumentClause::Separator(_) => "SEPARATOR (write it as the second argument)",
+            _ => "this clause within a call",
+        };
+        refuse_if(true, what, function)?;
+    }
+    if is_aggregate(&name) || (function.over.is_some() && is_window(&name)) {
+        return Ok(());
+    }
+    let clauses = list.is_some_and(|l| l.duplicate_treatment.is_some() || !l.clauses.is_empty());
+    let aggregate_clause = clauses
+        || function.filter.is_some()
+        || !function.within_group.is_empty()
+        || function.null_treatment.is_some();
+    if aggregate_clause && !matches!(name.as_str(), "count_if" | "countif") {
+        let message =
+            format!("{name}() is no aggregate: DISTINCT, ORDER BY, FILTER have no meaning here");
+        return Err(Error::new(ErrorKind::Type, message).or_span(place(function.span())));
+    }
+    Ok(())
+}

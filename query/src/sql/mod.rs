@@ -1,0 +1,15 @@
+//! SQL text: dialect, parser, gate and rewrites, up to an AST whose meaning the planner library gets right.
+//!
+//! Invariant: what leaves this module has been looked at node by node: everything that the planner would drop or misread
+//! is rewritten or refused here. Next: `planner/`.
+
+pub mod balance; // long AND, OR, + and || chains become balanced trees
+pub mod dialect; // which tokens and clauses are SQL to us
+pub mod gate; // refusals by name, with their place
+pub mod names; // folding of identifiers and the spelling of output columns
+pub mod parse; // text -> statements
+pub mod rewrite; // friendly syntax -> plain SQL
+pub mod sources; // file names and table functions in FROM
+
+pub use datafusion_sql::sqlparser::ast;
+pub use parse::{ParsedStatement, parse};

@@ -1,0 +1,293 @@
+//! Text -> statements. A script is split at its semicolons; tokens are repaired before the parser sees them.
+//!
+//! Invariants: positional parameters (`?`) leave here numbered in the order of the text; chains of thousands of terms
+//! leave here balanced, so that nothing behind recurses deeply. Next: `gate.rs`.
+
+use std::ops::Range;
+
+use datafusion_sql::sqlparser::{
+    ast::Statement,
+    keywords::Keyword,
+    parser::{Parser, ParserError},
+    tokenizer::{Location, Token, TokenWithSpan, Tokenizer},
+};
+
+use crate::{
+    error::{Error, ErrorKind, Result, Span},
+    sql::{balance::balance_statement, dialect::StoaDialect},
+};
+
+/// How deeply queries and parentheses may nest.
+const NESTING_LIMIT: usize = 400;
+
+/// A statement of a script.
+#[derive(Debug, Clone)]
+pub struct ParsedStatement {
+    /// The syntax tree; its spans count lines and columns over the whole script.
+    pub statement: Statement,
+    /// The bytes of the script that hold the statement, without the semicolon.
+    pub range: Range<usize>,
+    /// The highest number of a parameter (`$1`, `?`) in the statement.
+    pub parameters: usize,
+}
+
+impl ParsedStatement {
+    /// The text of the statement within the script that was parsed.
+    pub fn text<'a>(&self, script: &'a str) -> &'a str {
+        script.get(self.range.clone()).unwrap_or_default()
+    }
+}
+
+/// Runs `f` on a stack that is large enough for what a text of `length` bytes can nest.
+pub fn with_stack<R>(length: usize, f: impl FnOnce() -> R) -> R {
+    const BASE: usize = 32 << 20;
+    const PER_BYTE: usize = 32 << 10;
+    const MOST: usize = 768 << 20;
+    stacker::grow(length.saturating_mul(PER_BYTE).saturating_add(BASE).min(MOST), f)
+}
+
+/// Splits a script into statements and parses each.
+///
+/// # Errors
+/// `Syntax`, with the place, when the text is not SQL.
+pub fn parse(sql: &str) -> Result<Vec<ParsedStatement>> {
+    with_stack(sql.len(), || {
+        let mut first_error = None;
+        for dialect in StoaDialect::candidates() {
+            match parse_as(&dialect, sql) {
+                Ok(statements) => return Ok(statements),
+                Err(error) => first_error = first_error.or(Some(error)),
+            }
+        }
+        Err(first_error.unwrap_or_else(|| Error::internal("no SQL dialect")))
+    })
+}
+
+fn parse_as(dialect: &StoaDialect, sql: &str) -> Result<Vec<ParsedStatement>> {
+    let tokens = Tokenizer::new(dialect, sql).tokenize_with_location().map_err(|error| {
+        let span = Some(point(error.location));
+        Error::new(ErrorKind::Syntax, lower_first(&error.message)).or_span(span)
+    })?;
+    let lines = line_starts(sql);
+    let mut statements = Vec::new();
+    for mut tokens in tokens.split(|token| token.token == Token::SemiColon).map(<[_]>::to_vec) {
+        let is_code = |t: &&TokenWithSpan| !matches!(t.token, Token::Whitespace(_) | Token::EOF);
+        let Some(first) = tokens.iter().find(is_code) else { continue };
+        let start = byte_offset(sql, &lines, first.span.start);
+        let end = tokens
+            .iter()
+            .rev()
+            .find(is_code)
+            .map_or(start, |t| byte_offset(sql, &lines, t.span.end));
+        let parameters = repair_tokens(&mut tokens, sql, &lines)?;
+        let tokens = select_before_from(tokens);
+        let mut parser = Parser::new(dialect)
+            .with_recursion_limit(NESTING_LIMIT)
+            .with_tokens_with_locations(tokens);
+        let mut statement = parser.parse_statement().map_err(syntax_error)?;
+        if parser.peek_token_ref().token != Token::EOF {
+            let found = parser.peek_token();
+            let message = format!("syntax error at or near \"{}\"", found.token);
+            return Err(Error::new(ErrorKind::Syntax, message).or_span(Some(span_of(found.span))));
+        }
+        balance_statement(&mut statement)?;
+        statements.push(ParsedStatement { statement, range: start..end, parameters });
+    }
+    Ok(statements)
+}
+
+/// Numbers `?`, makes `0x1F` a number (and leaves `X'1F'` a blob), drops `_` within numbers. Gives the highest
+/// parameter number.
+fn repair_tokens(tokens: &mut [TokenWithSpan], sql: &str, lines: &[usize]) -> Result<usize> {
+    let (mut positional, mut highest) = (0, 0);
+    for token in tokens {
+        let span = token.span;
+        match &mut token.token {
+            Token::Placeholder(name) if name == "?" => {
+                positional += 1;
+                *name = format!("${positional}");
+            }
+            Token::Placeholder(name) => {
+                let number = name.strip_prefix('$').and_then(|n| n.parse::<usize>().ok());
+                let Some(number) = number.filter(|n| (1..=65_535).contains(n)) else {
+                    let message = format!("a parameter is ? or $1, $2, ..., not {name}");
+                    return Err(Error::new(ErrorKind::Syntax, message).or_span(Some(span_of(span))));
+                };
+                highest = highest.max(number);
+            }
+            Token::Number(digits, _) => digits.retain(|c| c != '_'),
+            Token::HexStringLiteral(digits)
+                if sql[byte_offset(sql, lines, span.start)..].starts_with('0') =>
+            {
+                let number = u128::from_str_radix(digits, 16).map_err(|_| {
+                    let message = format!("0x{digits} is not a number of up to 128 bits");
+                    Error::new(ErrorKind::Syntax, message).or_span(Some(span_of(span)))
+                })?;
+                token.token = Token::Number(number.to_string(), false);
+            }
+            _ => {}
+        }
+    }
+    if positional > 0 && highest > 0 {
+        let message = "a statement takes its parameters as ? or as $1, $2, ..., not both";
+        return Err(Error::new(ErrorKind::Syntax, message));
+    }
+    Ok(highest.max(positional))
+}
+
+/// Puts `SELECT *` before the FROM of a query that has no SELECT at all.
+fn select_before_from(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    /// A level of parentheses.
+    #[derive(Default)]
+    struct Level {
+        selected: bool,
+        with: bool,
+        started: bool,
+    }
+    let code: Vec<usize> =
+        (0..tokens.len()).filter(|&at| !matches!(tokens[at].token, Token::Whitespace(_))).collect();
+    let mut levels = vec![Level::default()];
+    let mut before: Vec<usize> = Vec::new();
+    for (position, &at) in code.iter().enumerate() {
+        let previous = position.checked_sub(1).map(|p| &tokens[code[p]].token);
+        match &tokens[at].token {
+            Token::LParen => levels.push(Level::default()),
+            Token::RParen if levels.len() > 1 => {
+                levels.pop();
+            }
+            token => {
+                let Some(level) = levels.last_mut() else { continue };
+                match keyword(token) {
+                    Some(Keyword::SELECT) => level.selected = true,
+                    Some(Keyword::WITH) if !level.started => level.with = true,
+                    Some(_) if is_set_operator(token, previous) => level.selected = false,
+                    Some(Keyword::FROM) if !level.selected => {
+                        let starts = match previous {
+                            None | Some(Token::LParen) => true,
+                            Some(Token::RParen) => level.with,
+                            Some(previous) => matches!(
+                                keyword(previous),
+                                Some(
+                                    Keyword::UNION
+                                        | Keyword::ALL
+                                        | Keyword::EXCEPT
+                                        | Keyword::INTERSECT
+                                        | Keyword::NAME
+                                        | Keyword::AS
+                                        | Keyword::EXPLAIN
+                                        | Keyword::ANALYZE
+                                )
+                            ),
+                        };
+                        if starts && !selects_later(&tokens, &code[position + 1..]) {
+                            before.push(at);
+                        }
+                    }
+                    _ => {}
+                }
+                level.started = true;
+            }
+        }
+    }
+    let mut result = Vec::with_capacity(tokens.len() + 2 * before.len());
+    for (at, token) in tokens.into_iter().enumerate() {
+        if before.contains(&at) {
+            for inserted in [Token::make_keyword("SELECT"), Token::Mul] {
+                result.push(TokenWithSpan { token: inserted, span: token.span });
+            }
+        }
+        result.push(token);
+    }
+    result
+}
+
+/// Whether SELECT follows in the same query.
+fn selects_later(tokens: &[TokenWithSpan], rest: &[usize]) -> bool {
+    let mut depth = 0_usize;
+    let mut previous = None;
+    for &at in rest {
+        let token = &tokens[at].token;
+        match token {
+            Token::LParen => depth += 1,
+            Token::RParen if depth == 0 => return false,
+            Token::RParen => depth -= 1,
+            _ if depth > 0 => {}
+            _ if keyword(token) == Some(Keyword::SELECT) => return true,
+            _ if is_set_operator(token, previous) => return false,
+            _ => {}
+        }
+        previous = Some(token);
+    }
+    false
+}
+
+fn keyword(token: &Token) -> Option<Keyword> {
+    match token {
+        Token::Word(word) if word.quote_style.is_none() => Some(word.keyword),
+        _ => None,
+    }
+}
+
+/// UNION, EXCEPT or INTERSECT, but not the EXCEPT of `* EXCEPT (a)`.
+fn is_set_operator(token: &Token, previous: Option<&Token>) -> bool {
+    matches!(keyword(token), Some(Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT))
+        && previous != Some(&Token::Mul)
+}
+
+fn syntax_error(error: ParserError) -> Error {
+    let (ParserError::TokenizerError(message) | ParserError::ParserError(message)) = error else {
+        return Error::new(ErrorKind::Syntax, "the statement nests too deeply");
+    };
+    // The parser puts the place at the end of its message: "... at Line: 1, Column: 8".
+    let (text, place) = message.rsplit_once(" at Line: ").unwrap_or((&message, ""));
+    let place = place.split_once(", Column: ").and_then(|(line, column)| {
+        Some(point(Location { line: line.parse().ok()?, column: column.parse().ok()? }))
+    });
+    let text = match text.strip_prefix("Expected: ").and_then(|t| t.rsplit_once(", found: ")) {
+        Some((_, "EOF")) => "syntax error at the end of the statement".to_owned(),
+        Some((expected, found)) => {
+            format!("syntax error at or near \"{found}\": expected {expected}")
+        }
+        None => format!("syntax error: {}", lower_first(text)),
+    };
+    Error::new(ErrorKind::Syntax, text).or_span(place)
+}
+
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    match chars.next() {
+        Some(first) => first.to_lowercase().chain(chars).collect(),
+        None => String::new(),
+    }
+}
+
+/// Our span of a parser's span; none for nodes without a place.
+pub fn place(span: datafusion_sql::sqlparser::tokenizer::Span) -> Option<Span> {
+    (span.start.line > 0).then(|| span_of(span))
+}
+
+fn span_of(span: datafusion_sql::sqlparser::tokenizer::Span) -> Span {
+    let Location { line, column } = span.start;
+    Span {
+        line: line as usize,
+        column: column as usize,
+        end_line: span.end.line as usize,
+        end_column: span.end.column as usize,
+    }
+}
+
+fn point(location: Location) -> Span {
+    let (line, column) = (location.line as usize, location.column as usize);
+    Span { line, column, end_line: line, end_column: column + 1 }
+}
+
+fn line_starts(sql: &str) -> Vec<usize> {
+    std::iter::once(0).chain(sql.match_indices('\n').map(|(at, _)| at + 1)).collect()
+}
+
+fn byte_offset(sql: &str, lines: &[usize], location: Location) -> usize {
+    let line = usize::try_from(location.line).unwrap_or(1).saturating_sub(1);
+    let start = lines.get(line).copied().unwrap_or(sql.len());
+    let column = usize::try_from(location.column).unwrap_or(1).saturating_sub(1);
+    sql[start..].char_indices().nth(column).map_or(sql.len(), |(at, _)| start + at)
+}

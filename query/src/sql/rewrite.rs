@@ -1,0 +1,344 @@
+//! Friendly syntax becomes plain SQL that the planner library knows.
+//!
+//! Invariant: a rewrite keeps the meaning and the text of the output names (which `names.rs` takes afterwards, so that
+//! rewritten calls keep their name through an alias). Next: `sources.rs`, `names.rs`.
+
+use std::ops::ControlFlow;
+
+use datafusion_sql::sqlparser::ast::{
+    BinaryOperator, CaseWhen, CastKind, DataType, ExactNumberInfo, Expr, Function, FunctionArg,
+    FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, Join, JoinOperator,
+    LimitClause, ObjectName, OrderBy, OrderByExpr, OrderByKind, Query, Select, SelectFlavor,
+    SelectItem, SetExpr, Spanned, Statement, TableFactor, TableWithJoins, Value, VisitMut,
+    VisitorMut, WildcardAdditionalOptions, helpers::attached_token::AttachedToken,
+};
+
+use crate::{
+    error::{Error, ErrorKind, Result},
+    sql::{
+        names::{expression_name, fold},
+        parse::place,
+    },
+};
+
+/// Rewrites a query in place.
+///
+/// # Errors
+/// `Type`, with the place, when a rewritten function is called with the wrong number of arguments.
+pub fn rewrite(statement: &mut Statement) -> Result<()> {
+    match statement.visit(&mut Rewriter) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+struct Rewriter;
+
+impl VisitorMut for Rewriter {
+    type Break = Error;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
+        fetch_to_limit(query);
+        table_to_select(&mut query.body);
+        order_by_all(query);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
+        if select.flavor == SelectFlavor::FromFirstNoSelect || select.projection.is_empty() {
+            select.projection = vec![SelectItem::Wildcard(WildcardAdditionalOptions::default())];
+        }
+        select.flavor = SelectFlavor::Standard;
+        // Names come from the text before the rewrites below.
+        for item in &mut select.projection {
+            if let SelectItem::UnnamedExpr(expr) = item
+                && !matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
+                && changes(expr)
+            {
+                let mut alias = Ident::with_quote('"', expression_name(expr));
+                alias.span = expr.span();
+                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+            }
+        }
+        select.from.iter_mut().for_each(|table| joins(&mut table.joins));
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Error> {
+        if let TableFactor::NestedJoin { table_with_joins, .. } = factor {
+            joins(&mut table_with_joins.joins);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        let result = match expr {
+            Expr::Value(value) => match &value.value {
+                // A number with an exponent is a double; all others are exact.
+                Value::Number(digits, _) if digits.contains(['e', 'E']) => {
+                    let text = Value::SingleQuotedString(digits.clone()).with_span(value.span);
+                    *expr = cast(Expr::Value(text), DataType::Double(ExactNumberInfo::None));
+                    Ok(())
+                }
+                _ => Ok(()),
+            },
+            Expr::Exists { subquery, .. } => {
+                exists_without_limit(subquery);
+                Ok(())
+            }
+            Expr::Function(function) => match call(function) {
+                Ok(Some(replacement)) => {
+                    *expr = replacement;
+                    Ok(())
+                }
+                Ok(None) => Ok(()),
+                Err(error) => Err(error.or_span(place(function.name.span()))),
+            },
+            _ => Ok(()),
+        };
+        match result {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
+    }
+}
+
+/// Whether a rewrite below would change the text of an expression.
+fn changes(expr: &Expr) -> bool {
+    use datafusion_sql::sqlparser::ast::visit_expressions;
+    visit_expressions(expr, |expr| match expr {
+        Expr::Value(value) if matches!(&value.value, Value::Number(n, _) if n.contains(['e', 'E'])) => {
+            ControlFlow::Break(())
+        }
+        Expr::Function(function) if is_rewritten(&fold(&function.name.to_string())) => {
+            ControlFlow::Break(())
+        }
+        _ => ControlFlow::Continue(()),
+    })
+    .is_break()
+}
+
+fn fetch_to_limit(query: &mut Query) {
+    let Some(fetch) = query.fetch.take() else { return };
+    let one = || Expr::Value(Value::Number("1".to_owned(), false).into());
+    let quantity = fetch.quantity.unwrap_or_else(one);
+    let (offset, limit_by) = match query.limit_clause.take() {
+        Some(LimitClause::LimitOffset { offset, limit_by, .. }) => (offset, limit_by),
+        _ => (None, Vec::new()),
+    };
+    query.limit_clause = Some(LimitClause::LimitOffset { limit: Some(quantity), offset, limit_by });
+}
+
+/// Whether a row exists does not depend on how many more do, nor on their order.
+fn exists_without_limit(subquery: &mut Query) {
+    if let Some(LimitClause::LimitOffset { limit: Some(Expr::Value(limit)), offset: None, .. }) =
+        &subquery.limit_clause
+        && matches!(&limit.value, Value::Number(n, _) if n.parse::<u64>().is_ok_and(|n| n > 0))
+    {
+        subquery.limit_clause = None;
+        subquery.order_by = None;
+    }
+}
+
+/// `TABLE t` is `SELECT * FROM t`.
+fn table_to_select(body: &mut SetExpr) {
+    match body {
+        SetExpr::SetOperation { left, right, .. } => {
+            table_to_select(left);
+            table_to_select(right);
+        }
+        SetExpr::Table(table) => {
+            let parts = [&table.schema_name, &table.table_name];
+            let parts: Vec<Ident> = parts.into_iter().flatten().map(Ident::new).collect();
+            *body = SetExpr::Select(Box::new(select_all(ObjectName::from(parts))));
+        }
+        _ => {}
+    }
+}
+
+fn select_all(name: ObjectName) -> Select {
+    let relation = TableFactor::Table {
+        name,
+        alias: None,
+        args: None,
+        with_hints: Vec::new(),
+        version: None,
+        with_ordinality: false,
+        partitions: Vec::new(),
+        json_path: None,
+        sample: None,
+        index_hints: Vec::new(),
+    };
+    Select {
+        select_token: AttachedToken::empty(),
+        optimizer_hints: Vec::new(),
+        distinct: None,
+        select_modifiers: None,
+        top: None,
+        top_before_distinct: false,
+        projection: vec![SelectItem::Wildcard(WildcardAdditionalOptions::default())],
+        exclude: None,
+        into: None,
+        from: vec![TableWithJoins { relation, joins: Vec::new() }],
+        lateral_views: Vec::new(),
+        prewhere: None,
+        selection: None,
+        connect_by: Vec::new(),
+        group_by: datafusion_sql::sqlparser::ast::GroupByExpr::Expressions(Vec::new(), Vec::new()),
+        cluster_by: Vec::new(),
+        distribute_by: Vec::new(),
+        sort_by: Vec::new(),
+        having: None,
+        named_window: Vec::new(),
+        qualify: None,
+        window_before_qualify: false,
+        value_table_mode: None,
+        flavor: SelectFlavor::Standard,
+    }
+}
+
+/// `ORDER BY ALL` is `ORDER BY 1, 2, ...`; with a wildcard the planner library knows the columns.
+fn order_by_all(query: &mut Query) {
+    let Some(OrderBy { kind, .. }) = &mut query.order_by else { return };
+    let (OrderByKind::All(options), SetExpr::Select(select)) = (&*kind, query.body.as_ref()) else {
+        return;
+    };
+    let plain = |item: &SelectItem| {
+        matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. })
+    };
+    if !select.projection.iter().all(plain) {
+        return;
+    }
+    let key = |position: usize| OrderByExpr {
+        expr: Expr::Value(Value::Number((position + 1).to_string(), false).into()),
+        options: options.clone(),
+        with_fill: None,
+    };
+    *kind = OrderByKind::Expressions((0..select.projection.len()).map(key).collect());
+}
+
+fn joins(joins: &mut [Join]) {
+    for join in joins {
+        join.join_operator =
+            match std::mem::replace(&mut join.join_operator, JoinOperator::CrossApply) {
+                JoinOperator::Semi(constraint) => JoinOperator::LeftSemi(constraint),
+                JoinOperator::Anti(constraint) => JoinOperator::LeftAnti(constraint),
+                other => other,
+            };
+    }
+}
+
+fn cast(expr: Expr, data_type: DataType) -> Expr {
+    Expr::Cast { kind: CastKind::Cast, expr: Box::new(expr), data_type, array: false, format: None }
+}
+
+/// The part that a function of that name extracts.
+fn date_part(function: &str) -> Option<&'static str> {
+    Some(match function {
+        "year" => "year",
+        "quarter" => "quarter",
+        "month" => "month",
+        "week" | "weekofyear" => "week",
+        "day" | "dayofmonth" => "day",
+        "dayofweek" | "weekday" => "dow",
+        "isodow" => "isodow",
+        "dayofyear" => "doy",
+        "hour" => "hour",
+        "minute" => "minute",
+        "second" => "second",
+        "millisecond" => "millisecond",
+        "microsecond" => "microsecond",
+        "epoch" => "epoch",
+        _ => return None,
+    })
+}
+
+fn is_rewritten(function: &str) -> bool {
+    matches!(function, "if" | "iff" | "ifnull" | "count_if" | "countif" | "mod" | "date")
+        || date_part(function).is_some()
+}
+
+/// What a call of one of our own names stands for.
+fn call(function: &mut Function) -> Result<Option<Expr>> {
+    let name = fold(&function.name.to_string());
+    if !is_rewritten(&name) {
+        return Ok(None);
+    }
+    let mut args = take_arguments(function, &name)?;
+    let wanted = match name.as_str() {
+        "if" | "iff" => 3,
+        "ifnull" | "mod" => 2,
+        _ => 1,
+    };
+    if args.len() != wanted {
+        let message = format!("{name}() takes {wanted} argument(s), not {}", args.len());
+        return Err(Error::new(ErrorKind::Type, message));
+    }
+    let mut next = || args.remove(0);
+    Ok(Some(match name.as_str() {
+        "if" | "iff" => Expr::Case {
+            case_token: AttachedToken::empty(),
+            end_token: AttachedToken::empty(),
+            operand: None,
+            conditions: vec![CaseWhen { condition: next(), result: next() }],
+            else_result: Some(Box::new(next())),
+        },
+        "ifnull" => renamed(function, "coalesce", args),
+        "mod" => Expr::BinaryOp {
+            left: Box::new(Expr::Nested(Box::new(next()))),
+            op: BinaryOperator::Modulo,
+            right: Box::new(Expr::Nested(Box::new(next()))),
+        },
+        "date" => cast(next(), DataType::Date),
+        "count_if" | "countif" => {
+            let condition = next();
+            let mut count = function.clone();
+            count.filter = Some(Box::new(match count.filter.take() {
+                None => condition,
+                Some(filter) => Expr::BinaryOp {
+                    left: Box::new(Expr::Nested(filter)),
+                    op: BinaryOperator::And,
+                    right: Box::new(Expr::Nested(Box::new(condition))),
+                },
+            }));
+            count.name = ObjectName::from(vec![Ident::new("count")]);
+            count.args = list(vec![FunctionArg::Unnamed(FunctionArgExpr::Wildcard)]);
+            Expr::Function(count)
+        }
+        other => {
+            let part = date_part(other).unwrap_or("year").to_owned();
+            let part = Expr::Value(Value::SingleQuotedString(part).into());
+            let arg = next();
+            renamed(function, "date_part", vec![part, arg])
+        }
+    }))
+}
+
+fn list(args: Vec<FunctionArg>) -> FunctionArguments {
+    FunctionArguments::List(FunctionArgumentList {
+        duplicate_treatment: None,
+        args,
+        clauses: Vec::new(),
+    })
+}
+
+fn renamed(function: &Function, name: &str, args: Vec<Expr>) -> Expr {
+    let mut function = function.clone();
+    function.name = ObjectName::from(vec![Ident::new(name)]);
+    let unnamed = |expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr));
+    function.args = list(args.into_iter().map(unnamed).collect());
+    Expr::Function(function)
+}
+
+fn take_arguments(function: &mut Function, name: &str) -> Result<Vec<Expr>> {
+    let list = match &mut function.args {
+        FunctionArguments::List(list) if list.clauses.is_empty() => list,
+        FunctionArguments::None => return Ok(Vec::new()),
+        _ => return Err(Error::unsupported(format!("this form of {name}()"))),
+    };
+    let argument = |arg: FunctionArg| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Ok(expr),
+        other => Err(Error::unsupported(format!("the argument {other} of {name}()"))),
+    };
+    std::mem::take(&mut list.args).into_iter().map(argument).collect()
+}

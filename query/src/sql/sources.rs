@@ -1,0 +1,189 @@
+//! What FROM names: relations of the catalog, files, table functions.
+//!
+//! How: a file or a call of `read_parquet` is replaced by a name of its own (`\u{1}file0`), under which the provider
+//! finds the opened files. Invariant: no string literal and no table function is left in FROM.
+
+use std::{fmt, ops::ControlFlow};
+
+use datafusion_sql::sqlparser::ast::{
+    Array, Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, ObjectNamePart, Spanned,
+    Statement, TableAlias, TableFactor, UnaryOperator, Value, VisitMut, VisitorMut,
+};
+
+use crate::{
+    error::{Error, ErrorKind, Result},
+    planner::ObjectNameParts,
+    sql::{
+        names::{EXACT, fold},
+        parse::place,
+    },
+};
+
+/// Files that are read as one relation.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct FileRequest {
+    /// Paths or patterns, in order.
+    pub patterns: Vec<String>,
+    /// `read_parquet`, ...: the format by name; `None` to tell by the extension.
+    pub format: Option<String>,
+    /// Whether `key=value` folders are columns; `None` to look.
+    pub hive_partitioning: Option<bool>,
+    /// Match columns by name and fill missing ones with NULL.
+    pub union_by_name: bool,
+}
+
+impl fmt::Display for FileRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "'{}'", self.patterns.join("', '"))
+    }
+}
+
+/// What a statement reads.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Names as written (CTE names among them).
+    pub relations: Vec<ObjectNameParts>,
+    /// Files by the name that now stands for them.
+    pub files: Vec<(String, FileRequest)>,
+}
+
+/// Collects what a statement reads and replaces files by names.
+///
+/// # Errors
+/// `Unsupported` for other table functions and other options.
+pub fn collect(statement: &mut Statement) -> Result<Found> {
+    let mut collector = Collector::default();
+    match statement.visit(&mut collector) {
+        ControlFlow::Continue(()) => Ok(collector.0),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+#[derive(Default)]
+struct Collector(Found);
+
+impl Collector {
+    fn factor(&mut self, factor: &mut TableFactor) -> Result<()> {
+        let TableFactor::Table { name, alias, args, .. } = factor else { return Ok(()) };
+        let request = match args.take() {
+            Some(args) => call(name, &args.args)?,
+            None => match file_name(name) {
+                Some(pattern) => FileRequest { patterns: vec![pattern], ..FileRequest::default() },
+                None => {
+                    let parts = name.0.iter().filter_map(ObjectNamePart::as_ident);
+                    let parts = parts.map(|i| (i.value.clone(), i.quote_style.is_some()));
+                    self.0.relations.push(ObjectNameParts { parts: parts.collect() });
+                    return Ok(());
+                }
+            },
+        };
+        let span = name.span();
+        if alias.is_none() {
+            let name = Ident::with_quote_and_span('"', span, default_alias(&request));
+            *alias = Some(TableAlias { explicit: true, name, columns: Vec::new(), at: None });
+        }
+        let known = format!("{EXACT}file{}", self.0.files.len());
+        *name = ObjectName::from(vec![Ident::with_quote_and_span('"', span, known.clone())]);
+        self.0.files.push((known, request));
+        Ok(())
+    }
+}
+
+impl VisitorMut for Collector {
+    type Break = Error;
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Error> {
+        let span = factor.span();
+        match self.factor(factor) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error.or_span(place(span))),
+        }
+    }
+}
+
+/// The path, if a name in FROM is one: a string literal, or a quoted name that looks like a file.
+fn file_name(name: &ObjectName) -> Option<String> {
+    let [ObjectNamePart::Identifier(ident)] = name.0.as_slice() else { return None };
+    let path = &ident.value;
+    let known = [".parquet", ".parq", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".arrow"];
+    let is_file = match ident.quote_style {
+        Some('\'') => true,
+        Some(_) => path.contains('*') || known.iter().any(|end| fold(path).ends_with(end)),
+        None => false,
+    };
+    is_file.then(|| path.clone())
+}
+
+/// The name of the file without folder and ending.
+fn default_alias(request: &FileRequest) -> String {
+    let path = request.patterns.first().map_or("", String::as_str);
+    let name = path.rsplit(['/', '\\']).next().unwrap_or(path);
+    name.split('.').next().unwrap_or(name).to_owned()
+}
+
+fn call(name: &ObjectName, args: &[FunctionArg]) -> Result<FileRequest> {
+    let function = fold(&name.to_string());
+    let format = match function.as_str() {
+        "read_parquet" | "parquet_scan" => "parquet",
+        other => return Err(Error::unsupported(format!("the table function {other}()"))),
+    };
+    let mut request = FileRequest { format: Some(format.to_owned()), ..FileRequest::default() };
+    for arg in args {
+        match arg {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) if request.patterns.is_empty() => {
+                request.patterns = patterns(expr)?;
+            }
+            FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } => {
+                option(&mut request, &fold(&name.value), value)?;
+            }
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::BinaryOp { left, right, .. })) => {
+                option(&mut request, &fold(&left.to_string()), right)?;
+            }
+            other => {
+                return Err(Error::unsupported(format!("the argument {other} of {function}()")));
+            }
+        }
+    }
+    if request.patterns.is_empty() {
+        let message = format!("{function}() needs a file, a pattern or a list of them");
+        return Err(Error::new(ErrorKind::Type, message));
+    }
+    Ok(request)
+}
+
+fn option(request: &mut FileRequest, name: &str, value: &Expr) -> Result<()> {
+    let flag = match value {
+        Expr::Value(value) => match &value.value {
+            Value::Boolean(flag) => Some(*flag),
+            Value::Number(digits, _) => Some(digits != "0"),
+            _ => None,
+        },
+        Expr::UnaryOp { op: UnaryOperator::Not, .. } => None,
+        _ => None,
+    };
+    let Some(flag) = flag else {
+        let message = format!("the option {name} is true or false, not {value}");
+        return Err(Error::new(ErrorKind::Type, message).or_span(place(value.span())));
+    };
+    match name {
+        "hive_partitioning" => request.hive_partitioning = Some(flag),
+        "union_by_name" => request.union_by_name = flag,
+        _ => return Err(Error::unsupported(format!("the option {name} of files"))),
+    }
+    Ok(())
+}
+
+fn patterns(expr: &Expr) -> Result<Vec<String>> {
+    let one = |expr: &Expr| match expr {
+        Expr::Value(value) => value.value.clone().into_string(),
+        _ => None,
+    };
+    let list = match expr {
+        Expr::Array(Array { elem, .. }) => elem.iter().map(one).collect(),
+        expr => one(expr).map(|pattern| vec![pattern]),
+    };
+    list.filter(|list| !list.is_empty()).ok_or_else(|| {
+        let message = "files are named by a text or a list of texts";
+        Error::new(ErrorKind::Type, message).or_span(place(expr.span()))
+    })
+}

@@ -1,0 +1,16 @@
+//! The catalog: names of tables, views and registered relations, and how they change.
+//!
+//! Invariants: a snapshot never changes; readers hold one and are never blocked; every change, DDL too, is a list of
+//! plain `Edit`s that is published whole or not at all; the first transaction to commit wins.
+//! Read the modules in the order below.
+
+mod commit; // Edit, Commit: changes as plain data
+mod snapshot; // CatalogSnapshot: what a query sees
+mod transaction; // Catalog, Transaction: who changes it and when
+
+#[cfg(test)]
+mod tests;
+
+pub use commit::{Commit, Edit};
+pub use snapshot::{CatalogSnapshot, Entry, EntryKind, View};
+pub use transaction::{Catalog, IfExists, Savepoint, Transaction};

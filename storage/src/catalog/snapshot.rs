@@ -1,0 +1,179 @@
+//! What a query sees of the catalog: an immutable map of names to relations.
+//!
+//! Invariants: names are unique whatever their case; an entry's object number tells it from every other entry that had
+//! or will have the name.
+//! Next: `commit.rs`.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use crate::{
+    error::{Result, StorageError},
+    scan::Relation,
+    table::TableVersion,
+};
+
+/// A view: a query under a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct View {
+    /// The query's text.
+    pub sql: String,
+    /// Names for its first columns; may be empty.
+    pub columns: Vec<String>,
+}
+
+/// What stands behind a name. Cheap to clone.
+#[derive(Clone)]
+pub enum Entry {
+    /// A table in a version.
+    Table(Arc<TableVersion>),
+    /// A view.
+    View(Arc<View>),
+    /// Something that was registered from outside and can only be read.
+    External(Arc<dyn Relation>),
+}
+
+/// The kinds of entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A table.
+    Table,
+    /// A view.
+    View,
+    /// Something that was registered from outside.
+    External,
+}
+
+impl fmt::Display for EntryKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Table => "table",
+            Self::View => "view",
+            Self::External => "registered relation",
+        })
+    }
+}
+
+impl Entry {
+    /// The entry's kind.
+    pub fn kind(&self) -> EntryKind {
+        match self {
+            Self::Table(_) => EntryKind::Table,
+            Self::View(_) => EntryKind::View,
+            Self::External(_) => EntryKind::External,
+        }
+    }
+
+    /// What can be scanned; `None` for a view.
+    pub fn relation(&self) -> Option<Arc<dyn Relation>> {
+        match self {
+            Self::Table(table) => Some(Arc::clone(table) as Arc<dyn Relation>),
+            Self::View(_) => None,
+            Self::External(relation) => Some(Arc::clone(relation)),
+        }
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Table(table) => write!(f, "table of {} rows", table.rows()),
+            Self::View(view) => write!(f, "view {}", view.sql),
+            Self::External(relation) => write!(f, "registered, {} rows", relation.rows()),
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Slot {
+    /// The name as it was declared.
+    name: Arc<str>,
+    object: u64,
+    entry: Entry,
+}
+
+/// A state of the catalog.
+#[derive(Debug, Clone, Default)]
+pub struct CatalogSnapshot {
+    slots: BTreeMap<Arc<str>, Slot>,
+    version: u64,
+}
+
+/// Names that differ in case only are the same.
+fn fold(name: &str) -> Arc<str> {
+    name.to_lowercase().into()
+}
+
+impl CatalogSnapshot {
+    /// The number of the state: every commit makes the next one.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// What stands behind a name, whatever its case. O(log names).
+    pub fn relation(&self, name: &str) -> Option<&Entry> {
+        self.slots.get(&fold(name)).map(|slot| &slot.entry)
+    }
+
+    /// A name as it was declared.
+    pub fn declared_name(&self, name: &str) -> Option<&str> {
+        self.slots.get(&fold(name)).map(|slot| slot.name.as_ref())
+    }
+
+    /// All names as they were declared, with what stands behind them, in alphabetical order.
+    pub fn entries(&self) -> impl ExactSizeIterator<Item = (&str, &Entry)> {
+        self.slots.values().map(|slot| (slot.name.as_ref(), &slot.entry))
+    }
+
+    /// A table.
+    ///
+    /// # Errors
+    /// `Catalog` when there is none of the name, or something else has it.
+    pub fn table(&self, name: &str) -> Result<&Arc<TableVersion>> {
+        match self.relation(name) {
+            Some(Entry::Table(table)) => Ok(table),
+            Some(entry) => {
+                let name = self.declared_name(name).unwrap_or(name);
+                Err(StorageError::Catalog(format!("'{name}' is a {}, not a table", entry.kind())))
+            }
+            None => Err(StorageError::Catalog(format!("there is no table '{name}'"))),
+        }
+    }
+
+    /// The number that tells the entry of a name from all others that had the name; `None` when the name is free.
+    pub(crate) fn object(&self, name: &str) -> Option<u64> {
+        self.slots.get(&fold(name)).map(|slot| slot.object)
+    }
+
+    /// Puts a new entry behind a name, whatever was there.
+    pub(crate) fn put(&mut self, name: &str, entry: Entry) {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let object = NEXT.fetch_add(1, Ordering::Relaxed);
+        self.slots.insert(fold(name), Slot { name: name.into(), object, entry });
+    }
+
+    /// Puts the next version of a table in its place.
+    pub(crate) fn update(&mut self, name: &str, table: TableVersion) -> Result<()> {
+        self.table(name)?;
+        if let Some(slot) = self.slots.get_mut(&fold(name)) {
+            slot.entry = Entry::Table(Arc::new(table));
+        }
+        Ok(())
+    }
+
+    /// Frees a name.
+    pub(crate) fn remove(&mut self, name: &str) {
+        self.slots.remove(&fold(name));
+    }
+
+    /// Numbers the state.
+    pub(crate) fn set_version(&mut self, version: u64) {
+        self.version = version;
+    }
+}

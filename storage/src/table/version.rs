@@ -1,0 +1,255 @@
+//! One version of a table: the relation that queries read.
+//!
+//! Invariants: a version never changes; `append` and `without` make the next one and share what stays. The position of
+//! a row (counted from the table's first, deleted rows included) is the same in every later version.
+//! Next: `tail.rs`, `../catalog/`.
+
+use std::{ops::Range, sync::Arc};
+
+use crate::{
+    BLOCK_ROWS,
+    error::{Result, StorageError},
+    ledger::{Level, ScanLedger},
+    prune::{ColumnRange, Prune},
+    scan::{Relation, Scan, ScanSpec},
+    table::{
+        deletes::DeleteMask,
+        scan::{Account, Live, Parts, Run, RunScan, blocks},
+        segment::Segment,
+        sketch::Sketch,
+        stats::Statistics,
+        tail::{Part, PartList},
+    },
+    types::Schema,
+    vector::Vector,
+};
+
+/// A row of one version of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RowId {
+    /// The number of its segment within the version.
+    pub segment: u32,
+    /// Its number within the segment.
+    pub row: u32,
+}
+
+/// A version of a table. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct TableVersion {
+    schema: Arc<Schema>,
+    parts: Arc<PartList>,
+    /// Rows, deleted ones included.
+    positions: u64,
+    /// Rows that are not deleted.
+    rows: u64,
+    version: u64,
+}
+
+impl TableVersion {
+    /// The first version of a table, of these rows.
+    ///
+    /// # Errors
+    /// `Internal` when a segment's columns are not the schema's.
+    pub fn new(schema: Arc<Schema>, segments: &[Arc<Segment>]) -> Result<Self> {
+        let empty = Self { schema, parts: Arc::default(), positions: 0, rows: 0, version: 0 };
+        empty.append(segments)
+    }
+
+    /// The version with rows appended; small neighbouring segments are put together. O(rows appended), amortised.
+    ///
+    /// # Errors
+    /// As `new`.
+    pub fn append(&self, segments: &[Arc<Segment>]) -> Result<Self> {
+        let mut next = self.clone();
+        let parts = Arc::make_mut(&mut next.parts);
+        for segment in segments.iter().filter(|segment| segment.rows() > 0) {
+            let types = segment.columns().iter().map(|column| column.ty());
+            if !types.eq(self.schema.columns.iter().map(|column| &column.ty)) {
+                return Err(StorageError::Internal("a segment of another table".into()));
+            }
+            next.positions += segment.rows() as u64;
+            next.rows += segment.rows() as u64;
+            parts.append(Arc::clone(segment))?;
+        }
+        next.version += 1;
+        Ok(next)
+    }
+
+    /// The positions of rows, ascending, each once.
+    ///
+    /// # Errors
+    /// `Internal` when the version has no such row.
+    pub fn positions_of(&self, rows: &[RowId]) -> Result<Vec<u64>> {
+        let mut starts = vec![0_u64];
+        for part in self.parts.iter() {
+            starts.push(starts[starts.len() - 1] + part.segment.rows() as u64);
+        }
+        let position = |id: &RowId| {
+            let segment = id.segment as usize;
+            let missing = || StorageError::Internal(format!("there is no row {id:?}"));
+            let start = starts.get(segment).copied().ok_or_else(missing)?;
+            let position = start + u64::from(id.row);
+            if starts.get(segment + 1).is_none_or(|&end| position >= end) {
+                return Err(missing());
+            }
+            Ok(position)
+        };
+        let mut positions = rows.iter().map(position).collect::<Result<Vec<_>>>()?;
+        positions.sort_unstable();
+        positions.dedup();
+        Ok(positions)
+    }
+
+    /// The version without the rows at the given positions, which ascend. O(segments + rows of those with deleted rows).
+    ///
+    /// # Errors
+    /// `Conflict` when one of them was deleted before, `Internal` when there is no such row.
+    pub fn without(&self, positions: &[u64]) -> Result<Self> {
+        let mut next = self.clone();
+        let parts = Arc::make_mut(&mut next.parts);
+        let (mut left, mut start) = (positions, 0_u64);
+        let settled = parts.settled.len();
+        for i in 0..settled + parts.tail.len() {
+            let rows = parts.get(i).segment.rows();
+            let end = start + rows as u64;
+            let (here, rest) = left.split_at(left.partition_point(|&position| position < end));
+            if !here.is_empty() {
+                let part = match i.checked_sub(settled) {
+                    None => &mut Arc::make_mut(&mut parts.settled)[i],
+                    Some(in_tail) => &mut parts.tail[in_tail],
+                };
+                #[expect(clippy::cast_possible_truncation, reason = "rows of one segment")]
+                let here = here.iter().map(|&position| (position - start) as usize);
+                let mask = DeleteMask::with(part.deletes.as_deref(), rows, here);
+                let gone = |_| StorageError::Conflict("a row was deleted meanwhile".into());
+                part.deletes = Some(Arc::new(mask.map_err(gone)?));
+            }
+            (left, start) = (rest, end);
+        }
+        if !left.is_empty() {
+            return Err(StorageError::Internal(format!("there is no row at position {}", left[0])));
+        }
+        next.rows -= positions.len() as u64;
+        next.version += 1;
+        Ok(next)
+    }
+
+    /// How many rows there are, deleted ones included.
+    pub fn positions(&self) -> u64 {
+        self.positions
+    }
+
+    /// The number of the version; every change makes a greater one.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The columns, to be shared.
+    pub fn shared_schema(&self) -> &Arc<Schema> {
+        &self.schema
+    }
+
+    /// The segments with their deleted rows, in row order.
+    pub fn parts(&self) -> impl Iterator<Item = &Part> {
+        self.parts.iter()
+    }
+
+    /// Bytes stored.
+    pub fn bytes(&self) -> u64 {
+        self.parts.iter().map(|part| part.segment.bytes()).sum()
+    }
+}
+
+impl Relation for TableVersion {
+    fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    fn ledger(&self) -> Arc<ScanLedger> {
+        let stored =
+            |i: usize| self.parts.iter().map(|part| part.segment.columns()[i].bytes()).sum();
+        let columns = self.schema.columns.iter().enumerate();
+        ScanLedger::new(columns.map(|(i, column)| (column.name.clone(), stored(i))))
+    }
+
+    fn column_range(&self, column: usize) -> ColumnRange {
+        let mut whole = Statistics::default();
+        for part in self.parts.iter() {
+            whole.merge(&part.segment.columns()[column].statistics().whole);
+        }
+        whole.range(self.rows < self.positions)
+    }
+
+    fn distinct(&self, column: usize) -> Option<u64> {
+        let mut all = Sketch::new();
+        for part in self.parts.iter() {
+            all.merge(part.segment.columns()[column].statistics().sketch.as_ref()?);
+        }
+        Some(all.estimate().min(self.rows))
+    }
+
+    fn scan(&self, spec: ScanSpec) -> Result<Box<dyn Scan>> {
+        let mut runs = vec![];
+        for (i, part) in self.parts.iter().enumerate() {
+            match &spec.prune {
+                None => runs.extend(blocks(i, part.segment.rows())),
+                Some(prune) => keep_blocks(&mut runs, i, part, prune, &spec.ledger),
+            }
+        }
+        let rows = match &spec.prune {
+            None => self.rows,
+            Some(_) => runs.iter().map(|run| run.rows as u64).sum::<u64>().min(self.rows),
+        };
+        Ok(Box::new(RunScan::new(Arc::clone(&self.parts), runs, rows, spec)))
+    }
+}
+
+/// Appends the blocks of a part that may hold a match.
+fn keep_blocks(
+    runs: &mut Vec<Run>,
+    number: usize,
+    part: &Part,
+    prune: &Prune,
+    ledger: &ScanLedger,
+) {
+    let deletes = part.deletes.is_some();
+    let consult = |column: usize, statistics: &Statistics| {
+        ledger.charge(column, Level::Metadata, statistics.bytes());
+        statistics.range(deletes)
+    };
+    let columns = part.segment.columns();
+    if !prune.may_match(&|i| consult(i, &columns[i].statistics().whole)) {
+        return;
+    }
+    let rows = part.segment.rows();
+    if rows <= BLOCK_ROWS {
+        runs.extend(blocks(number, rows));
+        return;
+    }
+    for (block, run) in blocks(number, rows).enumerate() {
+        if prune.may_match(&|i| consult(i, &columns[i].statistics().blocks[block])) {
+            runs.push(run);
+        }
+    }
+}
+
+impl Parts for PartList {
+    fn live(&self, part: usize, rows: Range<usize>) -> Live {
+        self.get(part).deletes.as_ref().map_or(Live::All, |mask| mask.live(rows))
+    }
+
+    fn read(
+        &self,
+        part: usize,
+        column: usize,
+        rows: Range<usize>,
+        account: &Account<'_>,
+    ) -> Result<Vector> {
+        let column = &self.get(part).segment.columns()[column];
+        Ok(account.hand_out(column.read(rows)?))
+    }
+}
