@@ -20,8 +20,8 @@ use crate::{
         arity::true_rows,
         decimal::{Decimals, Unscaled, small_vector},
         physical::{
-            Column, boolean_vector, booleans, column, is_constant_null, null_vector, one_or_all,
-            vector_of, with_number,
+            Column, Physical, boolean_vector, booleans, column, is_constant_null, null_vector,
+            one_or_all, vector_of, with_number,
         },
     },
 };

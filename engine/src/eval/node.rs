@@ -159,7 +159,7 @@ impl Op {
                 let bits = value.as_i128().map(|value| value as u64);
                 let bytes = || value.as_bytes().map(|bytes| bytes.iter().fold(7, mix));
                 let bits = bits.or_else(|| value.as_f64().map(f64::to_bits)).or_else(bytes);
-                2 + 32 * (bits.unwrap_or(0) % (1 << 50))
+                mix_u64(2, bits.unwrap_or(0))
             }
             Self::Compare(op, ..) => 3 + 32 * *op as u64,
             Self::And(_) => 4,

@@ -54,7 +54,7 @@ struct Frame {
     selection: Option<Selection>,
     /// Its rows in the frame below; `None` for the lowest and for one that has nothing to do with the batch.
     within: Option<Selection>,
-    /// Whether its rows are dictionary entries.
+    /// Whether its rows are dictionary entries, so that the batch's columns say nothing of them.
     entries: bool,
     registers: Vec<Option<Vector>>,
 }
@@ -87,7 +87,7 @@ impl<'a> Run<'a> {
             rows: within.len(),
             selection: Some(selection),
             within: Some(within),
-            entries: false,
+            entries: self.on_entries(),
             registers,
         });
     }
@@ -191,7 +191,11 @@ impl<'a> Run<'a> {
         let rows = self.rows();
         let node = &self.nodes[id];
         if let Op::Column(index) = node.op {
-            return Ok(Some(self.column(index)?));
+            if !self.on_entries() {
+                return Ok(Some(self.column(index)?));
+            }
+            let missing = || EngineError::Internal("a second column among entries".into());
+            return self.known_below(id)?.ok_or_else(missing).map(Some);
         }
         if rows == 0 {
             return Ok(Some(Vector::Flat(new_empty_array(&node.ty.to_arrow()))));
@@ -199,7 +203,7 @@ impl<'a> Run<'a> {
         if let Op::Constant(value) = &node.op {
             return Ok(Some(Vector::Constant { value: value.clone(), rows }));
         }
-        if let Some(vector) = self.from_below(id)? {
+        if let Some(vector) = self.known_below(id)? {
             return Ok(Some(vector));
         }
         self.by_dictionary(id)
@@ -220,7 +224,7 @@ impl<'a> Run<'a> {
     }
 
     /// Values that a frame below has computed for more rows already.
-    fn from_below(&self, id: NodeId) -> Result<Option<Vector>> {
+    fn known_below(&self, id: NodeId) -> Result<Option<Vector>> {
         let mut frames = self.frames.iter().rev().peekable();
         let mut rows: Option<Selection> = None;
         while let (Some(frame), Some(below)) = (frames.next(), frames.peek()) {

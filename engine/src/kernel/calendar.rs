@@ -211,7 +211,7 @@ impl Clock {
     }
 
     /// Nanoseconds as units, rounded towards the past.
-    pub(crate) fn from_nanos(self, nanos: i64) -> i64 {
+    pub(crate) fn units_of_nanos(self, nanos: i64) -> i64 {
         nanos.div_euclid(1_000_000_000 / self.per_second)
     }
 }

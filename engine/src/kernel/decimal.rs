@@ -46,6 +46,7 @@ pub(crate) struct Decimals {
 
 impl Decimals {
     /// Reads a vector of decimals or integers.
+    #[expect(clippy::unnecessary_cast, reason = "one width of many is the target already")]
     pub(crate) fn new(vector: &Vector) -> Result<Self> {
         let ty = vector.ty()?;
         let (precision, scale) = match ty {

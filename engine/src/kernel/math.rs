@@ -47,6 +47,7 @@ pub(crate) fn abs(args: &[Vector], rows: usize, ty: &LogicalType) -> Result<Vect
 }
 
 /// `sign(number)`: -1, 0 or 1 in the number's type; of NaN NaN.
+#[expect(clippy::unnecessary_cast, reason = "one width of many is the target already")]
 pub(crate) fn sign(args: &[Vector], rows: usize, ty: &LogicalType) -> Result<Vector> {
     let of = |value: f64| if value == 0.0 || value.is_nan() { value + 0.0 } else { value.signum() };
     match Physical::of(ty) {

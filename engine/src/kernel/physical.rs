@@ -11,7 +11,7 @@ use arrow::{
         make_array,
     },
     buffer::{NullBuffer, ScalarBuffer},
-    datatypes::ArrowNativeType,
+    datatypes::{ArrowNativeType, DataType},
 };
 use stoadb_storage::{LogicalType, Scalar, Vector};
 
@@ -72,49 +72,48 @@ impl Physical {
 /// Runs a body with the machine type of a physical number, or another body for everything else.
 macro_rules! with_number {
     ($physical:expr, $t:ident => $body:expr, _ => $other:expr) => {{
-        use $crate::kernel::physical::Physical;
         match $physical {
-            Physical::I8 => {
+            $crate::kernel::physical::Physical::I8 => {
                 type $t = i8;
                 $body
             }
-            Physical::I16 => {
+            $crate::kernel::physical::Physical::I16 => {
                 type $t = i16;
                 $body
             }
-            Physical::I32 => {
+            $crate::kernel::physical::Physical::I32 => {
                 type $t = i32;
                 $body
             }
-            Physical::I64 => {
+            $crate::kernel::physical::Physical::I64 => {
                 type $t = i64;
                 $body
             }
-            Physical::U8 => {
+            $crate::kernel::physical::Physical::U8 => {
                 type $t = u8;
                 $body
             }
-            Physical::U16 => {
+            $crate::kernel::physical::Physical::U16 => {
                 type $t = u16;
                 $body
             }
-            Physical::U32 => {
+            $crate::kernel::physical::Physical::U32 => {
                 type $t = u32;
                 $body
             }
-            Physical::U64 => {
+            $crate::kernel::physical::Physical::U64 => {
                 type $t = u64;
                 $body
             }
-            Physical::F32 => {
+            $crate::kernel::physical::Physical::F32 => {
                 type $t = f32;
                 $body
             }
-            Physical::F64 => {
+            $crate::kernel::physical::Physical::F64 => {
                 type $t = f64;
                 $body
             }
-            Physical::I128 => {
+            $crate::kernel::physical::Physical::I128 => {
                 type $t = i128;
                 $body
             }
@@ -164,7 +163,9 @@ pub(crate) fn column<T: ArrowNativeType>(vector: &Vector) -> Result<Column<T>> {
 /// The values of a 64-bit vector: without decoding when it is narrow with 64-bit offsets.
 pub(crate) fn column_i64(vector: &Vector) -> Result<Column<i64>> {
     let Vector::Narrow(narrow) = vector else { return column(vector) };
-    if let Some(charge) = &narrow.charge {
+    if let Some(charge) = &narrow.charge
+        && *narrow.offsets.data_type() != DataType::Int64
+    {
         charge.decoded(8 * narrow.offsets.len() as u64);
     }
     let nulls = narrow.offsets.nulls().cloned();
@@ -211,9 +212,13 @@ pub(crate) fn null_vector(ty: &LogicalType, rows: usize) -> Vector {
     Vector::Constant { value: Scalar::null(ty.clone()), rows }
 }
 
-/// Whether a vector is NULL in every row by its encoding.
+/// Whether a vector is NULL in every row by its encoding or type.
 pub(crate) fn is_constant_null(vector: &Vector) -> bool {
-    matches!(vector, Vector::Constant { value, .. } if value.is_null())
+    match vector {
+        Vector::Constant { value, .. } => value.is_null(),
+        Vector::Flat(array) => *array.data_type() == DataType::Null,
+        _ => false,
+    }
 }
 
 /// The values of a text or blob vector as bytes.
@@ -283,6 +288,9 @@ pub(crate) fn one_or_all(vector: &Vector) -> Result<(ArrayRef, bool)> {
 /// The boolean array of a vector.
 pub(crate) fn booleans(vector: &Vector) -> Result<BooleanArray> {
     let array = vector.flatten()?;
+    if *array.data_type() == DataType::Null {
+        return Ok(BooleanArray::new_null(array.len()));
+    }
     array.as_boolean_opt().cloned().ok_or_else(|| mistyped("a boolean", &array))
 }
 

@@ -14,7 +14,7 @@ use crate::{
         arithmetic::{division_by_zero, symbol},
         arity::{fallible, union_nulls},
         calendar::{Clock, DAY_NANOS, add_months, per_second},
-        physical::{Column, column, column_i64, with_number},
+        physical::{Column, Physical, column, column_i64, with_number},
     },
 };
 
@@ -87,6 +87,7 @@ fn out_of_range(op: ArithmeticOp, left: &LogicalType, right: &LogicalType) -> En
 }
 
 /// Integers of any width.
+#[expect(clippy::unnecessary_cast, reason = "one width of many is the target already")]
 fn wide(vector: &Vector) -> Result<Column<i128>> {
     let ty = vector.ty()?;
     with_number!(Physical::of(&ty), N => {
@@ -125,7 +126,7 @@ fn shift(
                 let clock = Clock::new(*unit, zone.as_deref())?;
                 return fallible(rows, ty, nulls, |row| {
                     let (day, nanos) = shifted(row)?;
-                    let local = clock.join(day, clock.from_nanos(nanos));
+                    let local = clock.join(day, clock.units_of_nanos(nanos));
                     local.and_then(|local| clock.stored(local)).ok_or_else(failure)
                 });
             }
@@ -144,7 +145,7 @@ fn shift(
             let nulls = union_nulls(times.nulls.as_ref(), interval.nulls.as_ref());
             let clock = Clock::new(*unit, None)?;
             let shifted = |row: usize| -> Result<i64> {
-                let nanos = clock.from_nanos(span(row)?.nanoseconds % DAY_NANOS);
+                let nanos = clock.units_of_nanos(span(row)?.nanoseconds % DAY_NANOS);
                 Ok((times.get(row) as i64 + nanos).rem_euclid(clock.per_day()))
             };
             match unit {
@@ -167,7 +168,7 @@ pub(crate) fn shift_timestamp(clock: Clock, value: i64, span: IntervalMonthDayNa
         let day = add_months(day, span.months.into()) + i64::from(span.days);
         clock.stored(clock.join(day, within)?)?
     };
-    moved.checked_add(clock.from_nanos(span.nanoseconds))
+    moved.checked_add(clock.units_of_nanos(span.nanoseconds))
 }
 
 fn shift_days(

@@ -72,6 +72,7 @@ pub(crate) fn part(
 }
 
 /// An integer argument of any width.
+#[expect(clippy::unnecessary_cast, reason = "one width of many is the target already")]
 pub(crate) fn integers(vector: &Vector) -> Result<Column<i64>> {
     let ty = vector.ty()?;
     with_number!(Physical::of(&ty), T => {

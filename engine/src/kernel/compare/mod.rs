@@ -3,19 +3,22 @@
 //! Invariants: floats have NaN = NaN, NaN above every number and -0.0 = 0.0; text and blobs compare bytewise; intervals
 //! compare with months of 30 days and days of 24 hours. A narrow column meets a literal in the domain of its offsets.
 
-use std::{cmp::Ordering, sync::Arc};
+mod bytes; // texts, blobs, nested values
+mod narrow; // narrow columns and literals
+
+use std::cmp::Ordering;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, BooleanArray, make_comparator},
+    array::BooleanArray,
     buffer::BooleanBuffer,
-    compute::SortOptions,
-    datatypes::{
-        ArrowNativeType, DataType, Float32Type, Float64Type, IntervalMonthDayNano, UInt8Type,
-        UInt16Type, UInt32Type,
-    },
+    datatypes::{ArrowNativeType, IntervalMonthDayNano},
 };
-use stoadb_storage::{Vector, vector::NarrowVector};
+use stoadb_storage::{LogicalType, Vector};
 
+use self::{
+    bytes::{bytes, nested},
+    narrow::narrow_with_literal,
+};
 use crate::{
     error::Result,
     expr::CompareOp,
@@ -23,11 +26,10 @@ use crate::{
         arity::{bits, bits2, positions, true_rows, union_nulls},
         physical::{
             Bytes, Column, Physical, boolean_vector, booleans, column, column_i64,
-            is_constant_null, null_vector, one_or_all, with_number,
+            is_constant_null, null_vector, with_number,
         },
     },
 };
-use stoadb_storage::LogicalType;
 
 /// The three relations from which all comparisons are made, perhaps negated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,6 +126,10 @@ pub(crate) fn compare(op: CompareOp, left: &Vector, right: &Vector, rows: usize)
     if is_constant_null(left) || is_constant_null(right) {
         return Ok(null_vector(&LogicalType::Boolean, rows));
     }
+    if rows != 1 && both_constant(left, right) {
+        let value = compare(op, &left.slice(0, 1), &right.slice(0, 1), 1)?.scalar(0)?;
+        return Ok(Vector::Constant { value, rows });
+    }
     let (relation, negated) = Relation::of(op);
     let bits = match relate(relation, negated, left, right, rows, Want::Bits)? {
         Truth::Bits(bits) => bits,
@@ -151,6 +157,14 @@ pub(crate) fn compare_rows(
     if is_constant_null(left) || is_constant_null(right) {
         return Ok(Vec::new());
     }
+    if both_constant(left, right) {
+        let value = compare(op, &left.slice(0, 1), &right.slice(0, 1), 1)?.scalar(0)?;
+        return Ok(match (value.as_bool(), candidates) {
+            (Some(true), Some(candidates)) => candidates.to_vec(),
+            (Some(true), None) => (0..rows as u32).collect(),
+            _ => Vec::new(),
+        });
+    }
     let (relation, negated) = Relation::of(op);
     let mut kept = match relate(relation, negated, left, right, rows, Want::Rows(candidates))? {
         Truth::Rows(kept) => kept,
@@ -160,6 +174,11 @@ pub(crate) fn compare_rows(
         kept.retain(|&row| nulls.is_valid(row as usize));
     }
     Ok(kept)
+}
+
+fn both_constant(left: &Vector, right: &Vector) -> bool {
+    let is_constant = |vector: &Vector| matches!(vector, Vector::Constant { .. });
+    is_constant(left) && is_constant(right)
 }
 
 fn bits_of_rows(kept: &[u32], rows: usize) -> BooleanBuffer {
@@ -280,95 +299,6 @@ fn all(rows: usize, truth: bool, want: Want<'_>) -> Truth {
     }
 }
 
-/// Compares offsets with a literal from which the base was taken away.
-fn narrow_with_literal(
-    relation: Relation,
-    negated: bool,
-    narrow: &NarrowVector,
-    literal: i128,
-    want: Want<'_>,
-) -> Truth {
-    let offset = literal - i128::from(narrow.base);
-    let (low, high) = match narrow.offsets.data_type() {
-        DataType::UInt8 => (0, i128::from(u8::MAX)),
-        DataType::UInt16 => (0, i128::from(u16::MAX)),
-        DataType::UInt32 => (0, i128::from(u32::MAX)),
-        _ => (i128::from(i64::MIN), i128::from(i64::MAX)),
-    };
-    if offset < low || offset > high {
-        let truth = match relation {
-            Relation::Equal => false,
-            Relation::Less => offset > high,
-            Relation::Greater => offset < low,
-        };
-        return all(narrow.offsets.len(), truth != negated, want);
-    }
-    macro_rules! offsets {
-        ($arrow:ident, $native:ty) => {{
-            let values = narrow.offsets.as_primitive::<$arrow>().values().clone();
-            let left = Column { values, nulls: None, constant: false };
-            #[expect(clippy::cast_possible_truncation, reason = "the range was checked above")]
-            #[expect(clippy::cast_sign_loss, reason = "the range was checked above")]
-            let values = vec![offset as $native].into();
-            let right = Column { values, nulls: None, constant: true };
-            pairs(relation, negated, &left, &right, want)
-        }};
-    }
-    match narrow.offsets.data_type() {
-        DataType::UInt8 => offsets!(UInt8Type, u8),
-        DataType::UInt16 => offsets!(UInt16Type, u16),
-        DataType::UInt32 => offsets!(UInt32Type, u32),
-        _ => {
-            let left = Column { values: narrow.values_i64(), nulls: None, constant: false };
-            #[expect(clippy::cast_possible_truncation, reason = "the range was checked above")]
-            let values = vec![offset as i64].into();
-            let right = Column { values, nulls: None, constant: true };
-            pairs(relation, negated, &left, &right, want)
-        }
-    }
-}
-
-/// Length and first four bytes of a view: two strings that differ here differ.
-const HEAD: u128 = u64::MAX as u128;
-/// Longest string that a view holds inline, padded with zeros.
-const INLINE: u32 = 12;
-
-fn bytes(
-    relation: Relation,
-    negated: bool,
-    left: &Bytes,
-    right: &Bytes,
-    rows: usize,
-    want: Want<'_>,
-) -> Truth {
-    let views: &[u128] = left.array.views();
-    if relation == Relation::Equal && right.constant {
-        let (literal, view) = (right.get(0), right.array.views()[0]);
-        if view as u32 <= INLINE {
-            return one(views, want, |other| (other == view) != negated);
-        }
-        let equal = |row: usize| views[row] & HEAD == view & HEAD && left.get(row) == literal;
-        return tested(rows, want, |row| equal(row) != negated);
-    }
-    if relation == Relation::Equal {
-        let others: &[u128] = right.array.views();
-        let equal = |row: usize| {
-            let (a, b) = (views[row], others[row]);
-            a & HEAD == b & HEAD
-                && if a as u32 <= INLINE { a == b } else { left.get(row) == right.get(row) }
-        };
-        return tested(rows, want, |row| equal(row) != negated);
-    }
-    let prefix = |view: u128| ((view >> 32) as u32).swap_bytes();
-    let others: &[u128] = right.array.views();
-    tested(rows, want, |row| {
-        let other = others[if right.constant { 0 } else { row }];
-        let order = prefix(views[row]).cmp(&prefix(other));
-        let order = if order.is_eq() { left.get(row).cmp(right.get(row)) } else { order };
-        relation.holds(order) != negated
-    })
-}
-
 fn tested(rows: usize, want: Want<'_>, f: impl Fn(usize) -> bool) -> Truth {
     match want {
         Want::Bits => Truth::Bits(BooleanBuffer::collect_bool(rows, f)),
@@ -383,46 +313,4 @@ fn tested(rows: usize, want: Want<'_>, f: impl Fn(usize) -> bool) -> Truth {
             Truth::Rows(kept)
         }
     }
-}
-
-/// Lists, structs and maps: element by element, NULL elements last and equal to each other.
-fn nested(
-    relation: Relation,
-    negated: bool,
-    left: &Vector,
-    right: &Vector,
-    rows: usize,
-    want: Want<'_>,
-) -> Result<Truth> {
-    let (left, _) = one_or_all(left)?;
-    let (right, constant) = one_or_all(right)?;
-    let (left, right) = (canonical_floats(&left)?, canonical_floats(&right)?);
-    let options = SortOptions { descending: false, nulls_first: false };
-    let comparator = make_comparator(left.as_ref(), right.as_ref(), options)?;
-    let order = |row: usize| comparator(row, if constant { 0 } else { row });
-    Ok(tested(rows, want, |row| relation.holds(order(row)) != negated))
-}
-
-/// The array with every -0.0 inside turned into 0.0 and every NaN into the same one.
-fn canonical_floats(array: &ArrayRef) -> Result<ArrayRef> {
-    let one_nan = |value: f64| if value.is_nan() { f64::NAN } else { value + 0.0 };
-    Ok(match array.data_type() {
-        DataType::Float64 => {
-            Arc::new(array.as_primitive::<Float64Type>().unary::<_, Float64Type>(one_nan))
-        }
-        DataType::Float32 => {
-            Arc::new(array.as_primitive::<Float32Type>().unary::<_, Float32Type>(|value| {
-                if value.is_nan() { f32::NAN } else { value + 0.0 }
-            }))
-        }
-        ty if ty.is_nested() => {
-            let data = array.to_data();
-            let children = data.child_data().iter().map(|child| {
-                Ok(canonical_floats(&arrow::array::make_array(child.clone()))?.to_data())
-            });
-            let children = children.collect::<Result<Vec<_>>>()?;
-            arrow::array::make_array(data.into_builder().child_data(children).build()?)
-        }
-        _ => Arc::clone(array),
-    })
 }
