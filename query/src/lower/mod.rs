@@ -14,7 +14,10 @@ mod expr;
 mod filter;
 mod join;
 mod literal;
+#[cfg(test)]
+pub(crate) mod naive;
 mod project;
+mod operators;
 mod prune;
 mod push_down;
 mod scan;
@@ -26,6 +29,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod union;
+mod verify;
 
 use std::sync::Arc;
 
@@ -42,12 +46,15 @@ use crate::{
     join_order,
 };
 
+pub use operators::register_operators;
+
 pub(crate) use self::{
+    call::is_volatile,
     coerce::swapped,
     columns::{plain, project},
     expr::{and, conjuncts},
     join::{join_plan, swap_columns, swap_key},
-    push_down::{is_volatile, push_filter, substitute},
+    push_down::{push_filter, substitute},
 };
 
 /// A plan for the engine and the relations that it names by position.
@@ -83,6 +90,7 @@ pub fn lower(plan: &LogicalPlan, settings: &LowerSettings) -> Result<Lowered> {
     let improve = |plan| improve(plan, &relations, settings);
     let subqueries = subqueries.into_iter().map(improve).collect::<Result<_>>()?;
     let plan = QueryPlan { root: improve(root)?, subqueries, shared: Vec::new() };
+    verify::verify(&plan, &relations)?;
     Ok(Lowered { plan, relations })
 }
 

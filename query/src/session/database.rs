@@ -10,6 +10,7 @@ use stoadb_storage::{catalog::Catalog, parquet::FooterCache};
 
 use crate::{
     error::{Error, Result},
+    lower::register_operators,
     planner::{LibraryFunction, scalar_functions},
     session::connection::Connection,
 };
@@ -21,6 +22,7 @@ const WORKER_STACK_BYTES: usize = 16 << 20;
 static FUNCTIONS: LazyLock<Arc<FunctionRegistry>> = LazyLock::new(|| {
     let options = Arc::new(ConfigOptions::default());
     let mut registry = FunctionRegistry::default();
+    register_operators(&mut registry);
     for (name, function) in scalar_functions() {
         registry.register(&name, Arc::new(LibraryFunction::new(function, Arc::clone(&options))));
     }
