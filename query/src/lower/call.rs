@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use datafusion_expr::{Expr as Logical, Like, Operator};
+use datafusion_expr::{Like, Operator};
 use stoadb_engine::Expr;
 use stoadb_storage::{LogicalType, Scalar};
 
@@ -15,6 +15,16 @@ use crate::error::{Error, ErrorKind, Result};
 pub(super) fn function(name: &str, args: Vec<Expr>, ty: LogicalType) -> Expr {
     let function: Arc<str> = name.to_ascii_lowercase().into();
     Expr::Call { function, args, ty }
+}
+
+/// Whether an expression may give another value each time.
+pub(crate) fn is_volatile(expr: &Expr) -> bool {
+    const VOLATILE: [&str; 7] =
+        ["random", "rand", "uuid", "gen_random_uuid", "uuidv4", "uuidv7", "nextval"];
+    match expr {
+        Expr::Call { function, .. } if VOLATILE.contains(&&**function) => true,
+        other => other.children().into_iter().any(is_volatile),
+    }
 }
 
 /// A binary operator that is neither comparison nor arithmetic.
@@ -95,11 +105,9 @@ impl Lowerer {
     /// SIMILAR TO with a constant pattern, as a regular expression over the whole text.
     pub(super) fn similar_to(&mut self, node: &Like, scope: &Scope) -> Result<Expr> {
         let input = self.expr(&node.expr, scope)?;
-        let pattern = match &*node.pattern {
-            Logical::Literal(value, _) => super::literal::scalar(value)?,
-            _ => {
-                return Err(Error::unsupported("SIMILAR TO with a pattern that is not a constant"));
-            }
+        let pattern = coerce::cast(self.expr(&node.pattern, scope)?, &LogicalType::Text);
+        let Expr::Literal(pattern) = pattern else {
+            return Err(Error::unsupported("SIMILAR TO with a pattern that is not a constant"));
         };
         let pattern = match pattern.as_str() {
             Some(text) => Scalar::text(&similar_to_regexp(text, node.escape_char.unwrap_or('\\'))),
