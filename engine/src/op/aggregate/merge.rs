@@ -94,6 +94,11 @@ fn merge_set(
         memory.lock().unwrap_or_else(PoisonError::into_inner).push(reservation);
         Ok(merged)
     })?;
+    if shared.counts_groups {
+        let groups: usize = merged.iter().map(|merged| merged.first.len()).sum();
+        let count: ArrayRef = Arc::new(Int64Array::from(vec![groups as i64]));
+        return Ok(SetOutput { partitions: vec![vec![count]], order: None, rows: 1 });
+    }
     let rows = if set.columns.is_empty() { 1 } else { merged.iter().map(|m| m.first.len()).sum() };
     let order = (partitions > 1).then(|| output_order(&merged, total as usize, rows));
     let partitions = merged.into_iter().map(|merged| merged.columns).collect();
@@ -156,8 +161,9 @@ fn merge_partition<'a>(
                 }
             }
         }
+        let groups = if single { 1 } else { table.len() };
         for (state, other) in states.iter_mut().zip(&partial.states) {
-            state.resize(to.iter().fold(table.len(), |most, &id| most.max(id as usize + 1)));
+            state.resize(groups);
             state.merge(other, rows, &to)?;
         }
         if index.is_multiple_of(8) {
@@ -165,6 +171,9 @@ fn merge_partition<'a>(
         }
     }
     reservation.resize(held(&table, &states))?;
+    if shared.counts_groups {
+        return Ok(Merged { columns: Vec::new(), first });
+    }
     for state in &mut states {
         context.check()?;
         state.seal()?;
