@@ -117,6 +117,21 @@ impl Keys {
         }
     }
 
+    /// The keys at the given positions, in their order.
+    pub fn gather(&self, rows: &[u32]) -> Self {
+        match self {
+            Self::Narrow(keys) => {
+                Self::Narrow(rows.iter().map(|&row| keys[row as usize]).collect())
+            }
+            Self::Wide(keys) => Self::Wide(rows.iter().map(|&row| keys[row as usize]).collect()),
+            Self::Bytes(keys) => {
+                let mut gathered = ByteKeys::default();
+                rows.iter().for_each(|&row| gathered.push(keys.get(row as usize)));
+                Self::Bytes(gathered)
+            }
+        }
+    }
+
     /// The hashes of the keys, one per row, replacing what `out` held. Equal keys hash equal; a different function from
     /// `hash::hash_columns`, as good for tables, and cheaper where keys are words.
     pub fn hashes(&self, out: &mut Vec<u64>) {

@@ -175,15 +175,22 @@ fn order(a: &Scalar, b: &Scalar) -> Ordering {
 enum Expected {
     Null,
     Text(String),
-    About(f64),
+    /// The value, and by how much cancellation may change it.
+    About(f64, f64),
 }
 
 fn about(value: f64) -> Expected {
-    Expected::About(value)
+    Expected::About(value, 0.0)
 }
 
 fn exactly(value: Option<&Scalar>) -> Expected {
     value.filter(|v| !v.is_null()).map_or(Expected::Null, |v| Expected::Text(text(v)))
+}
+
+/// Whether a finite value never varies, whatever rounding makes of its mean.
+fn constant(values: &[&Scalar]) -> bool {
+    let first = number(values[0]);
+    first.is_finite() && values.iter().all(|value| number(value) == first)
 }
 
 /// One aggregate over the rows of one group: pairs of (x, y).
@@ -305,14 +312,17 @@ fn oracle(call: &AggregateCall, rows: &[(Scalar, Scalar)]) -> Expected {
         F::List => Expected::Text(xs.iter().map(|x| text(x)).collect::<Vec<_>>().join("|")),
         F::Product => about(xs.iter().map(|x| number(x)).product()),
         F::Corr | F::CovarPop | F::CovarSamp => {
+            let ys: Vec<&Scalar> = rows.iter().map(|(_, y)| y).collect();
             let mean_y = rows.iter().map(|(_, y)| number(y)).sum::<f64>() / n;
             let xy = moment(mean, mean_y);
             let xx: f64 = xs.iter().map(|x| (number(x) - mean).powi(2)).sum();
             let yy: f64 = rows.iter().map(|(_, y)| (number(y) - mean_y).powi(2)).sum();
             match call.function {
-                F::CovarPop => about(xy / n),
-                F::CovarSamp if n > 1.0 => about(xy / (n - 1.0)),
-                F::Corr if xx != 0.0 && yy != 0.0 => about(xy / (xx * yy).sqrt()),
+                F::CovarPop => Expected::About(xy / n, 1e-12 * (xx * yy).sqrt()),
+                F::CovarSamp if n > 1.0 => {
+                    Expected::About(xy / (n - 1.0), 1e-12 * (xx * yy).sqrt())
+                }
+                F::Corr if !constant(&xs) && !constant(&ys) => about(xy / (xx * yy).sqrt()),
                 _ => Expected::Null,
             }
         }
@@ -326,7 +336,11 @@ fn check(call: &AggregateCall, expected: &Expected, array: &ArrayRef, row: usize
         Expected::Null => assert!(array.is_null(row), "{}", message()),
         Expected::Text(wanted) => {
             assert!(array.is_valid(row), "{}", message());
-            let actual = match array.as_any().downcast_ref::<arrow::array::ListArray>() {
+            let actual = match array
+                .as_any()
+                .downcast_ref::<arrow::array::ListArray>()
+                .filter(|_| call.function == F::List)
+            {
                 Some(list) => {
                     let values = Vector::Flat(list.value(row));
                     let texts: Vec<_> = (0..values.len()).map(|i| display(&values, i)).collect();
@@ -336,12 +350,12 @@ fn check(call: &AggregateCall, expected: &Expected, array: &ArrayRef, row: usize
             };
             assert_eq!(&actual, wanted, "{}", message());
         }
-        Expected::About(wanted) => {
+        Expected::About(wanted, slack) => {
             assert!(array.is_valid(row), "{}", message());
             let actual = number(&Scalar::from_array(array.as_ref(), row).unwrap());
-            let close = (actual - wanted).abs() <= 1e-7 * wanted.abs().max(1e-3);
+            let off = (actual - wanted).abs();
+            let close = off <= 1e-7 * wanted.abs().max(1e-3) || off <= *slack;
             let special = actual.is_nan() && wanted.is_nan() || actual == *wanted;
-            // Cancellation of huge terms may differ between methods, infinities and NaN may not.
             assert!(close || special, "{actual}: {}", message());
         }
     }
@@ -533,8 +547,8 @@ fn compare(plan: &Plan, morsels: &[Vec<Batch>], random: &mut Random) {
 fn test_every_function_type_and_encoding_equals_the_oracle() {
     let mut random = Random::new(7);
     for ty in types() {
-        for round in 0..4 {
-            let morsels = morsels(&ty, &mut random, 4, if round == 3 { 0 } else { 5 });
+        for round in 0..2 {
+            let morsels = morsels(&ty, &mut random, 4, if round == 1 { 0 } else { 5 });
             for groups in 0..3 {
                 let keys = [column(0, &LogicalType::Text), column(1, &LogicalType::Int8)];
                 let plan = Plan {
