@@ -80,13 +80,14 @@ fn test_conditions_are_spelt_out_and_flat() {
 fn test_operands_meet_in_one_type() {
     let cases = [
         ("i = a", "CAST(i AS BIGINT) = a"),
-        ("i = 5", "CAST(i AS BIGINT) = 5"),
+        ("i = 5", "i = 5"),
+        ("i = 5000000000", "CAST(i AS BIGINT) = 5000000000"),
         ("f > d", "CAST(f AS DOUBLE) > d"),
         ("m = m3", "CAST(m AS DECIMAL(16,3)) = CAST(m3 AS DECIMAL(16,3))"),
         ("s = CAST(s AS TEXT)", "s = s"),
         ("TRY_CAST(CAST(s AS INTEGER) AS INTEGER) > i", "CAST(s AS INTEGER) > i"),
         ("TRY_CAST(s AS INTEGER) > i", "TRY_CAST(s AS INTEGER) > i"),
-        ("u + i > 0", "CAST(CAST(u AS INTEGER) + i AS BIGINT) > 0"),
+        ("u + i > 0", "CAST(u AS INTEGER) + i > 0"),
         ("day + 5 > day", "day + 5 > day"),
         ("day - a > day", "day - a > day"),
         ("day + INTERVAL '3 days' > day", "day + 3 > day"),
