@@ -203,3 +203,18 @@ fn test_quantiles_take_their_fraction_out_of_the_arguments() {
     assert!(text.contains("count(DISTINCT b) FILTER (WHERE p)"), "{text}");
     assert!(text.contains("min(a)"), "{text}");
 }
+
+#[test]
+fn test_what_is_named_twice_runs_once() {
+    let twice = "WITH x AS (SELECT a, count(*) AS c FROM t GROUP BY a)
+                 SELECT l.a, r.c FROM x l JOIN x r ON l.a = r.a WHERE l.c > 1";
+    let plan = text(&lowered(twice));
+    assert_eq!(plan.matches("Aggregate").count(), 1, "{plan}");
+    assert_eq!(plan.matches("Shared 0").count(), 2, "{plan}");
+    let in_subquery = "WITH x AS (SELECT a, sum(i) AS s FROM t GROUP BY a)
+                       SELECT a FROM x WHERE s = (SELECT max(s) FROM x)";
+    let plan = text(&lowered(in_subquery));
+    assert_eq!(plan.matches("Aggregate: by").count(), 1, "{plan}");
+    let written = lowered_with(twice, true, &LowerSettings { optimize: false }).unwrap();
+    assert_eq!(text(&written).matches("Aggregate").count(), 2);
+}
