@@ -235,3 +235,60 @@ fn kind_name(kind: JoinKind) -> &'static str {
         JoinKind::LeftMark => "left mark",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use stoadb_storage::{LogicalType, Scalar};
+
+    use super::*;
+    use crate::{expr::CompareOp, plan::RelationId};
+
+    fn scan(name: &str, filter: Option<Expr>) -> Plan {
+        let schema = Schema::new(vec![ColumnDef::new("a", LogicalType::Int64)]);
+        let (relation, projection) = (RelationId(0), vec![3]);
+        Plan::Scan(ScanPlan {
+            relation,
+            name: name.into(),
+            schema,
+            projection,
+            filter,
+            prune: None,
+        })
+    }
+
+    fn plan() -> QueryPlan {
+        let column = Expr::column(0, LogicalType::Int64);
+        let filter = Expr::Compare {
+            op: CompareOp::Gt,
+            left: Box::new(Expr::column(5, LogicalType::Int64)),
+            right: Box::new(Expr::Literal(Scalar::int64(7))),
+        };
+        let (left, right) = (Box::new(scan("t", Some(filter))), Box::new(scan("u", None)));
+        let keys = vec![JoinKey { left: column.clone(), right: column, null_equal: true }];
+        let schema = left.schema().clone();
+        let join = JoinPlan { left, right, kind: JoinKind::LeftAnti, keys, residual: None, schema };
+        let root = Plan::Limit { input: Box::new(Plan::Join(join)), offset: 2, limit: None };
+        QueryPlan { root, subqueries: vec![scan("s", None)], shared: Vec::new() }
+    }
+
+    #[test]
+    fn test_explain_prints_one_operator_a_line() {
+        let wanted = "subquery 0:\n  Scan: s [a]\nmain:\n  Limit: offset 2\n    Join: left anti on a IS NOT DISTINCT FROM a\n      Scan: t [a] where #5 > 7\n      Scan: u [a]\n";
+        assert_eq!(explain(&plan()), wanted);
+    }
+
+    #[test]
+    fn test_details_stand_beside_the_node_of_their_number() {
+        let metrics = |rows| NodeMetrics { rows, batches: 1, nanos: 1_500_000, detail: Vec::new() };
+        let mut metrics: Vec<NodeMetrics> = (0..4).map(metrics).collect();
+        metrics[3].detail.push("3 of 9 blocks skipped".into());
+        let details = Details { metrics: &metrics, estimates: &[9], ..Details::default() };
+        let text = explain_with(&plan(), details);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[1], "  Scan: s [a]  (~9 rows)  [rows 0, batches 1, 1.500 ms]");
+        assert!(lines[5].ends_with("where #5 > 7  [rows 3, batches 1, 1.500 ms]"), "{text}");
+        assert_eq!(lines[6], "        - 3 of 9 blocks skipped");
+        assert_eq!(lines[7], "      Scan: u [a]");
+        assert_eq!(first_nodes(&plan()), [0, 1]);
+    }
+}

@@ -91,7 +91,7 @@ impl LocalSource for LocalNumbers {
             return Err(EngineError::Value(format!("morsel {}", self.morsel)));
         }
         let count = self.produced.fetch_add(1, Ordering::Relaxed);
-        if self.delay && (self.morsel * 7 + self.next + count) % 5 == 0 {
+        if self.delay && (self.morsel * 7 + self.next + count).is_multiple_of(5) {
             std::thread::sleep(Duration::from_micros((count % 7 * 40) as u64));
         }
         let first = self.morsel * 1_000_000 + self.next * self.rows;

@@ -111,7 +111,7 @@ def process(path: pathlib.Path, write: bool) -> list[str]:
                     actual = answer(connection, sql, words[2] if len(words) > 2 else "nosort")
                 except duckdb.Error as error:
                     problems.append(f"{where}: {error}")
-            if actual != [" ".join(row.split()) for row in expected]:
+            if not trusted and actual != [" ".join(row.split()) for row in expected]:
                 problems.append(f"{where}: DuckDB answers {actual}, the file says {expected}")
             output += ["----", *(actual if write else expected)]
         trusted = False

@@ -189,7 +189,7 @@ fn test_errors_show_the_place_and_suggest() {
     for (sql, kind) in [
         ("SELEC 1", ErrorKind::Syntax),
         ("SELECT * FROM flight", ErrorKind::Name),
-        ("SELECT carrier + 1 FROM flights", ErrorKind::Value),
+        ("SELECT carrier + 1 FROM flights", ErrorKind::Type),
         ("SELECT nofunction(1)", ErrorKind::Name),
         ("SELECT 1 / 0", ErrorKind::Value),
         ("SELECT CAST('x' AS INTEGER)", ErrorKind::Value),

@@ -191,7 +191,7 @@ fn distinct_rows(columns: &[ArrayRef], types: &[LogicalType], groups: &[u32]) ->
     let mut keys = Keys::new(layout.width());
     layout.pack(&vectors, groups.len(), &mut keys)?;
     let (mut hashes, mut ids) = (Vec::new(), Vec::new());
-    keys.hash(&mut hashes);
+    keys.hashes(&mut hashes);
     let mut table = KeyTable::new(layout.width());
     table.insert(&keys, &hashes, 0..groups.len() as u32, &mut ids);
     let mut next = 0;

@@ -75,9 +75,9 @@ impl Comoments {
     pub(crate) fn finish(&self, call: &Call) -> ArrayRef {
         let value = |group: &Comoment| match call.function {
             Function::Corr => {
-                let spread = (group.xx * group.yy).sqrt();
                 // No pair, or a side that never varies, has no correlation; NaN stays NaN.
-                (group.count > 0.0 && spread != 0.0).then(|| group.xy / spread)
+                (group.xx != 0.0 && group.yy != 0.0)
+                    .then(|| group.xy / (group.xx * group.yy).sqrt())
             }
             Function::CovarSamp => (group.count > 1.0).then(|| group.xy / (group.count - 1.0)),
             _ => (group.count > 0.0).then(|| group.xy / group.count),

@@ -41,10 +41,29 @@ impl Count {
     }
 }
 
+/// Up to how many groups kernels keep several copies of their sums, so that neighbouring rows of one group do not wait
+/// for each other.
+pub(crate) const FEW_GROUPS: usize = 64;
+
 /// Counts rows into their groups.
 pub(crate) fn add_rows(counts: &mut [i64], groups: Groups<'_>) {
     match groups {
         Groups::One(rows) => counts[0] += rows as i64,
+        Groups::Ids(ids) if counts.len() <= FEW_GROUPS => {
+            let mut lanes = [[0_u32; FEW_GROUPS]; 4];
+            let (quads, rest) = ids.as_chunks::<4>();
+            for quad in quads {
+                for (lane, &id) in lanes.iter_mut().zip(quad) {
+                    lane[id as usize % FEW_GROUPS] += 1;
+                }
+            }
+            for &id in rest {
+                lanes[0][id as usize % FEW_GROUPS] += 1;
+            }
+            for (group, count) in counts.iter_mut().enumerate() {
+                *count += lanes.iter().map(|lane| i64::from(lane[group])).sum::<i64>();
+            }
+        }
         Groups::Ids(ids) => {
             for &id in ids {
                 counts[id as usize] += 1;

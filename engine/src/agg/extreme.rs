@@ -122,10 +122,10 @@ impl Extreme {
                 (Best::Wide(a), Best::Wide(b)) => {
                     a[to] = if largest { a[to].max(b[from]) } else { a[to].min(b[from]) };
                 }
-                (Best::Bytes(a), Best::Bytes(b)) => {
-                    if !self.seen[to] || is_better(&b[from], &a[to], largest) {
-                        a[to].clone_from(&b[from]);
-                    }
+                (Best::Bytes(a), Best::Bytes(b))
+                    if !self.seen[to] || is_better(&b[from], &a[to], largest) =>
+                {
+                    a[to].clone_from(&b[from]);
                 }
                 _ => {}
             }

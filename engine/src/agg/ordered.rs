@@ -137,7 +137,7 @@ pub(crate) fn mode(rows: &Sorted<'_>, call: &Call) -> Result<ArrayRef> {
     let mut keys = Keys::new(layout.width());
     layout.pack(&vectors, values.len(), &mut keys)?;
     let (mut hashes, mut ids) = (Vec::new(), Vec::new());
-    keys.hash(&mut hashes);
+    keys.hashes(&mut hashes);
     let mut table = KeyTable::new(layout.width());
     table.insert(&keys, &hashes, 0..values.len() as u32, &mut ids);
     let mut counts = vec![0_u32; table.len()];

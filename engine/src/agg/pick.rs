@@ -113,10 +113,9 @@ impl Pick {
         }
         if self.chunks.len() > CHUNKS {
             let all = self.gather()?;
-            let mut next = 0;
-            for place in self.places.iter_mut().filter(|place| **place != NONE) {
-                *place = next;
-                next += 1;
+            let picked = self.places.iter_mut().filter(|place| **place != NONE);
+            for (next, place) in picked.enumerate() {
+                *place = next as u64;
             }
             self.chunks = vec![all];
         }

@@ -30,7 +30,7 @@ pub(crate) fn divide(numerator: i256, denominator: u128, scale: i8) -> f64 {
     if magnitude == i256::ZERO {
         return 0.0;
     }
-    let shift = 254 - bit_length(magnitude);
+    let shift = 254_u32.saturating_sub(bit_length(magnitude));
     let magnitude = magnitude << shift as u8;
     // The denominator has at most 190 bits, so that the quotient has at least 64.
     let quotient = magnitude.wrapping_div(denominator);

@@ -178,7 +178,29 @@ pub(crate) fn sum_i64(values: &[i64]) -> i128 {
 }
 
 fn add_i64(sums: &mut [i128], ids: &[u32], values: &[i64]) {
-    for (&id, &value) in ids.iter().zip(values) {
-        sums[id as usize] += i128::from(value);
+    const ROWS: usize = 1 << 11;
+    // Values below 2^52 of magnitude: 2^11 of them fit 64 bits.
+    let small = values.iter().fold(0, |bits, &value| bits | (value ^ (value >> 63))) >> 52 == 0;
+    if sums.len() > count::FEW_GROUPS || !small {
+        for (&id, &value) in ids.iter().zip(values) {
+            sums[id as usize] += i128::from(value);
+        }
+        return;
+    }
+    for (ids, values) in ids.chunks(ROWS).zip(values.chunks(ROWS)) {
+        let mut lanes = [[0_i64; count::FEW_GROUPS]; 4];
+        let ((id_quads, ids), (value_quads, values)) =
+            (ids.as_chunks::<4>(), values.as_chunks::<4>());
+        for (ids, values) in id_quads.iter().zip(value_quads) {
+            for (lane, (&id, &value)) in lanes.iter_mut().zip(ids.iter().zip(values)) {
+                lane[id as usize % count::FEW_GROUPS] += value;
+            }
+        }
+        for (&id, &value) in ids.iter().zip(values) {
+            lanes[0][id as usize % count::FEW_GROUPS] += value;
+        }
+        for (group, sum) in sums.iter_mut().enumerate() {
+            *sum += lanes.iter().map(|lane| i128::from(lane[group])).sum::<i128>();
+        }
     }
 }

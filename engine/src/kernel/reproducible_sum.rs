@@ -3,6 +3,8 @@
 //! Method: an accumulator is an unevaluated sum of two doubles; each addition keeps its exact rounding error in the
 //! second one, so that a total is off by about n^2 * 2^-106 of the sum of magnitudes and then rounded once. Without
 //! groups, value i of a morsel goes to lane i mod 8, whatever vector it came in, and lanes are added in order.
+//! Why not bins of fixed exponents, which would be free of order: extracting three of them measured 3 to 4 ns a value
+//! (plain lanes: 0.6 to 0.9 from memory; this: 0.8 to 1.3), and their state per group is twice as large.
 //! Invariant: the bits are a function of the sequence of values of each morsel and of the order of morsels.
 
 /// The lanes of `LaneSum`.

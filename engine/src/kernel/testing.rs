@@ -186,7 +186,7 @@ fn float(random: &mut Random) -> f64 {
         3 => -0.0,
         4 => f64::INFINITY,
         5 => f64::NEG_INFINITY,
-        6 => 1e16,
+        6 => 1e5,
         _ => random.below(40) as f64 / 4.0 - 5.0,
     }
 }

@@ -17,6 +17,16 @@ pub(super) fn function(name: &str, args: Vec<Expr>, ty: LogicalType) -> Expr {
     Expr::Call { function, args, ty }
 }
 
+/// Whether an expression may give another value each time.
+pub(crate) fn is_volatile(expr: &Expr) -> bool {
+    const VOLATILE: [&str; 7] =
+        ["random", "rand", "uuid", "gen_random_uuid", "uuidv4", "uuidv7", "nextval"];
+    match expr {
+        Expr::Call { function, .. } if VOLATILE.contains(&&**function) => true,
+        other => other.children().into_iter().any(is_volatile),
+    }
+}
+
 /// A binary operator that is neither comparison nor arithmetic.
 pub(super) fn operator(op: Operator, left: Expr, right: Expr) -> Result<Expr> {
     match op {

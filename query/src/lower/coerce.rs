@@ -2,12 +2,13 @@
 //!
 //! Invariant: a conversion is inserted only where the types differ; encodings of one logical type never differ here.
 
+use arrow::{array::AsArray, datatypes::IntervalMonthDayNanoType};
 use datafusion_expr::{
     Operator,
     type_coercion::binary::{BinaryTypeCoercer, comparison_coercion},
 };
 use stoadb_engine::expr::{ArithmeticOp, CompareOp, Expr};
-use stoadb_storage::{LogicalType, Scalar};
+use stoadb_storage::{LogicalType, Scalar, types::TimeUnit};
 
 use super::literal::fold_exactly;
 use crate::error::{Error, ErrorKind, Result};
@@ -129,16 +130,49 @@ fn result_type(op: ArithmeticOp, left: &LogicalType, right: &LogicalType) -> Res
     Ok(LogicalType::from_arrow(&ty)?)
 }
 
-/// The library turns the integer in `date + 5` into an interval; the engine wants the integer.
+/// The planner turns the integer in `date + 5` into an interval of as many seconds; the engine wants the integer.
 fn whole_days(expr: Expr, other: &Expr) -> Expr {
-    match expr {
-        Expr::Cast { input, ty: LogicalType::Interval, .. }
-            if other.ty() == LogicalType::Date && input.ty().is_integer() =>
-        {
-            *input
-        }
-        expr => expr,
+    if other.ty() != LogicalType::Date {
+        return expr;
     }
+    match &expr {
+        Expr::Cast { input, ty: LogicalType::Interval, .. } => {
+            let seconds = match &**input {
+                Expr::Cast { input, ty: LogicalType::Duration(TimeUnit::Second), .. } => input,
+                _ => input,
+            };
+            match &**seconds {
+                Expr::Arithmetic { op: ArithmeticOp::Multiply, left, right, .. }
+                    if left.ty().is_integer() && is_seconds_of_day(right) =>
+                {
+                    (**left).clone()
+                }
+                _ => expr,
+            }
+        }
+        Expr::Literal(value) => match days(value) {
+            Some(days) => Expr::Literal(Scalar::int64(days)),
+            None => expr,
+        },
+        _ => expr,
+    }
+}
+
+const SECONDS_OF_DAY: i64 = 86_400;
+
+fn is_seconds_of_day(expr: &Expr) -> bool {
+    matches!(expr, Expr::Literal(value) if value.as_i128() == Some(i128::from(SECONDS_OF_DAY)))
+}
+
+/// The days of an interval that is a whole number of them.
+fn days(value: &Scalar) -> Option<i64> {
+    const NANOS_OF_DAY: i64 = SECONDS_OF_DAY * 1_000_000_000;
+    if *value.ty() != LogicalType::Interval || value.is_null() {
+        return None;
+    }
+    let interval = value.array().as_primitive_opt::<IntervalMonthDayNanoType>()?.value(0);
+    let whole = interval.months == 0 && interval.nanoseconds % NANOS_OF_DAY == 0;
+    whole.then(|| i64::from(interval.days) + interval.nanoseconds / NANOS_OF_DAY)
 }
 
 /// A decimal that holds every value of an integer type.

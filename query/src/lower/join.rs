@@ -114,7 +114,8 @@ pub(crate) fn join_plan(
     Plan::Join(JoinPlan { left, right, kind, keys, residual, schema })
 }
 
-fn output_schema(kind: JoinKind, left: &Schema, right: &Schema) -> Schema {
+/// The output columns of a join of a kind.
+pub(super) fn output_schema(kind: JoinKind, left: &Schema, right: &Schema) -> Schema {
     let padded = |schema: &Schema, padded: bool| -> Vec<ColumnDef> {
         let column = |column: &ColumnDef| ColumnDef {
             nullable: column.nullable || padded,

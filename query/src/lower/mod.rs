@@ -15,7 +15,10 @@ mod filter;
 mod fold;
 mod join;
 mod literal;
+#[cfg(test)]
+pub(crate) mod naive;
 mod project;
+mod operators;
 mod prune;
 mod push_down;
 mod scan;
@@ -27,6 +30,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod union;
+mod verify;
 
 use std::sync::Arc;
 
@@ -43,12 +47,15 @@ use crate::{
     join_order,
 };
 
+pub use operators::register_operators;
+
 pub(crate) use self::{
+    call::is_volatile,
     coerce::swapped,
     columns::{plain, project},
     expr::{and, conjuncts},
     join::{join_plan, swap_columns, swap_key},
-    push_down::{is_volatile, push_filter, substitute},
+    push_down::{push_filter, substitute},
 };
 
 /// A plan for the engine and the relations that it names by position.
@@ -84,6 +91,7 @@ pub fn lower(plan: &LogicalPlan, settings: &LowerSettings) -> Result<Lowered> {
     let improve = |plan| improve(plan, &relations, settings);
     let subqueries = subqueries.into_iter().map(improve).collect::<Result<_>>()?;
     let plan = QueryPlan { root: improve(root)?, subqueries, shared: Vec::new() };
+    verify::verify(&plan, &relations)?;
     Ok(Lowered { plan, relations })
 }
 

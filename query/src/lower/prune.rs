@@ -152,7 +152,7 @@ fn prefix(input: &Expr, pattern: &Expr, escape: Option<char>) -> Option<Prune> {
     }
     let pattern = pattern.as_str()?;
     let escape = escape.unwrap_or('\\');
-    let end = pattern.find(|c| c == '%' || c == '_' || c == escape).unwrap_or(pattern.len());
+    let end = pattern.find(['%', '_', escape]).unwrap_or(pattern.len());
     let text = &pattern[..end];
     let compare = |op, text: &str| Prune::Compare { column, op, value: Scalar::text(text) };
     if end == pattern.len() {

@@ -10,6 +10,7 @@ use stoadb_engine::{
 };
 
 use super::{
+    call::is_volatile,
     expr::{and, conjuncts},
     join::{Side, join_plan, key_of, side},
 };
@@ -22,16 +23,6 @@ pub(super) fn push_filters(plan: Plan) -> Plan {
 /// Applies conditions to a plan as far down as they go.
 pub(crate) fn push_filter(plan: Plan, conditions: Vec<Expr>) -> Plan {
     if conditions.is_empty() { plan } else { push(plan, conditions) }
-}
-
-/// Whether an expression may give another value each time.
-pub(crate) fn is_volatile(expr: &Expr) -> bool {
-    const VOLATILE: [&str; 7] =
-        ["random", "rand", "uuid", "gen_random_uuid", "uuidv4", "uuidv7", "nextval"];
-    match expr {
-        Expr::Call { function, .. } if VOLATILE.contains(&&**function) => true,
-        other => other.children().into_iter().any(is_volatile),
-    }
 }
 
 fn push(plan: Plan, conditions: Vec<Expr>) -> Plan {

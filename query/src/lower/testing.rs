@@ -18,17 +18,34 @@ use crate::{
 
 /// A relation that knows itself but cannot be read.
 pub(crate) struct Stub {
-    name: &'static str,
+    pub(crate) name: &'static str,
     schema: Schema,
     rows: u64,
     ranges: Vec<Option<(i64, i64)>>,
     distinct: Vec<Option<u64>>,
+    /// The rows, for relations that the naive evaluation reads.
+    pub(crate) data: Vec<Vec<Option<i64>>>,
 }
 
 impl Stub {
+    /// A relation of BIGINT columns that holds its rows.
+    pub(crate) fn of_rows(
+        name: &'static str,
+        columns: &[&str],
+        data: Vec<Vec<Option<i64>>>,
+    ) -> Self {
+        let mut stub = Self::new(name, data.len() as u64);
+        for (index, column) in columns.iter().enumerate() {
+            stub = stub.column(column, LogicalType::Int64);
+            let values = || data.iter().filter_map(|row| row[index]);
+            stub.ranges[index] = values().min().zip(values().max());
+        }
+        Self { data, ..stub }
+    }
+
     fn new(name: &'static str, rows: u64) -> Self {
         let (schema, ranges, distinct) = (Schema::default(), Vec::new(), Vec::new());
-        Self { name, schema, rows, ranges, distinct }
+        Self { name, schema, rows, ranges, distinct, data: Vec::new() }
     }
 
     fn column(mut self, name: &str, ty: LogicalType) -> Self {
@@ -107,7 +124,7 @@ impl Relation for Stub {
 }
 
 /// TPC-H at scale factor 1, and a table `t` of many types.
-pub(crate) struct Stubs(Vec<Arc<Stub>>);
+pub(crate) struct Stubs(pub(crate) Vec<Arc<Stub>>);
 
 impl Stubs {
     pub(crate) fn new() -> Self {
@@ -214,16 +231,26 @@ impl Catalog for Stubs {
     }
 }
 
-/// The lowered plan of a query over the stubs.
-pub(crate) fn lowered_with(
+/// The lowered plan of a query.
+pub(crate) fn lowered_over(
+    stubs: &Stubs,
     sql: &str,
     optimizer: bool,
     settings: &LowerSettings,
 ) -> Result<Lowered> {
     let statements = parse(sql)?;
     let planner = PlannerSettings { optimizer, ..PlannerSettings::default() };
-    let planned = plan_query(&statements[0].statement, &Stubs::new(), &planner, &[])?;
+    let planned = plan_query(&statements[0].statement, stubs, &planner, &[])?;
     lower(&planned.plan, settings)
+}
+
+/// The lowered plan of a query over the stubs.
+pub(crate) fn lowered_with(
+    sql: &str,
+    optimizer: bool,
+    settings: &LowerSettings,
+) -> Result<Lowered> {
+    lowered_over(&Stubs::new(), sql, optimizer, settings)
 }
 
 /// The lowered plan of a query over the stubs, with everything on.

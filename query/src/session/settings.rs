@@ -195,7 +195,8 @@ fn split_unit(text: &str) -> Option<(f64, String)> {
 }
 
 fn format_bytes(bytes: u64) -> String {
-    let unit = UNITS[..4].iter().rev().find(|(_, size)| bytes >= *size && bytes % *size == 0);
+    let unit =
+        UNITS[..4].iter().rev().find(|(_, size)| bytes >= *size && bytes.is_multiple_of(*size));
     match unit {
         Some((_, size)) => {
             let name = ["KiB", "MiB", "GiB", "TiB"][size.trailing_zeros() as usize / 10 - 1];

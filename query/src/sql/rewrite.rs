@@ -16,6 +16,7 @@ use datafusion_sql::sqlparser::ast::{
 use crate::{
     error::{Error, ErrorKind, Result},
     sql::{
+        in_value,
         names::{expression_name, fold},
         parse::place,
     },
@@ -58,6 +59,14 @@ impl VisitorMut for Rewriter {
                 let mut alias = Ident::with_quote('"', expression_name(expr));
                 alias.span = expr.span();
                 *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+            }
+        }
+        for item in &mut select.projection {
+            if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item
+                && in_value::has_in(expr)
+                && let Err(error) = in_value::rewrite(expr)
+            {
+                return ControlFlow::Break(error);
             }
         }
         select.from.iter_mut().for_each(|table| joins(&mut table.joins));
@@ -111,7 +120,8 @@ impl VisitorMut for Rewriter {
 /// Whether a rewrite below would change the text of an expression.
 fn changes(expr: &Expr) -> bool {
     use datafusion_sql::sqlparser::ast::visit_expressions;
-    visit_expressions(expr, |expr| match expr {
+    in_value::has_in(expr)
+        || visit_expressions(expr, |expr| match expr {
         Expr::Value(value) if matches!(&value.value, Value::Number(n, _) if n.contains(['e', 'E'])) => {
             ControlFlow::Break(())
         }

@@ -38,8 +38,11 @@ struct Batches {
     /// The dictionary of each dictionary column: one slot per batch and column, filled on first use.
     slots: Vec<OnceLock<Arc<DictionaryValues>>>,
     /// The dictionaries made so far with the arrays that they were made of, per column, to be shared among batches.
-    made: Vec<Mutex<Vec<(ArrayData, Arc<DictionaryValues>)>>>,
+    made: Vec<Mutex<Vec<Made>>>,
 }
+
+/// An Arrow dictionary and what was made of it.
+type Made = (ArrayData, Arc<DictionaryValues>);
 
 impl BatchTable {
     /// A relation of the batches' rows, in order. No value is copied, read or checked.

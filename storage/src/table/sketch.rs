@@ -28,7 +28,6 @@ impl Sketch {
 
     /// Adds a value by its hash.
     fn add(&mut self, hash: u64) {
-        #[expect(clippy::cast_possible_truncation, reason = "11 bits")]
         let register = &mut self.registers[(hash >> (64 - BITS)) as usize];
         // A one at the end bounds the rank when all other bits are zero.
         #[expect(clippy::cast_possible_truncation, reason = "at most 64")]

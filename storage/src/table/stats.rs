@@ -240,7 +240,8 @@ where
     T: ArrowPrimitiveType<Native: PartialOrd>,
 {
     let values = array.as_primitive::<T>();
-    let (mut found, mut nan): (Option<(T::Native, T::Native)>, bool) = (None, false);
+    let mut found: Option<(T::Native, T::Native)> = None;
+    let mut nan = false;
     let mut see = |value: T::Native| {
         // NaN alone is not comparable with itself.
         if value.partial_cmp(&value).is_none() {

@@ -108,10 +108,10 @@ pub(crate) fn every_type(rows: usize, seed: u64) -> Vec<(&'static str, ArrayRef)
         nulls.clone(),
     );
     let mut map = MapBuilder::new(None, StringViewBuilder::new(), Int64Builder::new());
-    for i in 0..rows {
+    for (i, &value) in bits.iter().enumerate().take(rows) {
         for key in 0..spice(i) % 3 {
             map.keys().append_value(format!("k{key}"));
-            map.values().append_option((bits[i] % 2 == 0).then_some(bits[i]));
+            map.values().append_option((value % 2 == 0).then_some(value));
         }
         map.append(nulls.as_ref().unwrap().is_valid(i)).unwrap();
     }

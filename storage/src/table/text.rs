@@ -239,7 +239,7 @@ impl<T: ByteViewType> Interner<T> {
         let (codes, nulls) = (self.codes, self.validity.finish());
         let codes: ArrayRef = match entries.len() {
             ..=0x100 => Arc::new(UInt8Array::new(codes.iter().map(|&c| c as u8).collect(), nulls)),
-            ..=0x1_0000 => {
+            0x101..=0x1_0000 => {
                 Arc::new(UInt16Array::new(codes.iter().map(|&c| c as u16).collect(), nulls))
             }
             _ => Arc::new(UInt32Array::new(codes.into(), nulls)),

@@ -99,8 +99,7 @@ fn test_texts_become_a_dictionary_where_that_pays() {
     let encoding = |array: ArrayRef| {
         let table = table_of(&[("c", array)]);
         let part = table.parts().next().unwrap().clone();
-        let encoding = part.segment.columns()[0].encoding().clone();
-        encoding
+        part.segment.columns()[0].encoding().clone()
     };
     let few = encoding(get("few"));
     let Encoding::Dictionary { codes, values } = few else { panic!("{}", few.name()) };

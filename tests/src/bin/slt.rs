@@ -2,8 +2,6 @@
 //!
 //! `slt DIR [--verbose] [--matrix]`: with `--verbose` failures are printed, with `--matrix` every configuration runs.
 
-#![expect(clippy::print_stdout, reason = "this is a command line tool")]
-
 use std::{path::Path, process::ExitCode};
 
 use stoadb_tests::slt::{self, MATRIX};

@@ -17,8 +17,8 @@ use crate::{
     kernel::key::{KeyLayout, KeyWidth, Keys},
 };
 
-/// Most entries of the memo.
-const MEMO_ENTRIES: usize = 1 << 16;
+/// Most entries of the memo: room for codes of 16 bits and NULL.
+const MEMO_ENTRIES: usize = 1 << 17;
 const UNKNOWN: u32 = u32::MAX;
 /// After how many rows of a morsel it is decided whether looking for equals pays.
 const TRIAL_ROWS: usize = 8192;
@@ -136,7 +136,7 @@ impl GroupIds {
             let rows = UInt32Array::from(missing);
             let keys = keys.iter().map(|key| Ok(key.take(&rows)?)).collect::<Result<Vec<_>>>()?;
             layout.pack(&keys, rows.len(), &mut self.keys)?;
-            self.keys.hash(&mut self.hashes);
+            self.keys.hashes(&mut self.hashes);
             let mut groups = Vec::with_capacity(rows.len());
             self.table.insert(&self.keys, &self.hashes, 0..rows.len() as u32, &mut groups);
             for (&row, &group) in rows.values().iter().zip(&groups) {
@@ -151,7 +151,7 @@ impl GroupIds {
 
     fn assign_table(&mut self, layout: &KeyLayout, keys: &[Vector], rows: usize) -> Result<()> {
         layout.pack(keys, rows, &mut self.keys)?;
-        self.keys.hash(&mut self.hashes);
+        self.keys.hashes(&mut self.hashes);
         // The trial ends at a row, not at the end of a batch.
         let trial = TRIAL_ROWS.saturating_sub(self.rows).min(rows);
         self.rows += rows;

@@ -68,6 +68,26 @@ impl LocalAggregate {
         let bytes = self.sets.iter().map(set).sum();
         self.memory.resize(bytes)
     }
+
+    fn batch_done(&mut self) -> Result<Feed> {
+        self.batches += 1;
+        if self.batches.is_multiple_of(MEMORY_BATCHES) {
+            self.reserve()?;
+        }
+        Ok(Feed::NeedInput)
+    }
+
+    /// Takes the arguments of `count(DISTINCT ...)` as keys.
+    fn push_distinct(&mut self, slots: &[SlotRows]) -> Result<Feed> {
+        let shared = Arc::clone(&self.shared);
+        for ((set, definition), slot) in self.sets.iter_mut().zip(&shared.sets).zip(slots) {
+            let rows = slot.args.first().map_or(0, Vector::len);
+            if rows > 0 {
+                set.groups.assign(&definition.layout, &slot.args, rows)?;
+            }
+        }
+        self.batch_done()
+    }
 }
 
 fn reservation(context: &QueryContext) -> Reservation {
@@ -94,6 +114,9 @@ impl LocalSink for LocalAggregate {
         let columns = self.evaluator.project(&batch)?;
         let slots = self.shared.slots.iter().map(|slot| slot_rows(slot, &columns, rows));
         let slots = slots.collect::<Result<Vec<_>>>()?;
+        if self.shared.counts_groups {
+            return self.push_distinct(&slots);
+        }
         let mut kept_ids = Vec::new();
         for (set, definition) in self.sets.iter_mut().zip(&self.shared.sets) {
             let grouped = !definition.columns.is_empty();
@@ -122,11 +145,7 @@ impl LocalSink for LocalAggregate {
                 }
             }
         }
-        self.batches += 1;
-        if self.batches.is_multiple_of(MEMORY_BATCHES) {
-            self.reserve()?;
-        }
-        Ok(Feed::NeedInput)
+        self.batch_done()
     }
 
     fn end_morsel(&mut self) -> Result<Feed> {

@@ -4,7 +4,10 @@
 //! one go, which numbers them in output order; many are split by hash into partitions that are merged side by side, and
 //! the output order is found from where each group was first seen.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    ops::Range,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use arrow::array::{ArrayRef, Int64Array, new_null_array};
 
@@ -13,6 +16,7 @@ use crate::{
     agg::{State, table::KeyTable},
     context::{QueryContext, Reservation},
     error::{EngineError, Result},
+    kernel::key::Keys,
     scheduler::Workers,
 };
 
@@ -47,6 +51,9 @@ struct Merged {
 struct Split {
     starts: Vec<u32>,
     rows: Vec<u32>,
+    /// Keys and hashes in the order of `rows`, so that a partition reads them in one stretch; `None` when they stand in
+    /// this order already.
+    moved: Option<(Keys, Vec<u64>)>,
 }
 
 pub(super) fn merge(
@@ -81,29 +88,35 @@ fn merge_set(
     let partitions = if total as usize <= FEW_GROUPS { 1 } else { PARTITIONS };
     let splits = workers.map(partials.len(), |index| {
         context.check()?;
-        Ok(split(&partials[index].hashes, partitions))
+        Ok(split(partials[index], partitions))
     })?;
     let merged = workers.map(partitions, |partition| {
         let mut reservation = context.memory().reservation("aggregation");
         let rows = |partial: usize| {
-            let Split { starts, rows } = &splits[partial];
-            &rows[starts[partition] as usize..starts[partition + 1] as usize]
+            let split = &splits[partial];
+            (split, split.starts[partition]..split.starts[partition + 1])
         };
         let merged =
             merge_partition(shared, set, partials, &bases, &rows, &mut reservation, context)?;
         memory.lock().unwrap_or_else(PoisonError::into_inner).push(reservation);
         Ok(merged)
     })?;
+    if shared.counts_groups {
+        let groups: usize = merged.iter().map(|merged| merged.first.len()).sum();
+        let count: ArrayRef = Arc::new(Int64Array::from(vec![groups as i64]));
+        return Ok(SetOutput { partitions: vec![vec![count]], order: None, rows: 1 });
+    }
     let rows = if set.columns.is_empty() { 1 } else { merged.iter().map(|m| m.first.len()).sum() };
     let order = (partitions > 1).then(|| output_order(&merged, total as usize, rows));
     let partitions = merged.into_iter().map(|merged| merged.columns).collect();
     Ok(SetOutput { partitions, order, rows })
 }
 
-fn split(hashes: &[u64], partitions: usize) -> Split {
+fn split(partial: &SetPartial, partitions: usize) -> Split {
+    let hashes = &partial.hashes;
     if partitions == 1 {
         let rows = hashes.len() as u32;
-        return Split { starts: vec![0, rows], rows: (0..rows).collect() };
+        return Split { starts: vec![0, rows], rows: (0..rows).collect(), moved: None };
     }
     let partition = |hash: u64| (hash >> 58) as usize;
     let mut starts = vec![0_u32; partitions + 1];
@@ -120,7 +133,9 @@ fn split(hashes: &[u64], partitions: usize) -> Split {
         rows[*place as usize] = row as u32;
         *place += 1;
     }
-    Split { starts, rows }
+    let hashes = rows.iter().map(|&row| hashes[row as usize]).collect();
+    let moved = Some((partial.keys.gather(&rows), hashes));
+    Split { starts, rows, moved }
 }
 
 fn merge_partition<'a>(
@@ -128,7 +143,7 @@ fn merge_partition<'a>(
     set: &GroupingSet,
     partials: &[&SetPartial],
     bases: &[u64],
-    rows_of: &impl Fn(usize) -> &'a [u32],
+    rows_of: &impl Fn(usize) -> (&'a Split, Range<u32>),
     reservation: &mut Reservation,
     context: &QueryContext,
 ) -> Result<Merged> {
@@ -142,13 +157,19 @@ fn merge_partition<'a>(
     }
     for (index, partial) in partials.iter().enumerate() {
         context.check()?;
-        let rows = if single { &[0] } else { rows_of(index) };
+        let (split, range) = rows_of(index);
+        let rows =
+            if single { &[0] } else { &split.rows[range.start as usize..range.end as usize] };
         if single {
             to.clear();
             to.push(0);
         } else {
             let mut next = table.len() as u32;
-            table.insert(&partial.keys, &partial.hashes, rows.iter().copied(), &mut to);
+            let (keys, hashes) = match &split.moved {
+                Some((keys, hashes)) => (keys, hashes),
+                None => (&partial.keys, &partial.hashes),
+            };
+            table.insert(keys, hashes, range, &mut to);
             for (&row, &id) in rows.iter().zip(&to) {
                 if id == next {
                     first.push(bases[index] + u64::from(row));
@@ -156,8 +177,9 @@ fn merge_partition<'a>(
                 }
             }
         }
+        let groups = if single { 1 } else { table.len() };
         for (state, other) in states.iter_mut().zip(&partial.states) {
-            state.resize(to.iter().fold(table.len(), |most, &id| most.max(id as usize + 1)));
+            state.resize(groups);
             state.merge(other, rows, &to)?;
         }
         if index.is_multiple_of(8) {
@@ -165,6 +187,9 @@ fn merge_partition<'a>(
         }
     }
     reservation.resize(held(&table, &states))?;
+    if shared.counts_groups {
+        return Ok(Merged { columns: Vec::new(), first });
+    }
     for state in &mut states {
         context.check()?;
         state.seal()?;

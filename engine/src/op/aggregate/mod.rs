@@ -17,7 +17,7 @@ use crate::{
     eval::Program,
     expr::Expr,
     kernel::key::{KeyLayout, Keys},
-    plan::AggregateCall,
+    plan::{AggregateCall, AggregateFunction},
     scheduler::Workers,
 };
 
@@ -41,6 +41,8 @@ struct Shared {
     sets: Vec<GroupingSet>,
     /// Whether the output ends in `grouping_id`.
     numbered: bool,
+    /// Whether the result is how many groups there are: `count(DISTINCT ...)` alone, over groups of its arguments.
+    counts_groups: bool,
     slots: Vec<Slot>,
     /// The slot and the call of each aggregate.
     outputs: Vec<(usize, Call)>,
@@ -126,7 +128,12 @@ impl Aggregate {
             });
             outputs.push((slot, call));
         }
+        let counts_groups = groups.is_empty()
+            && grouping_sets.is_empty()
+            && matches!(outputs.as_slice(), [(_, call)] if call.distinct && call.function == AggregateFunction::Count);
+        let sets = if counts_groups { vec![arguments_set(&slots[0])?] } else { sets };
         let shared = Shared {
+            counts_groups,
             program: Program::compile(&exprs.exprs, context)?,
             group_types: groups.iter().map(Expr::ty).collect(),
             sets,
@@ -173,6 +180,17 @@ fn grouping_set(
     })
 }
 
+/// Groups by the arguments of a slot, of which none is NULL.
+fn arguments_set(slot: &Slot) -> Result<GroupingSet> {
+    let types: Vec<_> = slot.call.args.iter().map(|ty| (ty.clone(), false)).collect();
+    Ok(GroupingSet {
+        groups: Vec::new(),
+        columns: slot.columns.clone(),
+        layout: KeyLayout::new(&types)?,
+        grouping_id: 0,
+    })
+}
+
 /// Collects expressions, each once.
 struct Exprs<'a> {
     input: &'a Schema,
@@ -203,6 +221,9 @@ impl Exprs<'_> {
 impl Shared {
     /// Empty states of all slots.
     fn states(&self) -> Result<Vec<State>> {
+        if self.counts_groups {
+            return Ok(Vec::new());
+        }
         self.slots.iter().map(|slot| State::new(&slot.call)).collect()
     }
 }
