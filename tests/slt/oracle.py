@@ -13,12 +13,22 @@ import datetime
 import decimal
 import math
 import pathlib
+import struct
 import sys
 
 import duckdb
 
 
-def text(value) -> str:
+def shortest32(value: float) -> str:
+    """The shortest digits that name a 32-bit float, which Python holds as a 64-bit one."""
+    for digits in range(1, 10):
+        short = float(f"{value:.{digits}g}")
+        if math.isinf(value) or struct.unpack("f", struct.pack("f", short))[0] == value:
+            return repr(short)
+    return repr(value)
+
+
+def text(value, kind: str = "") -> str:
     """A value as the harness prints it."""
     if value is None:
         return "NULL"
@@ -27,7 +37,7 @@ def text(value) -> str:
     if isinstance(value, float):
         if math.isnan(value):
             return "nan"
-        return repr(value)
+        return shortest32(value) if kind == "FLOAT" else repr(value)
     if isinstance(value, decimal.Decimal):
         return format(value, "f")
     if isinstance(value, datetime.datetime):
@@ -42,7 +52,9 @@ def text(value) -> str:
 
 
 def answer(connection: duckdb.DuckDBPyConnection, sql: str, sort: str) -> list[str]:
-    rows = [" ".join(" ".join(map(text, row)).split()) for row in connection.execute(sql).fetchall()]
+    result = connection.execute(sql)
+    kinds = [str(column[1]) for column in result.description]
+    rows = [" ".join(" ".join(map(text, row, kinds)).split()) for row in result.fetchall()]
     if sort == "rowsort":
         rows.sort()
     return rows
@@ -99,7 +111,7 @@ def process(path: pathlib.Path, write: bool) -> list[str]:
                     actual = answer(connection, sql, words[2] if len(words) > 2 else "nosort")
                 except duckdb.Error as error:
                     problems.append(f"{where}: {error}")
-            if actual != [" ".join(row.split()) for row in expected]:
+            if not trusted and actual != [" ".join(row.split()) for row in expected]:
                 problems.append(f"{where}: DuckDB answers {actual}, the file says {expected}")
             output += ["----", *(actual if write else expected)]
         trusted = False

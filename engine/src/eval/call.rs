@@ -8,9 +8,10 @@ use stoadb_storage::{LogicalType, Scalar, TimeUnit, Vector};
 use crate::{
     error::{EngineError, Result},
     kernel::{
+        bitwise,
         date_part::{self, Field},
-        math, text,
-        text::{pad, search},
+        math, moments, text,
+        text::{extract, pad, search},
     },
 };
 
@@ -34,6 +35,7 @@ enum Body {
     Plain(Plain),
     Part(Field),
     Trunc(Field),
+    Diff(Field),
 }
 
 /// A kernel that compares by the name of the function that holds it.
@@ -57,11 +59,20 @@ impl Native {
         if matches!(name, "date_part" | "datepart" | "extract" | "date_trunc" | "datetrunc") {
             return Self::calendar(name, types, constants, ty);
         }
+        if matches!(name, "date_diff" | "datediff") {
+            return Self::difference(types, constants, ty);
+        }
         let native = |name: &'static str, f: NativeFn, can_fail: bool, cost: u32| {
             Some(Self { name, body: Body::Plain(Plain(f)), can_fail, cost })
         };
         if let Some((name, f, can_fail)) = of_text(name, types, ty) {
             return native(name, f, can_fail, 12);
+        }
+        if let Some((name, f, can_fail)) = of_moments(name, types, ty) {
+            return native(name, f, can_fail, 8);
+        }
+        if let Some((name, f, can_fail)) = of_bits(name, types, ty) {
+            return native(name, f, can_fail, 1);
         }
         let (name, f, can_fail) = of_numbers(name, types, ty)?;
         native(name, f, can_fail, 4)
@@ -80,7 +91,9 @@ impl Native {
         let (name, body) = match name {
             "date_trunc" | "datetrunc" => {
                 let kind = matches!(moment, LogicalType::Timestamp(..) | LogicalType::Date);
-                (kind && moment == ty && date_part::truncates(field))
+                let micros = LogicalType::Timestamp(TimeUnit::Microsecond, None);
+                let given = moment == ty || (*moment == LogicalType::Date && *ty == micros);
+                (kind && given && date_part::truncates(field))
                     .then_some(("date_trunc", Body::Trunc(field)))?
             }
             _ => {
@@ -98,6 +111,21 @@ impl Native {
         Some(Self { name, body, can_fail, cost: 6 })
     }
 
+    fn difference(
+        types: &[LogicalType],
+        constants: &[Option<&Scalar>],
+        ty: &LogicalType,
+    ) -> Option<Self> {
+        const MICROS: LogicalType = LogicalType::Timestamp(TimeUnit::Microsecond, None);
+        let ([LogicalType::Text, from, to], [Some(field), ..]) = (types, constants) else {
+            return None;
+        };
+        let field = Field::parse(field.as_str()?)?;
+        let known = *from == MICROS && *to == MICROS && *ty == LogicalType::Int64;
+        let body = (known && moments::counts(field)).then_some(Body::Diff(field))?;
+        Some(Self { name: "date_diff", body, can_fail: false, cost: 8 })
+    }
+
     /// Whether two are the same function.
     pub(super) fn same(&self, other: &Self) -> bool {
         self.name == other.name && self.body == other.body
@@ -109,6 +137,7 @@ impl Native {
             (Body::Plain(Plain(f)), _) => f(args, rows, ty),
             (Body::Part(field), [_, moment]) => date_part::date_part(field, moment, rows, ty),
             (Body::Trunc(field), [_, moment]) => date_part::date_trunc(field, moment, rows, ty),
+            (Body::Diff(field), [_, from, to]) => moments::date_diff(field, from, to, rows, ty),
             _ => Err(EngineError::Internal(format!("{} of {} arguments", self.name, args.len()))),
         }
     }
@@ -164,9 +193,51 @@ fn of_text(name: &str, types: &[LogicalType], ty: &LogicalType) -> Option<Entry>
         ("split_part", [Text, Text, n]) => {
             (to_text && n.is_integer(), ("split_part", search::split_part, true))
         }
+        ("hex", [Text | Blob]) => (to_text, ("hex", extract::hex, true)),
+        ("hex", [number]) => (to_text && number.is_integer(), ("hex", extract::hex, true)),
+        ("regexp_extract", [Text, Text]) => {
+            (to_text, ("regexp_extract", extract::regexp_extract, true))
+        }
+        ("regexp_extract", [Text, Text, group]) => {
+            let group = group.is_integer();
+            (to_text && group, ("regexp_extract", extract::regexp_extract, true))
+        }
         _ => return None,
     };
     entry.0.then_some(entry.1)
+}
+
+fn of_moments(name: &str, types: &[LogicalType], ty: &LogicalType) -> Option<Entry> {
+    use LogicalType::{Date, Float64, Text, Timestamp};
+    let entry: (bool, Entry) = match (name, types) {
+        ("last_day", [Date | Timestamp(..)]) => {
+            (*ty == Date, ("last_day", moments::last_day, true))
+        }
+        ("monthname", [Date | Timestamp(..)]) => {
+            (*ty == Text, ("monthname", moments::month_name, false))
+        }
+        ("dayname", [Date | Timestamp(..)]) => (*ty == Text, ("dayname", moments::day_name, false)),
+        ("make_timestamp", [whole @ .., Float64]) => {
+            let made = *ty == Timestamp(TimeUnit::Microsecond, None);
+            let whole = whole.len() == 5 && whole.iter().all(LogicalType::is_integer);
+            (made && whole, ("make_timestamp", moments::make_timestamp, true))
+        }
+        _ => return None,
+    };
+    entry.0.then_some(entry.1)
+}
+
+fn of_bits(name: &str, types: &[LogicalType], ty: &LogicalType) -> Option<Entry> {
+    let entry: Entry = match (name, types.len()) {
+        ("bit_and_op", 2) => ("bit_and_op", bitwise::and, false),
+        ("bit_or_op", 2) => ("bit_or_op", bitwise::or, false),
+        ("bit_xor_op" | "xor", 2) => ("xor", bitwise::xor, false),
+        ("bit_not", 1) => ("bit_not", bitwise::not, false),
+        ("shift_left_op", 2) => ("shift_left_op", bitwise::shift_left, true),
+        ("shift_right_op", 2) => ("shift_right_op", bitwise::shift_right, true),
+        _ => return None,
+    };
+    (ty.is_integer() && types.iter().all(|other| other == ty)).then_some(entry)
 }
 
 fn of_numbers(name: &str, types: &[LogicalType], ty: &LogicalType) -> Option<Entry> {
@@ -179,15 +250,27 @@ fn of_numbers(name: &str, types: &[LogicalType], ty: &LogicalType) -> Option<Ent
     let entry: (bool, Entry) = match (name, types) {
         ("abs", [_]) => (number, ("abs", math::abs, exact)),
         ("sign" | "signum", [_]) => (number || decimals, ("sign", math::sign, exact)),
-        ("ceil" | "ceiling", [_]) => (float || decimals, ("ceil", math::ceil, exact)),
-        ("floor", [_]) => (float || decimals, ("floor", math::floor, exact)),
-        ("round", [_]) => (float || decimals, ("round", math::round, exact)),
-        ("trunc", [_]) => (float || decimals, ("trunc", math::trunc, exact)),
+        ("ceil" | "ceiling", [_]) => (number || decimals, ("ceil", math::ceil, exact)),
+        ("floor", [_]) => (number || decimals, ("floor", math::floor, exact)),
+        ("round", [_]) => (number || decimals, ("round", math::round, exact)),
+        ("trunc", [_]) => (number || decimals, ("trunc", math::trunc, exact)),
+        ("round", [Decimal { .. }, n]) => {
+            (matches!(ty, Decimal { .. }) && n.is_integer(), ("round", math::round, true))
+        }
+        ("trunc", [Decimal { .. }, n]) => {
+            (matches!(ty, Decimal { .. }) && n.is_integer(), ("trunc", math::trunc, true))
+        }
         ("round", [from, n]) if from == ty => {
-            (ty.is_float() && n.is_integer(), ("round", math::round, false))
+            (ty.is_numeric() && n.is_integer(), ("round", math::round, exact))
         }
         ("trunc", [from, n]) if from == ty => {
-            (ty.is_float() && n.is_integer(), ("trunc", math::trunc, false))
+            (ty.is_numeric() && n.is_integer(), ("trunc", math::trunc, exact))
+        }
+        ("isinf", [input]) => {
+            (input.is_float() && *ty == LogicalType::Boolean, ("isinf", math::is_infinite, false))
+        }
+        ("isfinite", [input]) => {
+            (input.is_float() && *ty == LogicalType::Boolean, ("isfinite", math::is_finite, false))
         }
         ("sqrt", [_]) => (float, ("sqrt", math::sqrt, true)),
         ("exp", [_]) => (float, ("exp", math::exp, false)),

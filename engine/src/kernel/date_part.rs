@@ -275,6 +275,14 @@ pub(crate) fn date_trunc(
                 i32::try_from(begin(field, dates.get(row).into())).map_err(|_| out_of_range())
             })
         }
+        (LogicalType::Date, LogicalType::Timestamp(unit, None)) => {
+            let clock = Clock::new(*unit, None)?;
+            let dates = column::<i32>(moment)?;
+            fallible(rows, ty, dates.nulls.clone(), |row| {
+                let day = begin(field, dates.get(row).into());
+                clock.join(day, 0).ok_or_else(out_of_range)
+            })
+        }
         (LogicalType::Timestamp(unit, zone), LogicalType::Timestamp(..)) if from == *ty => {
             let clock = Clock::new(*unit, zone.as_deref())?;
             let values = column_i64(moment)?;

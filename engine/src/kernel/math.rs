@@ -3,7 +3,10 @@
 //! Invariants: numbers round half away from zero; arguments outside of a function's domain are errors, as in
 //! PostgreSQL; `greatest` and `least` skip NULLs. Every function has the signature of `NativeFn`.
 
-use arrow::{array::Array, compute::interleave};
+use arrow::{
+    array::{Array, BooleanArray},
+    compute::interleave,
+};
 use stoadb_storage::{LogicalType, Vector};
 
 use super::text::integers;
@@ -12,12 +15,14 @@ use crate::{
     expr::{ArithmeticOp, CompareOp},
     kernel::{
         arithmetic,
-        arity::{fallible, unary, union_nulls},
+        arity::{fallible, map, unary, union_nulls},
         compare::compare,
         decimal::{
             Decimals, divide_round, fits, format_decimal, power as power_of_ten, wide_vector,
         },
-        physical::{Physical, booleans, column, is_constant_null, null_vector, with_number},
+        physical::{
+            Physical, boolean_vector, booleans, column, is_constant_null, null_vector, with_number,
+        },
     },
 };
 
@@ -39,7 +44,7 @@ pub(crate) fn abs(args: &[Vector], rows: usize, ty: &LogicalType) -> Result<Vect
         Physical::I16 => signed!(i16),
         Physical::I32 => signed!(i32),
         Physical::I64 => signed!(i64),
-        Physical::I128 => decimals(args, rows, ty, |value, _| Some(value.abs())),
+        Physical::I128 => decimals(args, rows, ty, |_, value, _| Some(value.abs())),
         Physical::F32 => unary(&column::<f32>(&args[0])?, rows, ty, f32::abs),
         Physical::F64 => unary(&column::<f64>(&args[0])?, rows, ty, f64::abs),
         _ => Ok(args[0].clone()),
@@ -55,7 +60,7 @@ pub(crate) fn sign(args: &[Vector], rows: usize, ty: &LogicalType) -> Result<Vec
             unary(&column::<f32>(&args[0])?, rows, ty, |value| of(f64::from(value)) as f32)
         }
         Physical::F64 => unary(&column::<f64>(&args[0])?, rows, ty, of),
-        Physical::I128 => decimals(args, rows, ty, |value, scale| {
+        Physical::I128 => decimals(args, rows, ty, |_, value, scale| {
             Some(value.signum() * power_of_ten(scale.unsigned_abs()))
         }),
         physical => with_number!(physical, T => {
@@ -65,18 +70,19 @@ pub(crate) fn sign(args: &[Vector], rows: usize, ty: &LogicalType) -> Result<Vec
     }
 }
 
-/// `f` of unscaled values and their scale; the result has the plan's type, whose scale is the input's.
+/// `f` of rows, unscaled values and their scale; the result is brought to the plan's type.
 fn decimals(
     args: &[Vector],
     rows: usize,
     ty: &LogicalType,
-    f: impl Fn(i128, i32) -> Option<i128>,
+    f: impl Fn(usize, i128, i32) -> Option<i128>,
 ) -> Result<Vector> {
     let LogicalType::Decimal { precision, scale } = ty else {
         return Err(EngineError::Internal(format!("a decimal was expected, not {ty}")));
     };
     let decimals = Decimals::new(&args[0])?;
-    let nulls = decimals.nulls().cloned();
+    let others = args.get(1).and_then(Vector::nulls);
+    let nulls = union_nulls(decimals.nulls(), others.as_ref());
     let mut values = vec![0; rows];
     for (row, value) in values.iter_mut().enumerate() {
         if nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
@@ -84,7 +90,7 @@ fn decimals(
         }
         let input = decimals.get(row);
         let rescaled = |value| super::decimal::rescale(value, decimals.scale, (*scale).into());
-        let result = f(input, decimals.scale).and_then(rescaled);
+        let result = f(row, input, decimals.scale).and_then(rescaled);
         *value = result.filter(|&value| fits(value, (*precision).into())).ok_or_else(|| {
             let shown = format_decimal(input, decimals.scale);
             EngineError::Value(format!("overflow: the result for {shown} does not fit {ty}"))
@@ -164,10 +170,33 @@ fn rounded(how: Rounding, args: &[Vector], rows: usize, ty: &LogicalType) -> Res
                 Ok(round_double(how, a.get(row).into(), places.get(row)) as f32)
             })
         }
-        Physical::I128 if args.len() == 1 => decimals(args, rows, ty, |value, scale| {
-            how.decimal(value, power_of_ten(u32::try_from(scale).unwrap_or(0)))
+        Physical::I128 => decimals(args, rows, ty, |row, value, scale| {
+            // A place beyond the scale leaves the value as it is; digits before the point become zeros.
+            let dropped = i64::from(scale).saturating_sub(places.get(row));
+            match u32::try_from(dropped.max(0)) {
+                Ok(0) => Some(value),
+                Ok(dropped @ ..=38) => how.decimal(value, power_of_ten(dropped)),
+                _ => Some(0),
+            }
         }),
-        _ => Err(EngineError::Internal(format!("rounding of {ty}"))),
+        _ if args.len() == 1 => Ok(args[0].clone()),
+        physical => with_number!(physical, T => {
+            let a = column::<T>(&args[0])?;
+            let nulls = union_nulls(a.nulls.as_ref(), places.nulls.as_ref());
+            fallible(rows, ty, nulls, |row| {
+                let value = a.get(row) as i128;
+                let rounded = match u32::try_from(places.get(row).saturating_neg().max(0)) {
+                    Ok(0) => Some(value),
+                    Ok(dropped @ ..=20) => how.decimal(value, power_of_ten(dropped)),
+                    _ => Some(0),
+                };
+                let fits = rounded.filter(|&wide| wide as T as i128 == wide);
+                let fits = fits.map(|wide| wide as T);
+                fits.ok_or_else(|| {
+                    EngineError::Value(format!("overflow: the result for {value} does not fit {ty}"))
+                })
+            })
+        }, _ => Err(EngineError::Internal(format!("rounding of {ty}")))),
     }
 }
 
@@ -199,6 +228,27 @@ fn doubles(
     }
     let a = column::<f64>(&args[0])?;
     fallible(rows, ty, a.nulls.clone(), |row| f(a.get(row)))
+}
+
+/// `isinf(float)`.
+pub(crate) fn is_infinite(args: &[Vector], rows: usize, _: &LogicalType) -> Result<Vector> {
+    test(args, rows, f64::is_infinite)
+}
+
+/// `isfinite(float)`.
+pub(crate) fn is_finite(args: &[Vector], rows: usize, _: &LogicalType) -> Result<Vector> {
+    test(args, rows, f64::is_finite)
+}
+
+fn test(args: &[Vector], rows: usize, f: impl Fn(f64) -> bool) -> Result<Vector> {
+    if is_constant_null(&args[0]) {
+        return Ok(null_vector(&LogicalType::Boolean, rows));
+    }
+    with_number!(Physical::of(&args[0].ty()?), T => {
+        let a = column::<T>(&args[0])?;
+        let values = map(&a, rows, |value| f(value as f64));
+        Ok(boolean_vector(BooleanArray::new(values.into(), a.nulls)))
+    }, _ => Err(EngineError::Internal("a float was expected".into())))
 }
 
 /// `sqrt(double)`.

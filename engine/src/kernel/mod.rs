@@ -8,6 +8,7 @@ pub(crate) mod physical; // columns of machine types out of vectors, and back
 pub(crate) mod arity; // null handling and loops over one or two columns
 pub(crate) mod arithmetic; // + - * / % and unary minus, by type
 pub(crate) mod decimal; // decimal arithmetic in i64, in i128 when that overflows
+pub(crate) mod bitwise; // & | xor ~ << >>
 pub(crate) mod math; // rounding, roots, logarithms
 pub(crate) mod compare; // comparisons to bitmaps or to row positions
 pub(crate) mod in_list; // IN (values)
@@ -15,6 +16,7 @@ pub(crate) mod like; // LIKE and ILIKE
 pub(crate) mod text; // functions on text
 pub(crate) mod calendar; // days, months, years and time zones
 pub(crate) mod date_part; // date_part, date_trunc
+pub(crate) mod moments; // date_diff, last_day, names of months and days
 pub(crate) mod temporal; // arithmetic on dates, times, timestamps, intervals
 pub(crate) mod cast; // conversions between types
 pub mod bits; // values of fixed width as normalised bits, nested values as normalised bytes

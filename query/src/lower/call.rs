@@ -8,7 +8,7 @@ use datafusion_expr::{Like, Operator};
 use stoadb_engine::Expr;
 use stoadb_storage::{LogicalType, Scalar};
 
-use super::{Lowerer, coerce, expr::not, scope::Scope};
+use super::{Lowerer, coerce, expr::not, fold::fold_constant, scope::Scope};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A named function.
@@ -84,7 +84,10 @@ fn like(input: Expr, pattern: Expr, negated: bool, ignore_case: bool) -> Expr {
 /// Integers of one type; a shift's distance may have its own.
 fn bits(name: &str, op: Operator, left: Expr, right: Expr) -> Result<Expr> {
     let ty = coerce::common_type(&left.ty(), &right.ty())?;
-    if !ty.is_integer() && ty != LogicalType::Null {
+    if ty == LogicalType::Null {
+        return Ok(Expr::Literal(Scalar::null(LogicalType::Int64)));
+    }
+    if !ty.is_integer() {
         let message = format!("there is no operator {} {op} {}", left.ty(), right.ty());
         return Err(Error::new(ErrorKind::Type, message));
     }
@@ -105,8 +108,9 @@ impl Lowerer {
     /// SIMILAR TO with a constant pattern, as a regular expression over the whole text.
     pub(super) fn similar_to(&mut self, node: &Like, scope: &Scope) -> Result<Expr> {
         let input = self.expr(&node.expr, scope)?;
-        let pattern = coerce::cast(self.expr(&node.pattern, scope)?, &LogicalType::Text);
-        let Expr::Literal(pattern) = pattern else {
+        let pattern = self.expr(&node.pattern, scope)?;
+        let Expr::Literal(pattern) = fold_constant(coerce::cast(pattern, &LogicalType::Text))
+        else {
             return Err(Error::unsupported("SIMILAR TO with a pattern that is not a constant"));
         };
         let pattern = match pattern.as_str() {

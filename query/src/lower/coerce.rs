@@ -103,6 +103,17 @@ pub(super) fn arithmetic(op: ArithmeticOp, left: Expr, right: Expr) -> Result<Ex
     Ok(Expr::Arithmetic { op, left, right, ty })
 }
 
+/// The quotient of decimals or integers in a decimal type.
+pub(super) fn quotient(left: Expr, right: Expr, ty: LogicalType) -> Expr {
+    let bring = |expr: Expr| match expr.ty() {
+        LogicalType::Null => cast(expr, &ty),
+        operand if operand.is_integer() => cast(expr, &decimal_of(&operand)),
+        _ => expr,
+    };
+    let (left, right) = (Box::new(bring(left)), Box::new(bring(right)));
+    Expr::Arithmetic { op: ArithmeticOp::Divide, left, right, ty }
+}
+
 fn result_type(op: ArithmeticOp, left: &LogicalType, right: &LogicalType) -> Result<LogicalType> {
     let op = match op {
         ArithmeticOp::Add => Operator::Plus,

@@ -14,7 +14,10 @@ use stoadb_storage::{LogicalType, Scalar};
 use super::{
     Lowerer, STACK_GROWTH, STACK_LEFT, call, coerce, literal, planner_error, scope::Scope,
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    planner::scalars::DIVIDE,
+};
 
 impl Lowerer {
     /// Translates an expression over the columns of `scope`.
@@ -71,7 +74,12 @@ impl Lowerer {
             }
             Logical::ScalarFunction(function) => {
                 let ty = expr.get_type(scope).map_err(planner_error)?;
-                let args = self.exprs(&function.args, scope)?;
+                let mut args = self.exprs(&function.args, scope)?;
+                if function.name() == DIVIDE
+                    && let (Some(right), Some(left)) = (args.pop(), args.pop())
+                {
+                    return Ok(coerce::quotient(left, right, LogicalType::from_arrow(&ty)?));
+                }
                 Ok(call::function(function.name(), args, LogicalType::from_arrow(&ty)?))
             }
             Logical::InList(list) => self.in_list(list, scope),

@@ -27,6 +27,15 @@ pub(super) fn fold_plan(mut plan: Plan) -> Plan {
     drop_filters(plan)
 }
 
+/// The value of an expression over constants, or the expression as it was.
+pub(super) fn fold_constant(expr: Expr) -> Expr {
+    if matches!(expr, Expr::Literal(_)) {
+        return expr;
+    }
+    let context = QueryContext::new(QuerySettings::default(), Arc::clone(registry()), Vec::new());
+    Folder { context }.fold(expr)
+}
+
 fn drop_filters(mut plan: Plan) -> Plan {
     for input in plan.inputs_mut() {
         let empty = Plan::Values { schema: input.schema().clone(), rows: Vec::new() };

@@ -7,7 +7,7 @@ use stoadb_engine::{
 };
 use stoadb_storage::{LogicalType, Scalar};
 
-use super::{Lowerer, coerce, scope::Scope};
+use super::{Lowerer, coerce, fold::fold_constant, scope::Scope};
 use crate::error::{Error, ErrorKind, Result};
 
 impl Lowerer {
@@ -52,7 +52,7 @@ impl Lowerer {
         let Some(expr) = expr else { return Ok(None) };
         let schema = datafusion_common::DFSchema::empty();
         let count = match self.expr(expr, &Scope::new(&schema)) {
-            Ok(expr) => coerce::cast(expr, &LogicalType::Int64),
+            Ok(expr) => fold_constant(coerce::cast(expr, &LogicalType::Int64)),
             Err(error) if error.kind == ErrorKind::Internal => return Err(not_constant(clause)),
             Err(error) => return Err(error),
         };

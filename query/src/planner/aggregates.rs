@@ -3,7 +3,7 @@
 //! Invariant: every `AggregateFunction` of the engine that has a SQL name is declared here once, and `aggregate_function`
 //! finds it again from the declared name. Result types: `count` and the sum of integers are BIGINT; the sum of
 //! DECIMAL(p,s) is DECIMAL(38,s); the average of integers and floats is DOUBLE, that of DECIMAL(p,s) is
-//! DECIMAL(38, max(s + 4, 6)), exact in the digits that people look at and without a detour over binary fractions;
+//! DECIMAL(38, q) with 16 digits after the point where they fit (`scalars.rs`), without a detour over binary fractions;
 //! interpolated quantiles and medians of numbers are DOUBLE.
 //! Next: `windows.rs`.
 
@@ -16,6 +16,8 @@ use datafusion_expr::{
     function::AccumulatorArgs,
 };
 use stoadb_engine::plan::AggregateFunction;
+
+use crate::planner::scalars::quotient_scale;
 
 use AggregateFunction as F;
 
@@ -198,10 +200,10 @@ impl AggregateUDFImpl for Aggregate {
                 _ => DataType::Int64,
             },
             Some(F::Avg) => match first {
-                DataType::Decimal32(_, s)
-                | DataType::Decimal64(_, s)
-                | DataType::Decimal128(_, s) => {
-                    DataType::Decimal128(38, s.saturating_add(4).clamp(6, 38))
+                DataType::Decimal32(p, s)
+                | DataType::Decimal64(p, s)
+                | DataType::Decimal128(p, s) => {
+                    DataType::Decimal128(38, quotient_scale(i16::from(p) - i16::from(s), s))
                 }
                 DataType::Interval(_) | DataType::Duration(_) => first,
                 _ => DataType::Float64,
@@ -292,8 +294,9 @@ mod tests {
         assert_eq!(result("sum", &[DataType::Int32]), DataType::Int64);
         assert_eq!(result("sum", &[DataType::Decimal128(15, 2)]), DataType::Decimal128(38, 2));
         assert_eq!(result("avg", &[DataType::Int64]), DataType::Float64);
-        assert_eq!(result("avg", &[DataType::Decimal128(15, 2)]), DataType::Decimal128(38, 6));
-        assert_eq!(result("avg", &[DataType::Decimal128(38, 36)]), DataType::Decimal128(38, 38));
+        assert_eq!(result("avg", &[DataType::Decimal128(15, 2)]), DataType::Decimal128(38, 16));
+        assert_eq!(result("avg", &[DataType::Decimal128(38, 2)]), DataType::Decimal128(38, 10));
+        assert_eq!(result("avg", &[DataType::Decimal128(38, 36)]), DataType::Decimal128(38, 36));
         assert_eq!(result("max", &[DataType::Utf8View]), DataType::Utf8View);
         assert_eq!(result("median", &[DataType::Date32]), DataType::Date32);
         let sum = aggregate_udfs().into_iter().find(|f| f.name() == "sum").unwrap();

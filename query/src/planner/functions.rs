@@ -21,7 +21,7 @@ use datafusion_expr::{
 use stoadb_engine::{EngineError, function::ScalarFunction};
 use stoadb_storage::LogicalType;
 
-use crate::planner::{aggregates::aggregate_udfs, windows::window_udfs};
+use crate::planner::{aggregates::aggregate_udfs, scalars::scalars, windows::window_udfs};
 
 /// Functions by name and alias.
 #[derive(Debug, Default)]
@@ -52,7 +52,6 @@ const ALIASES: &[(&str, &str)] = &[
     ("len", "length"),
     ("lcase", "lower"),
     ("ucase", "upper"),
-    ("ceiling", "ceil"),
     ("pow", "power"),
     ("strftime", "to_char"),
     ("list_value", "make_array"),
@@ -62,9 +61,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("str_split", "string_to_array"),
     ("split", "string_to_array"),
     ("regexp_matches", "regexp_like"),
-    ("datetrunc", "date_trunc"),
     ("instr", "strpos"),
-    ("sign", "signum"),
     ("list_aggregate_length", "array_length"),
 ];
 
@@ -79,6 +76,7 @@ impl Functions {
             functions.add_scalar(udf);
         }
         functions.add_scalar(Arc::new(ScalarUDF::new_from_impl(DatePart::new())));
+        scalars().for_each(|udf| functions.add_scalar(udf));
         for (alias, name) in ALIASES {
             if let Some(udf) = functions.scalar.get(*name).map(Arc::clone) {
                 functions.scalar.entry((*alias).to_owned()).or_insert(udf);

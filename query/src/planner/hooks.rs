@@ -9,7 +9,7 @@ use datafusion_common::{
     Column, DFSchema, Result, ScalarValue, TableReference, not_impl_err, plan_err,
 };
 use datafusion_expr::{
-    BinaryExpr, Expr, ExprSchemable, GetFieldAccess, Operator,
+    BinaryExpr, Expr, ExprSchemable, GetFieldAccess, Operator, cast,
     expr::{AggregateFunction, ScalarFunction},
     lit,
     planner::{
@@ -21,7 +21,10 @@ use datafusion_sql::sqlparser::ast::{
     BinaryOperator, DataType as SqlType, ExactNumberInfo, TimezoneInfo,
 };
 
-use crate::planner::functions::Functions;
+use crate::planner::{
+    functions::Functions,
+    scalars::{DIVIDE, TIMESTAMP, digits},
+};
 
 /// The expression planners in the order in which they are asked.
 pub fn expr_planners(functions: &Arc<Functions>) -> Vec<Arc<dyn ExprPlanner>> {
@@ -63,6 +66,37 @@ impl StoaPlanner {
     }
 }
 
+/// A date plus or minus an interval is a timestamp, so that nothing of the interval is lost.
+fn moments(mut expr: RawBinaryExpr, schema: &DFSchema) -> RawBinaryExpr {
+    let plus = expr.op == BinaryOperator::Plus;
+    if !plus && expr.op != BinaryOperator::Minus {
+        return expr;
+    }
+    let (Ok(left), Ok(right)) = (expr.left.get_type(schema), expr.right.get_type(schema)) else {
+        return expr;
+    };
+    match (left, right) {
+        (DataType::Date32, DataType::Interval(_)) => expr.left = cast(expr.left, TIMESTAMP),
+        (DataType::Interval(_), DataType::Date32) if plus => {
+            expr.right = cast(expr.right, TIMESTAMP);
+        }
+        _ => {}
+    }
+    expr
+}
+
+/// Whether a division is one of decimals, or of a decimal and an integer.
+fn is_decimal_division(expr: &RawBinaryExpr, schema: &DFSchema) -> bool {
+    if expr.op != BinaryOperator::Divide {
+        return false;
+    }
+    let (Ok(left), Ok(right)) = (expr.left.get_type(schema), expr.right.get_type(schema)) else {
+        return false;
+    };
+    let exact = digits(&left).is_some() && digits(&right).is_some();
+    exact && !(left.is_integer() && right.is_integer())
+}
+
 /// `date + 7` counts days.
 fn days(mut expr: RawBinaryExpr, schema: &DFSchema) -> Result<RawBinaryExpr> {
     let plus = expr.op == BinaryOperator::Plus;
@@ -100,7 +134,12 @@ impl ExprPlanner for StoaPlanner {
         schema: &DFSchema,
     ) -> Result<PlannerResult<RawBinaryExpr>> {
         if expr.op != BinaryOperator::DuckIntegerDivide {
-            return Ok(PlannerResult::Original(days(expr, schema)?));
+            let expr = days(moments(expr, schema), schema)?;
+            if is_decimal_division(&expr, schema) {
+                let args = vec![expr.left, expr.right];
+                return Ok(PlannerResult::Planned(self.call(DIVIDE, args)?));
+            }
+            return Ok(PlannerResult::Original(expr));
         }
         let whole = |ty: DataType| ty.is_integer() || ty.is_null();
         let integers = whole(expr.left.get_type(schema)?) && whole(expr.right.get_type(schema)?);

@@ -16,6 +16,7 @@ pub mod parameters; // $1: types and values
 pub mod predicates; // IN and NOT IN (subquery) as the rules can take them
 pub mod provider; // relations, functions, options
 pub mod registry; // scalar functions for the engine
+pub mod scalars; // scalar functions whose types are ours
 pub mod source; // relations as the library sees them
 pub mod windows; // window functions: names and types
 

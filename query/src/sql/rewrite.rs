@@ -9,13 +9,14 @@ use datafusion_sql::sqlparser::ast::{
     BinaryOperator, CaseWhen, CastKind, DataType, ExactNumberInfo, Expr, Function, FunctionArg,
     FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, Join, JoinOperator,
     LimitClause, ObjectName, OrderBy, OrderByExpr, OrderByKind, Query, Select, SelectFlavor,
-    SelectItem, SetExpr, Spanned, Statement, TableFactor, TableWithJoins, Value, VisitMut,
-    VisitorMut, WildcardAdditionalOptions, helpers::attached_token::AttachedToken,
+    SelectItem, SetExpr, Spanned, Statement, TableFactor, TableWithJoins, UnaryOperator, Value,
+    VisitMut, VisitorMut, WildcardAdditionalOptions, helpers::attached_token::AttachedToken,
 };
 
 use crate::{
     error::{Error, ErrorKind, Result},
     sql::{
+        in_value,
         names::{expression_name, fold},
         parse::place,
     },
@@ -60,6 +61,14 @@ impl VisitorMut for Rewriter {
                 *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
             }
         }
+        for item in &mut select.projection {
+            if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item
+                && in_value::has_in(expr)
+                && let Err(error) = in_value::rewrite(expr)
+            {
+                return ControlFlow::Break(error);
+            }
+        }
         select.from.iter_mut().for_each(|table| joins(&mut table.joins));
         ControlFlow::Continue(())
     }
@@ -82,6 +91,11 @@ impl VisitorMut for Rewriter {
                 }
                 _ => Ok(()),
             },
+            Expr::UnaryOp { op: UnaryOperator::BitwiseNot, expr: operand } => {
+                let operand = std::mem::replace(operand.as_mut(), Expr::Value(Value::Null.into()));
+                *expr = call_of("bit_not", vec![operand]);
+                Ok(())
+            }
             Expr::Exists { subquery, .. } => {
                 exists_without_limit(subquery);
                 Ok(())
@@ -106,10 +120,12 @@ impl VisitorMut for Rewriter {
 /// Whether a rewrite below would change the text of an expression.
 fn changes(expr: &Expr) -> bool {
     use datafusion_sql::sqlparser::ast::visit_expressions;
-    visit_expressions(expr, |expr| match expr {
+    in_value::has_in(expr)
+        || visit_expressions(expr, |expr| match expr {
         Expr::Value(value) if matches!(&value.value, Value::Number(n, _) if n.contains(['e', 'E'])) => {
             ControlFlow::Break(())
         }
+        Expr::UnaryOp { op: UnaryOperator::BitwiseNot, .. } => ControlFlow::Break(()),
         Expr::Function(function) if is_rewritten(&fold(&function.name.to_string())) => {
             ControlFlow::Break(())
         }
@@ -259,8 +275,10 @@ fn date_part(function: &str) -> Option<&'static str> {
 }
 
 fn is_rewritten(function: &str) -> bool {
-    matches!(function, "if" | "iff" | "ifnull" | "count_if" | "countif" | "mod" | "date")
-        || date_part(function).is_some()
+    matches!(
+        function,
+        "if" | "iff" | "ifnull" | "count_if" | "countif" | "mod" | "date" | "date_add"
+    ) || date_part(function).is_some()
 }
 
 /// What a call of one of our own names stands for.
@@ -272,7 +290,7 @@ fn call(function: &mut Function) -> Result<Option<Expr>> {
     let mut args = take_arguments(function, &name)?;
     let wanted = match name.as_str() {
         "if" | "iff" => 3,
-        "ifnull" | "mod" => 2,
+        "ifnull" | "mod" | "date_add" => 2,
         _ => 1,
     };
     if args.len() != wanted {
@@ -292,6 +310,11 @@ fn call(function: &mut Function) -> Result<Option<Expr>> {
         "mod" => Expr::BinaryOp {
             left: Box::new(Expr::Nested(Box::new(next()))),
             op: BinaryOperator::Modulo,
+            right: Box::new(Expr::Nested(Box::new(next()))),
+        },
+        "date_add" => Expr::BinaryOp {
+            left: Box::new(Expr::Nested(Box::new(next()))),
+            op: BinaryOperator::Plus,
             right: Box::new(Expr::Nested(Box::new(next()))),
         },
         "date" => cast(next(), DataType::Date),
@@ -325,6 +348,21 @@ fn list(args: Vec<FunctionArg>) -> FunctionArguments {
         args,
         clauses: Vec::new(),
     })
+}
+
+/// A call that the text does not have.
+fn call_of(name: &str, args: Vec<Expr>) -> Expr {
+    let function = Function {
+        name: ObjectName::from(vec![Ident::new(name)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: list(Vec::new()),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    };
+    renamed(&function, name, args)
 }
 
 fn renamed(function: &Function, name: &str, args: Vec<Expr>) -> Expr {

@@ -113,11 +113,14 @@ fn integers<T: ArrowNativeType + FromStr>(
 }
 
 fn parse_boolean(text: &str) -> Option<bool> {
-    let is = |words: &[&str]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
-    if is(&["true", "t", "yes", "y", "on", "1"]) {
+    // PostgreSQL takes every beginning of a word that is not the beginning of the other one.
+    let lower = text.to_ascii_lowercase();
+    let begins = |word: &str| !lower.is_empty() && word.starts_with(&lower);
+    if begins("true") || begins("yes") || lower == "on" || lower == "1" {
         return Some(true);
     }
-    is(&["false", "f", "no", "n", "off", "0"]).then_some(false)
+    let off = begins("off") && lower.len() > 1;
+    (begins("false") || begins("no") || off || lower == "0").then_some(false)
 }
 
 fn parse_float<T: FromStr + Into<f64> + Copy>(text: &str) -> Option<T> {

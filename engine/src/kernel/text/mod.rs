@@ -3,6 +3,7 @@
 //! Invariants: NULL in gives NULL out, except for `concat` and `concat_ws`, which skip NULLs; no result is longer than
 //! `MAX_BYTES`. Every function has the signature of `NativeFn`. Next: `pad.rs`, `search.rs`.
 
+pub(crate) mod extract; // hexadecimal digits, matches of regular expressions
 pub(crate) mod pad; // functions that build longer texts
 pub(crate) mod search; // functions that look for a text in a text
 
