@@ -6,7 +6,10 @@ use datafusion_common::{Column, DataFusionError, Diagnostic, SchemaError};
 
 use crate::{
     error::{Error, ErrorKind, Span},
-    sql::names::{EXACT, fold, unmark, unmark_text},
+    sql::{
+        in_value,
+        names::{EXACT, fold, unmark, unmark_text},
+    },
 };
 
 /// Our error of a library error.
@@ -155,6 +158,10 @@ fn field_not_found(field: &Column, valid: &[Column]) -> Error {
         .filter(|column| column.name.starts_with(&mark))
         .map(|column| format!("\"{}\"", unmark(&column.name)))
         .collect();
+    let of_list = |relation: &datafusion_common::TableReference| relation.table() == in_value::LIST;
+    if field.relation.as_ref().is_some_and(of_list) {
+        return Error::unsupported("IN (subquery) with an outer column in this place");
+    }
     if !variants.is_empty() {
         let message = format!("the column \"{}\" is ambiguous", shown(field));
         let hint = format!("candidates are {}: write one in double quotes", variants.join(", "));

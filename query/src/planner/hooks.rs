@@ -72,9 +72,12 @@ fn moments(mut expr: RawBinaryExpr, schema: &DFSchema) -> RawBinaryExpr {
     if !plus && expr.op != BinaryOperator::Minus {
         return expr;
     }
-    let (Ok(left), Ok(right)) = (expr.left.get_type(schema), expr.right.get_type(schema)) else {
+    // Chains nest to the left, so that the right side tells at little cost that most have no dates.
+    let Ok(right) = expr.right.get_type(schema) else { return expr };
+    if !matches!(right, DataType::Interval(_) | DataType::Date32) {
         return expr;
-    };
+    }
+    let Ok(left) = expr.left.get_type(schema) else { return expr };
     match (left, right) {
         (DataType::Date32, DataType::Interval(_)) => expr.left = cast(expr.left, TIMESTAMP),
         (DataType::Interval(_), DataType::Date32) if plus => {
@@ -90,11 +93,12 @@ fn is_decimal_division(expr: &RawBinaryExpr, schema: &DFSchema) -> bool {
     if expr.op != BinaryOperator::Divide {
         return false;
     }
-    let (Ok(left), Ok(right)) = (expr.left.get_type(schema), expr.right.get_type(schema)) else {
+    let Ok(right) = expr.right.get_type(schema) else { return false };
+    if digits(&right).is_none() {
         return false;
-    };
-    let exact = digits(&left).is_some() && digits(&right).is_some();
-    exact && !(left.is_integer() && right.is_integer())
+    }
+    let Ok(left) = expr.left.get_type(schema) else { return false };
+    digits(&left).is_some() && !(left.is_integer() && right.is_integer())
 }
 
 /// `date + 7` counts days.

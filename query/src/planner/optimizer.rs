@@ -25,7 +25,11 @@ use datafusion_optimizer::{
     rewrite_set_comparison::RewriteSetComparison, scalar_subquery_to_join::ScalarSubqueryToJoin,
 };
 
-use crate::planner::{functions::Functions, predicates, rules::SimplifyFunctions};
+use crate::planner::{
+    functions::Functions,
+    predicates,
+    rules::{SimplifyFunctions, compare_dates},
+};
 
 type Rules = Vec<Arc<dyn OptimizerRule + Send + Sync>>;
 
@@ -77,6 +81,7 @@ pub fn optimize(
     functions: &Arc<Functions>,
     everything: bool,
 ) -> Result<LogicalPlan> {
+    let plan = compare_dates(plan)?;
     let plan = Analyzer::new().execute_and_check(plan, options, |_, _| {})?;
     let plan = predicates::rewrite(plan)?;
     let rules = if everything { all() } else { necessary() };

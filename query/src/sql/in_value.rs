@@ -15,6 +15,9 @@ use crate::{
     sql::parse::parse,
 };
 
+/// The name of the list in `MEANING`.
+pub const LIST: &str = "in list";
+
 /// What IN stands for, with `value` and `SELECT 'list'` in the places of its operands.
 const MEANING: &str = "SELECT CASE \
     WHEN (SELECT count(*) FROM (SELECT 'list') AS \"in list\"(\"in value\")) = 0 THEN FALSE \
