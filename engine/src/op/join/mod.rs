@@ -11,6 +11,7 @@
 mod build;
 mod domain;
 mod filter;
+mod gather;
 mod intern;
 mod key;
 mod lane;

@@ -16,7 +16,7 @@ use crate::{
 
 use super::{
     Built,
-    probe::{LeftRows, RightRows},
+    gather::{LeftRows, RightRows},
 };
 
 /// A residual over the columns that it reads.
