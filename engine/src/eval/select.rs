@@ -17,6 +17,7 @@ use crate::{
         arity::{positions, true_rows},
         compare::compare_rows,
         physical::booleans,
+        range::{Range, rows_in_range},
     },
 };
 
@@ -36,9 +37,15 @@ impl Run<'_> {
         match &nodes[id].op {
             Op::And(operands) => {
                 let mut kept: Option<Vec<u32>> = None;
-                for &operand in operands {
+                let mut rest = operands.as_slice();
+                while let Some((&operand, others)) = rest.split_first() {
                     let candidates = kept.as_deref().or(candidates);
-                    kept = Some(self.rows_where_true(operand, candidates)?);
+                    let (rows, used) = match self.rows_in_range(rest, candidates)? {
+                        Some(found) => found,
+                        None => (self.rows_where_true(operand, candidates)?, 1),
+                    };
+                    kept = Some(rows);
+                    rest = &others[used - 1..];
                 }
                 return Ok(kept.unwrap_or_else(|| all(rows, candidates)));
             }
@@ -66,6 +73,9 @@ impl Run<'_> {
         }
         match &nodes[id].op {
             Op::Compare(op, left, right) => {
+                if let Some((kept, _)) = self.rows_in_range(&[id], candidates)? {
+                    return Ok(kept);
+                }
                 if let Some((left, right)) = self.in_place(*left).zip(self.in_place(*right)) {
                     return compare_rows(*op, &left, &right, rows, candidates);
                 }
@@ -84,6 +94,35 @@ impl Run<'_> {
             _ => {}
         }
         self.rows_by_value(id, candidates)
+    }
+
+    /// The rows among the candidates in which the first of some conjuncts is TRUE, and those right after it that bound the
+    /// same column of whole numbers, with their number; `None` when the first one is no such bound.
+    fn rows_in_range(
+        &self,
+        conjuncts: &[NodeId],
+        candidates: Option<&[u32]>,
+    ) -> Result<Option<(Vec<u32>, usize)>> {
+        let mut bounds = conjuncts.iter().map_while(|&id| self.bound(id));
+        let Some((column, mut range)) = bounds.next() else { return Ok(None) };
+        let mut used = 1;
+        for (_, bound) in bounds.take_while(|(other, _)| *other == column) {
+            range = range.and(bound);
+            used += 1;
+        }
+        let Some(values) = self.whole_column(column) else { return Ok(None) };
+        Ok(rows_in_range(values, range, candidates)?.map(|kept| (kept, used)))
+    }
+
+    /// The column and the range of whole numbers that a comparison with a literal asks for.
+    fn bound(&self, id: NodeId) -> Option<(usize, Range)> {
+        let Op::Compare(op, left, right) = &self.nodes[id].op else { return None };
+        let (&Op::Column(column), Op::Constant(literal)) =
+            (&self.nodes[*left].op, &self.nodes[*right].op)
+        else {
+            return None;
+        };
+        Some((column, Range::of(*op, literal.as_i128()?)?))
     }
 
     /// A column (not a dictionary, whose codes say nothing here) or a constant, as it stands in the batch.

@@ -182,24 +182,77 @@ pub(crate) fn positions(
     candidates: Option<&[u32]>,
     f: impl Fn(usize) -> bool,
 ) -> Vec<u32> {
-    let mut kept = vec![0_u32; candidates.map_or(rows, <[u32]>::len)];
+    let Some(candidates) = candidates else {
+        return compress_flags(rows, |first, flags| {
+            for (row, flag) in (first..).zip(flags) {
+                *flag = u8::from(f(row));
+            }
+        });
+    };
+    let mut kept = vec![0_u32; candidates.len()];
     let mut count = 0;
-    match candidates {
-        None => {
-            for row in 0..rows {
-                kept[count] = row as u32;
-                count += usize::from(f(row));
-            }
-        }
-        Some(candidates) => {
-            for &row in candidates {
-                kept[count] = row;
-                count += usize::from(f(row as usize));
-            }
-        }
+    for &row in candidates {
+        kept[count] = row;
+        count += usize::from(f(row as usize));
     }
     kept.truncate(count);
     kept
+}
+
+/// The positions of the values for which `f` holds.
+pub(crate) fn compress<T: Copy>(values: &[T], f: impl Fn(T) -> bool) -> Vec<u32> {
+    compress_flags(values.len(), |first, flags| {
+        for (&value, flag) in values[first..].iter().zip(flags) {
+            *flag = u8::from(f(value));
+        }
+    })
+}
+
+/// The rows that get the flag 1: `fill` is given a row and the flags (0 at first) of that row and those after it. Flags
+/// are made 64 at a time, so that making them vectorises.
+fn compress_flags(rows: usize, fill: impl Fn(usize, &mut [u8])) -> Vec<u32> {
+    let mut kept = vec![0_u32; rows];
+    let mut count = 0;
+    for first in (0..rows).step_by(64) {
+        let mut flags = [0_u8; 64];
+        if rows - first >= 64 {
+            fill(first, &mut flags);
+        } else {
+            fill(first, &mut flags[..rows - first]);
+        }
+        let mut word = pack(&flags);
+        let ones = word.count_ones() as usize;
+        let row = first as u32;
+        let room = &mut kept[count..];
+        if ones == 64 {
+            room.iter_mut().take(64).zip(row..).for_each(|(kept, row)| *kept = row);
+        } else if ones <= 24 {
+            for kept in &mut room[..ones] {
+                *kept = row + word.trailing_zeros();
+                word &= word.wrapping_sub(1);
+            }
+        } else {
+            let mut dense = [0_u32; 64];
+            let mut at = 0_usize;
+            for (row, &flag) in (row..).zip(&flags) {
+                dense[at & 63] = row;
+                at += usize::from(flag);
+            }
+            room[..ones].copy_from_slice(&dense[..ones]);
+        }
+        count += ones;
+    }
+    kept.truncate(count);
+    kept
+}
+
+/// 64 flags of 0 or 1 as bits.
+fn pack(flags: &[u8; 64]) -> u64 {
+    /// Moves the lowest bit of byte i to bit 56 + i.
+    const GATHER: u64 = 0x0102_0408_1020_4080;
+    let (bytes, _) = flags.as_chunks::<8>();
+    let bits = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes).wrapping_mul(GATHER) >> 56;
+    bytes.iter().rev().fold(0, |word, bytes| word << 8 | bits(bytes))
 }
 
 /// The positions of TRUE in a bitmap of booleans, NULL not being TRUE.

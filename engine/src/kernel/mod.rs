@@ -11,6 +11,7 @@ pub(crate) mod decimal; // decimal arithmetic in i64, in i128 when that overflow
 pub(crate) mod bitwise; // & | xor ~ << >>
 pub(crate) mod math; // rounding, roots, logarithms
 pub(crate) mod compare; // comparisons to bitmaps or to row positions
+pub(crate) mod range; // whole numbers between two bounds to row positions
 pub(crate) mod in_list; // IN (values)
 pub(crate) mod like; // LIKE and ILIKE
 pub(crate) mod text; // functions on text
