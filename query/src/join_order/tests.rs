@@ -10,7 +10,7 @@ use crate::lower::{
     testing::{Stub, Stubs, lowered, lowered_over, plan_text},
 };
 
-const WRITTEN: LowerSettings = LowerSettings { join_order: false };
+const WRITTEN: LowerSettings = LowerSettings { optimize: false };
 
 /// Relations `r0`, `r1`, .. of columns a, b, c with small values and some NULLs, of very different sizes.
 fn relations(seed: u64) -> Stubs {
@@ -88,7 +88,7 @@ fn test_orders_and_sides_never_change_an_answer() {
             for (optimizer, join_order) in
                 [(false, false), (true, false), (true, true), (false, true)]
             {
-                let settings = LowerSettings { join_order };
+                let settings = LowerSettings { optimize: join_order };
                 let lowered = lowered_over(&stubs, sql, optimizer, &settings)
                     .unwrap_or_else(|error| panic!("{sql}: {error}"));
                 let mut rows = run(&lowered.plan, &stubs);
@@ -177,7 +177,7 @@ fn test_sides_are_exchanged_when_the_build_side_is_much_larger() {
             kinds(&lowered.plan.root, &mut found);
             assert_eq!(found, [wanted], "{sql} {settings:?}");
             // Of exchanged or inner joins, the small relation is built from.
-            if settings.join_order
+            if settings.optimize
                 && !matches!(wanted, JoinKind::LeftAntiNullAware | JoinKind::LeftMark)
             {
                 let text = crate::lower::testing::text(&lowered);

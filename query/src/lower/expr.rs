@@ -102,7 +102,7 @@ impl Lowerer {
         if let Some(junction) = junction {
             let operands = operands(binary);
             let operands = operands.into_iter().map(|operand| self.condition(operand, scope));
-            return Ok(in_lists(junction(operands.collect::<Result<_>>()?)));
+            return Ok(junction(operands.collect::<Result<_>>()?));
         }
         let left = self.expr(&binary.left, scope)?;
         let right = self.expr(&binary.right, scope)?;
@@ -227,70 +227,6 @@ pub(crate) fn or(conditions: Vec<Expr>) -> Expr {
         0 => literal::boolean(false),
         1 => flat.remove(0),
         _ => Expr::Or(flat),
-    }
-}
-
-/// `a = 1 OR a = 2` is `a IN (1, 2)`; `a <> 1 AND a <> 2` is `a NOT IN (1, 2)`. Lists stand where their first value
-/// stood.
-fn in_lists(condition: Expr) -> Expr {
-    let (args, negated) = match condition {
-        Expr::Or(args) => (args, false),
-        Expr::And(args) => (args, true),
-        other => return other,
-    };
-    let mut lists: Vec<(Expr, Vec<Scalar>)> = Vec::new();
-    let mut places: Vec<Result<Expr, usize>> = Vec::new();
-    for arg in args {
-        match listed(arg, negated) {
-            Ok((input, values)) => match lists.iter().position(|(known, _)| *known == input) {
-                Some(known) => lists[known].1.extend(values),
-                None => {
-                    places.push(Err(lists.len()));
-                    lists.push((input, values));
-                }
-            },
-            Err(other) => places.push(Ok(other)),
-        }
-    }
-    let op = if negated { CompareOp::NotEq } else { CompareOp::Eq };
-    let rebuilt = |place: Result<Expr, usize>| match place {
-        Ok(expr) => expr,
-        Err(list) => {
-            let (input, mut values): (Expr, Vec<Scalar>) = lists[list].clone();
-            let input = Box::new(input);
-            match values.len() {
-                1 => {
-                    let right = Box::new(Expr::Literal(values.remove(0)));
-                    Expr::Compare { op, left: input, right }
-                }
-                _ => Expr::InList { input, list: values.into(), negated },
-            }
-        }
-    };
-    let args = places.into_iter().map(rebuilt).collect();
-    if negated { and(args) } else { or(args) }
-}
-
-/// What an equality with a constant, or a list of constants, asks for.
-fn listed(condition: Expr, negated: bool) -> Result<(Expr, Vec<Scalar>), Expr> {
-    let wanted = if negated { CompareOp::NotEq } else { CompareOp::Eq };
-    match condition {
-        Expr::Compare { op, left, right } if op == wanted => match (*left, *right) {
-            (Expr::Literal(value), input) | (input, Expr::Literal(value))
-                if !call::is_volatile(&input) =>
-            {
-                Ok((input, vec![value]))
-            }
-            (left, right) => {
-                Err(Expr::Compare { op, left: Box::new(left), right: Box::new(right) })
-            }
-        },
-        Expr::InList { input, list, negated: other }
-            if other == negated && !call::is_volatile(&input) =>
-        {
-            Ok((*input, list.to_vec()))
-        }
-        other => Err(other),
     }
 }
 

@@ -9,14 +9,11 @@ use stoadb_engine::{Expr, Plan, QueryContext, QuerySettings, eval, expr::Compare
 use stoadb_storage::{LogicalType, Scalar};
 
 use super::{
-    STACK_GROWTH, STACK_LEFT,
-    expr::{and, or},
+    STACK_GROWTH, STACK_LEFT, call, coerce,
+    expr::{and, not, or},
     literal::fold_exactly,
 };
 use crate::planner::registry::registry;
-
-/// From how many alternatives `x = 1 OR x = 2 OR ...` becomes `x IN (1, 2, ...)`.
-const IN_LIST_MIN: usize = 3;
 
 /// Simplifies all expressions of a plan; filters that let everything or nothing through disappear.
 pub(super) fn fold_plan(mut plan: Plan) -> Plan {
@@ -86,7 +83,7 @@ impl Folder {
         match expr {
             Expr::And(operands) => conjunction(operands),
             Expr::Or(operands) => disjunction(operands),
-            Expr::Not(operand) => negation(*operand),
+            Expr::Not(operand) => not(*operand),
             Expr::Compare { op, left, right } => comparison(op, *left, *right),
             Expr::InList { input, list, negated } => in_list(*input, list, negated),
             other => other,
@@ -125,7 +122,7 @@ fn conjunction(operands: Vec<Expr>) -> Expr {
     }
     kept.retain(|operand| truth(operand) != Some(Some(true)));
     remove_repeated(&mut kept);
-    if kept.is_empty() { boolean(true) } else { and(kept) }
+    if kept.is_empty() { boolean(true) } else { in_lists(and(kept)) }
 }
 
 /// OR without FALSE, repetitions and nesting; what all alternatives demand stands before it; equalities with constants
@@ -146,13 +143,13 @@ fn disjunction(operands: Vec<Expr>) -> Expr {
     match kept.len() {
         0 => boolean(false),
         1 => or(kept),
-        _ => factor(lists(kept)),
+        _ => in_lists(factor(kept)),
     }
 }
 
 /// Quadratic in distinct operands, so it stops at a number that people write by hand.
 fn remove_repeated(operands: &mut Vec<Expr>) {
-    if operands.len() <= 64 {
+    if operands.len() <= 64 && !operands.iter().any(call::is_volatile) {
         let mut index = 0;
         while index < operands.len() {
             match operands[..index].contains(&operands[index]) {
@@ -190,79 +187,74 @@ fn factor(alternatives: Vec<Expr>) -> Expr {
     and(common)
 }
 
-/// Equalities of one operand with constants become a list, where there are several.
-fn lists(operands: Vec<Expr>) -> Vec<Expr> {
-    let tested = |expr: &Expr| match expr {
-        Expr::Compare { op: CompareOp::Eq, left, right } => match right.as_ref() {
-            Expr::Literal(_) => Some(left.as_ref().clone()),
-            _ => None,
-        },
-        Expr::InList { input, negated: false, .. } => Some(input.as_ref().clone()),
-        _ => None,
+/// `a = 1 OR a = 2` is `a IN (1, 2)`; `a <> 1 AND a <> 2` is `a NOT IN (1, 2)`. Lists stand where their first value
+/// stood.
+fn in_lists(condition: Expr) -> Expr {
+    let (args, negated) = match condition {
+        Expr::Or(args) => (args, false),
+        Expr::And(args) => (args, true),
+        other => return other,
     };
-    let inputs: Vec<Option<Expr>> = operands.iter().map(tested).collect();
-    let Some(input) = inputs.iter().flatten().next().cloned() else { return operands };
-    if inputs.iter().filter(|other| other.as_ref() == Some(&input)).count() < IN_LIST_MIN {
-        return operands;
-    }
-    let (mut values, mut others) = (Vec::new(), Vec::new());
-    for (operand, tested) in operands.into_iter().zip(inputs) {
-        match operand {
-            Expr::Compare { right, .. } if tested.as_ref() == Some(&input) => {
-                if let Expr::Literal(value) = *right {
-                    values.push(value);
+    let mut lists: Vec<(Expr, Vec<Scalar>)> = Vec::new();
+    let mut places: Vec<Result<Expr, usize>> = Vec::new();
+    for arg in args {
+        match listed(arg, negated) {
+            Ok((input, values)) => match lists.iter().position(|(known, _)| *known == input) {
+                Some(known) => lists[known].1.extend(values),
+                None => {
+                    places.push(Err(lists.len()));
+                    lists.push((input, values));
                 }
-            }
-            Expr::InList { list, .. } if tested.as_ref() == Some(&input) => {
-                values.extend(list.iter().cloned());
-            }
-            other => others.push(other),
+            },
+            Err(other) => places.push(Ok(other)),
         }
     }
-    others.push(Expr::InList { input: Box::new(input), list: values.into(), negated: false });
-    others
+    let op = if negated { CompareOp::NotEq } else { CompareOp::Eq };
+    let rebuilt = |place: Result<Expr, usize>| match place {
+        Ok(expr) => expr,
+        Err(list) => {
+            let (input, mut values): (Expr, Vec<Scalar>) = lists[list].clone();
+            let input = Box::new(input);
+            match values.len() {
+                1 => {
+                    let right = Box::new(Expr::Literal(values.remove(0)));
+                    Expr::Compare { op, left: input, right }
+                }
+                _ => Expr::InList { input, list: values.into(), negated },
+            }
+        }
+    };
+    let args = places.into_iter().map(rebuilt).collect();
+    if negated { and(args) } else { or(args) }
 }
 
-fn negation(operand: Expr) -> Expr {
-    match operand {
-        Expr::Not(inner) => *inner,
-        Expr::Compare { op, left, right } => Expr::Compare { op: opposite(op), left, right },
-        Expr::IsNull(inner) => Expr::IsNotNull(inner),
-        Expr::IsNotNull(inner) => Expr::IsNull(inner),
-        Expr::InList { input, list, negated } => Expr::InList { input, list, negated: !negated },
-        other => Expr::Not(Box::new(other)),
-    }
-}
-
-/// The comparison that is TRUE where `op` is FALSE. Values are totally ordered, NaN included.
-fn opposite(op: CompareOp) -> CompareOp {
-    match op {
-        CompareOp::Eq => CompareOp::NotEq,
-        CompareOp::NotEq => CompareOp::Eq,
-        CompareOp::Lt => CompareOp::GtEq,
-        CompareOp::LtEq => CompareOp::Gt,
-        CompareOp::Gt => CompareOp::LtEq,
-        CompareOp::GtEq => CompareOp::Lt,
-        CompareOp::Distinct => CompareOp::NotDistinct,
-        CompareOp::NotDistinct => CompareOp::Distinct,
-    }
-}
-
-/// The comparison with its sides exchanged.
-fn mirrored(op: CompareOp) -> CompareOp {
-    match op {
-        CompareOp::Lt => CompareOp::Gt,
-        CompareOp::LtEq => CompareOp::GtEq,
-        CompareOp::Gt => CompareOp::Lt,
-        CompareOp::GtEq => CompareOp::LtEq,
-        CompareOp::Eq | CompareOp::NotEq | CompareOp::Distinct | CompareOp::NotDistinct => op,
+/// What an equality with a constant, or a list of constants, asks for.
+fn listed(condition: Expr, negated: bool) -> Result<(Expr, Vec<Scalar>), Expr> {
+    let wanted = if negated { CompareOp::NotEq } else { CompareOp::Eq };
+    match condition {
+        Expr::Compare { op, left, right } if op == wanted => match (*left, *right) {
+            (Expr::Literal(value), input) | (input, Expr::Literal(value))
+                if !call::is_volatile(&input) =>
+            {
+                Ok((input, vec![value]))
+            }
+            (left, right) => {
+                Err(Expr::Compare { op, left: Box::new(left), right: Box::new(right) })
+            }
+        },
+        Expr::InList { input, list, negated: other }
+            if other == negated && !call::is_volatile(&input) =>
+        {
+            Ok((*input, list.to_vec()))
+        }
+        other => Err(other),
     }
 }
 
 /// A constant stands on the right; a cast of a column gives way to one of the constant where no value is lost.
 fn comparison(op: CompareOp, left: Expr, right: Expr) -> Expr {
     if matches!(left, Expr::Literal(_)) && !matches!(right, Expr::Literal(_)) {
-        return comparison(mirrored(op), right, left);
+        return comparison(coerce::swapped(op), right, left);
     }
     if let (Expr::Cast { input, ty, or_null: false }, Expr::Literal(value)) = (&left, &right)
         && keeps_order(&input.ty(), ty)
@@ -381,7 +373,7 @@ mod tests {
             list: [1, 2, 3].map(Scalar::int64).into(),
             negated: false,
         };
-        assert_eq!(folded(alternatives), or(vec![eq(1, 9), list]).to_string());
+        assert_eq!(folded(alternatives), or(vec![list, eq(1, 9)]).to_string());
     }
 
     #[test]

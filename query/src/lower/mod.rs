@@ -23,6 +23,7 @@ mod prune;
 mod push_down;
 mod scan;
 mod scope;
+mod share;
 mod sort;
 mod subquery;
 #[cfg(test)]
@@ -69,13 +70,13 @@ pub struct Lowered {
 /// What may be switched off, for tests and for people who know better.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LowerSettings {
-    /// Whether joins are ordered by statistics; otherwise they stay as written.
-    pub join_order: bool,
+    /// Whether joins are ordered by statistics and repeated subplans are shared; otherwise plans stay as written.
+    pub optimize: bool,
 }
 
 impl Default for LowerSettings {
     fn default() -> Self {
-        Self { join_order: true }
+        Self { optimize: true }
     }
 }
 
@@ -90,7 +91,10 @@ pub fn lower(plan: &LogicalPlan, settings: &LowerSettings) -> Result<Lowered> {
     let Lowerer { relations, subqueries, .. } = lowerer;
     let improve = |plan| improve(plan, &relations, settings);
     let subqueries = subqueries.into_iter().map(improve).collect::<Result<_>>()?;
-    let plan = QueryPlan { root: improve(root)?, subqueries, shared: Vec::new() };
+    let mut plan = QueryPlan { root: improve(root)?, subqueries, shared: Vec::new() };
+    if settings.optimize {
+        share::share(&mut plan, &relations);
+    }
     verify::verify(&plan, &relations)?;
     Ok(Lowered { plan, relations })
 }
@@ -98,7 +102,7 @@ pub fn lower(plan: &LogicalPlan, settings: &LowerSettings) -> Result<Lowered> {
 fn improve(plan: Plan, relations: &[Arc<dyn Relation>], settings: &LowerSettings) -> Result<Plan> {
     let schema = plan.schema().clone();
     let mut plan = push_down::push_filters(fold::fold_plan(plan));
-    if settings.join_order {
+    if settings.optimize {
         plan = join_order::reorder(plan, relations);
     }
     let mut plan = columns::drop_unused(plan);

@@ -149,7 +149,7 @@ impl<'a> Session<'a> {
         };
         let parameters: Vec<_> = self.parameters.iter().cloned().map(Some).collect();
         let planned = plan_query(statement, &self.names, &settings, &parameters)?;
-        let settings = LowerSettings { join_order: self.settings.optimizer };
+        let settings = LowerSettings { optimize: self.settings.optimizer };
         let lowered = lower(&planned.plan, &settings)?;
         let columns = &lowered.plan.root.schema().columns;
         let field = |(column, name): (&stoadb_storage::ColumnDef, &String)| {

@@ -58,16 +58,10 @@ fn test_parts_of_dates_stay_functions() {
 }
 
 #[test]
-fn test_constants_are_checked_and_rounded() {
-    for sql in ["SELECT 9223372036854775807 + 1", "SELECT -9223372036854775807 - 2"] {
-        let error = plan(sql).unwrap_err();
-        assert_eq!(error.kind, ErrorKind::Value, "{error}");
-        assert!(error.message.contains("out of the range of BIGINT"), "{error}");
-    }
-    let plan = text("SELECT CAST(1.5 AS INT), CAST(2.5e0 AS INT), 7 / 2, -7 % 3");
-    for value in ["Int32(2)", "Int64(3)", "Int64(-1)"] {
-        assert!(plan.contains(value), "{plan}");
-    }
+fn test_constants_are_left_to_the_engine() {
+    let plan = text("SELECT 9223372036854775807 + 1, CAST(1.5 AS INT)");
+    assert!(plan.contains("Int64(9223372036854775807) + Int64(1)"), "{plan}");
+    assert!(plan.contains("CAST(Decimal128(1.5,2,1) AS Int32)"), "{plan}");
 }
 
 #[test]
