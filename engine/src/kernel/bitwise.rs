@@ -164,7 +164,7 @@ mod tests {
         let right = shift_right(&args, 2, &ty).unwrap().flatten().unwrap();
         assert_eq!(right.as_primitive::<UInt64Type>().values().as_ref(), &[1, 0]);
         assert!(shift_left(&args, 2, &ty).is_err());
-        let complement = not(&[most.clone()], 2, &ty).unwrap().flatten().unwrap();
+        let complement = not(std::slice::from_ref(&most), 2, &ty).unwrap().flatten().unwrap();
         assert_eq!(complement.as_primitive::<UInt64Type>().values().as_ref(), &[0, u64::MAX - 1]);
         let null = Vector::Constant { value: Scalar::null(ty.clone()), rows: 2 };
         assert_eq!(and(&[most, null], 2, &ty).unwrap().flatten().unwrap().null_count(), 2);

@@ -149,6 +149,7 @@ pub(crate) fn trunc(args: &[Vector], rows: usize, ty: &LogicalType) -> Result<Ve
     rounded(Rounding::ToZero, args, rows, ty)
 }
 
+#[expect(clippy::unnecessary_cast, reason = "one width of many is the target already")]
 fn rounded(how: Rounding, args: &[Vector], rows: usize, ty: &LogicalType) -> Result<Vector> {
     if args.iter().any(is_constant_null) {
         return Ok(null_vector(ty, rows));
@@ -240,6 +241,7 @@ pub(crate) fn is_finite(args: &[Vector], rows: usize, _: &LogicalType) -> Result
     test(args, rows, f64::is_finite)
 }
 
+#[expect(clippy::unnecessary_cast, reason = "one width of many is the target already")]
 fn test(args: &[Vector], rows: usize, f: impl Fn(f64) -> bool) -> Result<Vector> {
     if is_constant_null(&args[0]) {
         return Ok(null_vector(&LogicalType::Boolean, rows));
