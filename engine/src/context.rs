@@ -61,7 +61,7 @@ impl QueryContext {
         let ledgers = relations.iter().map(|relation| relation.ledger()).collect();
         Self {
             cancel: Arc::default(),
-            deadline: settings.timeout.map(|timeout| Instant::now() + timeout),
+            deadline: settings.timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
             memory: MemoryPool::new(settings.memory_limit),
             progress: Progress::default(),
             settings,

@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Instant};
 use crate::{
     batch::Batch,
     context::QueryContext,
-    error::Result,
+    error::{EngineError, Result},
     metrics::Metrics,
     op::{Feed, LocalSource, LocalTransform, Sink, Source, Step, Transform},
     scheduler::{Flow, Workers},
@@ -91,7 +91,7 @@ impl Chain {
 
     /// Turns to a morsel of the part.
     pub(crate) fn begin(&mut self, morsel: usize) -> Result<()> {
-        self.resume.clear();
+        self.end();
         self.source.begin(morsel)
     }
 
@@ -169,7 +169,7 @@ pub fn run(
     for part in &stream.parts {
         let morsels = part.morsels();
         let done = std::sync::atomic::AtomicBool::new(false);
-        workers.run(
+        let ran = workers.run(
             morsels,
             || Ok((Chain::new(part, context, metrics)?, sink.local(context)?)),
             |(chain, sink), morsel| {
@@ -190,8 +190,15 @@ pub fn run(
                 Ok(Flow::Continue)
             },
             |(_, sink)| timed(metrics, node, || sink.merge()),
-        )?;
-        if done.into_inner() {
+        );
+        // The sink needs nothing of the morsels that are still under way: a row that fails there is not part of the
+        // answer. What ends the whole query still does.
+        let done = done.into_inner();
+        match ran {
+            Err(EngineError::Value(_) | EngineError::Storage(_)) if done => break,
+            ran => ran?,
+        }
+        if done {
             break;
         }
         first_morsel += morsels;

@@ -286,7 +286,10 @@ impl Shared {
         let Some(morsel) = task.morsel else { return self.hand_out(task) };
         let output = guarded(|| match task.chain.next()? {
             Some(batch) => to_record_batch(batch, &self.schema).map(Some),
-            None => Ok(None),
+            None => {
+                task.chain.end();
+                Ok(None)
+            }
         });
         let mut state = self.lock();
         let index = morsel - state.head;
@@ -298,8 +301,8 @@ impl Shared {
                 queue.done = queue.rows >= self.morsel_rows;
                 let full = queue.batches.len() >= QUEUE_BATCHES;
                 if queue.done {
+                    // The next morsel's `begin` drops what is left of this one.
                     task.morsel = None;
-                    task.chain.end();
                 } else if full && !state.stopped {
                     state.parked.push(task);
                     drop(state);
@@ -310,7 +313,6 @@ impl Shared {
             Ok(None) => {
                 state.queues[index].done = true;
                 task.morsel = None;
-                task.chain.end();
             }
             Err(error) => {
                 let queue = &mut state.queues[index];
@@ -362,7 +364,9 @@ impl Shared {
     fn take(self: &Arc<Self>) -> Option<Result<RecordBatch>> {
         let mut state = self.lock();
         loop {
-            if let Some(error) = state.error.take() {
+            if state.queues.is_empty()
+                && let Some(error) = state.error.take()
+            {
                 return Some(Err(error));
             }
             let finished = state.finished;

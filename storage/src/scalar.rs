@@ -188,9 +188,14 @@ impl fmt::Display for Scalar {
             return f.write_str("NULL");
         }
         let options = FormatOptions::default();
-        let text = ArrayFormatter::try_new(self.value.as_ref(), &options)
-            .and_then(|formatter| formatter.value(0).try_to_string())
-            .map_err(|_| fmt::Error)?;
+        let shown = ArrayFormatter::try_new(self.value.as_ref(), &options)
+            .and_then(|formatter| formatter.value(0).try_to_string());
+        // Dates beyond the calendar that Arrow prints are shown as the number that they are.
+        let text = match (shown, self.as_i128()) {
+            (Ok(text), _) => text,
+            (Err(_), Some(number)) => number.to_string(),
+            (Err(_), None) => "?".to_string(),
+        };
         match self.ty {
             LogicalType::Text => write!(f, "'{}'", text.replace('\'', "''")),
             ref ty if ty.is_numeric() || *ty == LogicalType::Boolean => f.write_str(&text),

@@ -123,8 +123,6 @@ pub trait LocalSink: Send {
 pub enum Feed {
     /// Go on.
     NeedInput,
-    /// Taken, but give no more until woken: park the pipeline.
-    Blocked,
     /// Nothing more is needed of this morsel: end it.
     DoneMorsel,
     /// Nothing more is needed of any morsel: end the pipeline.

@@ -6,6 +6,7 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::AtomicBool},
+    thread::{self, ThreadId},
 };
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
@@ -26,6 +27,8 @@ pub struct Connection {
     pub(crate) state: Mutex<State>,
     /// The cancel flags of statements under way.
     running: Mutex<Vec<Weak<AtomicBool>>>,
+    /// The thread that runs a statement now.
+    owner: Mutex<Option<ThreadId>>,
 }
 
 /// What a connection remembers between statements.
@@ -37,7 +40,8 @@ pub(crate) struct State {
 
 impl Connection {
     pub(crate) fn new(database: Database) -> Self {
-        Self { database, state: Mutex::default(), running: Mutex::default() }
+        let (state, running, owner) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { database, state, running, owner }
     }
 
     /// The database.
@@ -150,6 +154,10 @@ impl Connection {
         self.lock().settings.clone()
     }
 
+    fn owner(&self) -> MutexGuard<'_, Option<ThreadId>> {
+        self.owner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -172,10 +180,26 @@ impl Connection {
             let message = format!("the statement has {wanted} parameters, {given} were given");
             return Err(Error::new(ErrorKind::Value, message));
         }
-        let run = || sql::parse::with_stack(sql.len(), || run::run(self, statement, parameters));
+        // On a host's pool a thread that waits for a statement's workers may be given another task of the host's.
+        if *self.owner() == Some(thread::current().id()) {
+            let message = "the connection is busy with another statement on this thread";
+            return Err(Error::new(ErrorKind::Catalog, message)
+                .with_hint("give every task a connection of its own"));
+        }
+        let run = || {
+            let mut state = self.lock();
+            *self.owner() = Some(thread::current().id());
+            let result = sql::parse::with_stack(sql.len(), || {
+                run::run(self, &mut state, statement, parameters)
+            });
+            *self.owner() = None;
+            result
+        };
         // A panic in planning is a bug of ours, but not one to end the host's process with.
-        catch_unwind(AssertUnwindSafe(run))
-            .unwrap_or_else(|_| Err(Error::internal("planning or running the statement panicked")))
+        catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
+            *self.owner() = None;
+            Err(Error::internal("planning or running the statement panicked"))
+        })
     }
 }
 

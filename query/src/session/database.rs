@@ -36,26 +36,37 @@ struct Shared {
     catalog: Arc<Catalog>,
     footers: FooterCache,
     functions: Arc<FunctionRegistry>,
-    pool: Mutex<Option<Arc<ThreadPool>>>,
+    pool: Mutex<Pool>,
+}
+
+/// The threads of a database.
+enum Pool {
+    /// Started when first needed, and again when a connection asks for more threads.
+    Own(Option<Arc<ThreadPool>>),
+    /// The host's: as many threads as it has.
+    Host(Arc<ThreadPool>),
 }
 
 impl Database {
     /// An empty database in memory.
     pub fn open_in_memory() -> Self {
+        Self::with_pool(Pool::Own(None))
+    }
+
+    fn with_pool(pool: Pool) -> Self {
         let shared = Shared {
             catalog: Catalog::new(),
             footers: FooterCache::default(),
             functions: Arc::clone(registry()),
-            pool: Mutex::default(),
+            pool: Mutex::new(pool),
         };
         Self { shared: Arc::new(shared) }
     }
 
-    /// An empty database in memory that works on the host's threads. Queries may be read from within that pool.
+    /// An empty database in memory that works on the host's threads and starts none of its own. Queries may be read from
+    /// within that pool.
     pub fn open_in_memory_on(pool: Arc<ThreadPool>) -> Self {
-        let database = Self::open_in_memory();
-        *database.shared.pool.lock().unwrap_or_else(PoisonError::into_inner) = Some(pool);
-        database
+        Self::with_pool(Pool::Host(pool))
     }
 
     /// A new connection, with settings and a transaction of its own.
@@ -75,10 +86,14 @@ impl Database {
         &self.shared.functions
     }
 
-    /// The thread pool, which has at least `threads` threads; it grows when a connection asks for more.
+    /// The thread pool, which has at least `threads` threads unless it is the host's.
     pub(crate) fn pool(&self, threads: usize) -> Result<Arc<ThreadPool>> {
         let mut pool = self.shared.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pool) = pool.as_ref().filter(|pool| pool.current_num_threads() >= threads) {
+        let own = match &mut *pool {
+            Pool::Host(pool) => return Ok(Arc::clone(pool)),
+            Pool::Own(own) => own,
+        };
+        if let Some(pool) = own.as_ref().filter(|pool| pool.current_num_threads() >= threads) {
             return Ok(Arc::clone(pool));
         }
         let built = ThreadPoolBuilder::new()
@@ -87,6 +102,6 @@ impl Database {
             .thread_name(|index| format!("stoadb-{index}"))
             .build()
             .map_err(|error| Error::internal(format!("cannot start {threads} threads: {error}")))?;
-        Ok(Arc::clone(pool.insert(Arc::new(built))))
+        Ok(Arc::clone(own.insert(Arc::new(built))))
     }
 }

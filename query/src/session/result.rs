@@ -35,7 +35,7 @@ enum Rows {
 pub struct Canceller(Arc<AtomicBool>);
 
 impl Canceller {
-    /// Cancels the query: its next batch is an error.
+    /// Cancels the query: after the batches that are ready, an error comes.
     pub fn cancel(&self) {
         self.0.store(true, Ordering::Relaxed);
     }

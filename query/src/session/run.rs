@@ -46,10 +46,10 @@ pub(crate) struct Prepared {
 /// Runs a statement.
 pub(crate) fn run(
     connection: &Connection,
+    state: &mut State,
     parsed: &ParsedStatement,
     parameters: &[Scalar],
 ) -> Result<QueryResult> {
-    let state = &mut *connection.lock();
     match &parsed.statement {
         Statement::StartTransaction { .. } => begin(connection, state),
         Statement::Commit { .. } => {
@@ -77,8 +77,34 @@ pub(crate) fn run(
             [name] => show::show_setting(&state.settings, &name.value),
             _ => Err(unsupported(&parsed.statement)),
         },
-        statement => run_on_data(connection, state, statement, parameters),
+        statement => autocommit(connection, state, statement, parameters),
     }
+}
+
+/// Runs a statement in the open transaction; a statement that changes something, in one of its own if none is open, so
+/// that what it reads and what it changes are of one snapshot.
+fn autocommit(
+    connection: &Connection,
+    state: &mut State,
+    statement: &Statement,
+    parameters: &[Scalar],
+) -> Result<QueryResult> {
+    let changes = matches!(
+        statement,
+        Statement::CreateTable(_)
+            | Statement::CreateView(_)
+            | Statement::Drop { .. }
+            | Statement::Insert(_)
+    );
+    if !changes || state.transaction.is_some() {
+        return run_on_data(connection, state, statement, parameters);
+    }
+    state.transaction = Some(connection.database.catalog().begin());
+    let result = run_on_data(connection, state, statement, parameters);
+    if let (Ok(_), Some(transaction)) = (&result, state.transaction.take()) {
+        transaction.commit()?;
+    }
+    result
 }
 
 /// Statements that read or change tables.

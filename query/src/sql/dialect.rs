@@ -4,8 +4,11 @@
 
 use std::any::TypeId;
 
-use datafusion_sql::sqlparser::dialect::{
-    Dialect, DuckDbDialect, GenericDialect, PostgreSqlDialect,
+use datafusion_sql::sqlparser::{
+    ast::Expr,
+    dialect::{Dialect, DuckDbDialect, GenericDialect, PostgreSqlDialect, Precedence},
+    keywords::Keyword,
+    parser::{Parser, ParserError},
 };
 
 /// The dialect of StoaDB. Parts of the parser ask for a dialect by type: `base` says whom it then takes us for.
@@ -48,6 +51,25 @@ impl Dialect for StoaDialect {
 
     fn identifier_quote_style(&self, _identifier: &str) -> Option<char> {
         Some('"')
+    }
+
+    /// `a IS DISTINCT FROM b AND c` is `(a IS DISTINCT FROM b) AND c`: the parser alone would take all of `b AND c` for
+    /// the right side.
+    fn parse_infix(
+        &self,
+        parser: &mut Parser,
+        expr: &Expr,
+        _precedence: u8,
+    ) -> Option<Result<Expr, ParserError>> {
+        const IS: [Keyword; 3] = [Keyword::IS, Keyword::DISTINCT, Keyword::FROM];
+        const IS_NOT: [Keyword; 4] = [Keyword::IS, Keyword::NOT, Keyword::DISTINCT, Keyword::FROM];
+        let build = match () {
+            () if parser.parse_keywords(&IS) => Expr::IsDistinctFrom,
+            () if parser.parse_keywords(&IS_NOT) => Expr::IsNotDistinctFrom,
+            () => return None,
+        };
+        let right = parser.parse_subexpr(self.prec_value(Precedence::Is));
+        Some(right.map(|right| build(Box::new(expr.clone()), Box::new(right))))
     }
 
     yes! {
