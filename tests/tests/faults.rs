@@ -418,14 +418,14 @@ fn test_huge_claims_are_not_believed() {
         let size = ground.sound.len() as i64;
         let group = ROWS / GROUPS as i64;
         let cases = [
-            ("rows", i64::MAX, group, None),
+            ("rows", i64::MAX - ROWS, group, None),
             ("values", group, i64::MAX, None),
             ("both", 1 << 40, 1 << 40, None),
             ("all", i64::MAX - 1000, i64::MAX - 1000, None),
             ("few", 3, 3, None),
             ("more", group + 1, group + 1, None),
             ("negative", -1, -1, None),
-            ("bytes", group, group, Some(i64::MAX)),
+            ("bytes", group, group, Some(i64::MAX / 5)),
             ("file", group, group, Some(size)),
             ("minus", group, group, Some(-1)),
             ("none", group, group, Some(0)),
@@ -585,7 +585,7 @@ fn test_files_without_columns() {
 /// The bytes of a column that a scan read from files, by EXPLAIN ANALYZE.
 fn encoded(plan: &[String], column: &str) -> u64 {
     let start = format!("{column}: ");
-    let line = plan.iter().find(|line| line.trim_start_matches([' ', '|']).starts_with(&start));
+    let line = plan.iter().find(|line| line.trim_start_matches([' ', '-']).starts_with(&start));
     let Some(line) = line else { return 0 };
     let Some((_, rest)) = line.split_once("encoded ") else { return 0 };
     rest.split([' ', ',']).next().unwrap().parse().unwrap()
@@ -641,7 +641,10 @@ fn test_keys_of_folders_choose_the_files() {
     });
     let sql = format!("SELECT max(n) FROM {} WHERE year = 2021", sources[0]);
     assert_eq!(rows(connection, &sql), [(899 * 2021).to_string()]);
-    ground.refuses(&sources[0], ErrorKind::Io, &["year=2020/part.parquet", "row group 0", "'n'"]);
+    let error = error(connection, &format!("SELECT max(n) FROM {} WHERE year < 2022", sources[0]));
+    for part in ["year=2020/part.parquet", "row group 0", "'n'"] {
+        assert!(error.message.contains(part), "{error}");
+    }
 }
 
 #[test]
