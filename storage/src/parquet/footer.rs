@@ -125,6 +125,8 @@ impl FooterCache {
 const TAIL: u64 = 8;
 /// Bytes before the first column chunk: the magic number.
 const HEAD: u64 = 4;
+/// Least bytes of a data page; its header alone has more. A page holds fewer than 2^31 values.
+const MIN_PAGE: i64 = 8;
 /// What is read from the end of a file at first; most footers fit.
 const FIRST_READ: u64 = 1 << 16;
 
@@ -166,6 +168,9 @@ fn parse(path: &str, file: &RangeFile) -> Result<Footer> {
     let metadata = place.guard(|| ParquetMetaDataReader::decode_metadata(&bytes))?;
     check_groups(&metadata, &place, HEAD..start)?;
     let schema = FileSchema::new(&metadata, &place)?;
+    if schema.columns.is_empty() {
+        return Err(place.corrupt("it has no columns"));
+    }
     Ok(Footer {
         identity: file.identity(),
         metadata: Arc::new(metadata),
@@ -209,14 +214,24 @@ fn check_chunk(
             place.path
         )));
     }
+    let fits = u64::try_from(chunk.compressed_size()).is_ok_and(|size| size <= data.end);
+    if rows == 0 && chunk.num_values() == 0 && fits {
+        // Writers put no data pages, and no place of them, where there are no rows; nothing is read there.
+        return Ok(());
+    }
     let range = chunk_range(chunk);
     if !range.as_ref().is_some_and(|range| data.start <= range.start && range.end <= data.end) {
         return Err(place.corrupt("its place lies outside of the file"));
     }
     let nested = chunk.column_descr().max_rep_level() > 0;
-    if chunk.num_values() < 0 || (!nested && chunk.num_values() != rows) {
-        let values = chunk.num_values();
+    let values = chunk.num_values();
+    // A row of a nested column has at least one entry, be it for NULL.
+    if values < rows || (!nested && values != rows) {
         return Err(place.corrupt(format!("it has {values} values in {rows} rows")));
+    }
+    if values > chunk.compressed_size() / MIN_PAGE * i64::from(i32::MAX) {
+        let bytes = chunk.compressed_size();
+        return Err(place.corrupt(format!("{values} values are claimed in {bytes} bytes")));
     }
     if chunk.uncompressed_size() < 0 {
         return Err(place.corrupt("its size is negative"));
