@@ -80,12 +80,12 @@ def main() -> None:
     ratios = []
     for index, number in enumerate(queries):
         runs = [results[engine]["queries"][index] for engine in engines]
-        agree = all(same(runs[0]["rows"], run["rows"]) for run in runs[1:])
+        others = [e for e, run in zip(engines, runs) if not same(runs[0]["rows"], run["rows"])]
         times = [min(run["hot_ms"]) for run in runs]
         ratio = times[0] / min(times[1:]) if len(times) > 1 else float("nan")
         ratios.append(ratio)
         cells = " | ".join(f"{time:.1f}" for time in times)
-        print(f"| Q{number} | {cells} | {ratio:.2f} | {'equal' if agree else 'DIFFER'} |")
+        print(f"| Q{number} | {cells} | {ratio:.2f} | {'differ from ' + ', '.join(others) if others else 'equal'} |")
     print(f"geometric mean of the ratios: {math.exp(sum(map(math.log, ratios)) / len(ratios)):.2f}")
 
 
