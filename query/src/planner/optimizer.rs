@@ -28,7 +28,7 @@ use datafusion_optimizer::{
 use crate::planner::{
     functions::Functions,
     predicates,
-    rules::{SimplifyFunctions, compare_dates},
+    rules::{SimplifyFunctions, common_types},
 };
 
 type Rules = Vec<Arc<dyn OptimizerRule + Send + Sync>>;
@@ -81,7 +81,7 @@ pub fn optimize(
     functions: &Arc<Functions>,
     everything: bool,
 ) -> Result<LogicalPlan> {
-    let plan = compare_dates(plan)?;
+    let plan = common_types(plan)?;
     let plan = Analyzer::new().execute_and_check(plan, options, |_, _| {})?;
     let plan = predicates::rewrite(plan)?;
     let rules = if everything { all() } else { necessary() };

@@ -1,7 +1,7 @@
 //! Rewrites of our own that run among the planner library's.
 
-mod dates; // dates compared with timestamps
+mod common_types; // the types of mixed operands, where the library loses values
 mod simplify_functions; // functions that have another form
 
-pub use dates::compare_dates;
+pub use common_types::common_types;
 pub use simplify_functions::SimplifyFunctions;
