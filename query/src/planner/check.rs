@@ -24,7 +24,9 @@ pub fn check(plan: &LogicalPlan) -> Result<()> {
 }
 
 /// Refuses correlated subqueries whose meaning the rewrites would change: a window is computed over all rows of the inner
-/// relation instead of those that match the outer row, and OFFSET is lost. Takes the plan before any rewrite.
+/// relation instead of those that match the outer row, OFFSET is lost, and so is the row that an aggregate without groups
+/// has for no rows. Refuses ORDER BY keys that the planner library would take for other columns than SQL does. Takes the
+/// plan before any rewrite.
 ///
 /// # Errors
 /// `Unsupported`, naming the construct.
@@ -39,6 +41,7 @@ pub fn check_raw(plan: &LogicalPlan) -> Result<()> {
         };
         let mut result = match node {
             LogicalPlan::Subquery(subquery) => correlated(subquery),
+            LogicalPlan::Sort(sort) => sort_keys(sort),
             _ => Ok(()),
         };
         node.apply_expressions(|expr| {
@@ -52,6 +55,9 @@ pub fn check_raw(plan: &LogicalPlan) -> Result<()> {
                 };
                 if let (Some(subquery), Ok(())) = (subquery, &result) {
                     result = correlated(subquery);
+                    if result.is_ok() && !matches!(expr, Expr::ScalarSubquery(_)) {
+                        result = correlated_aggregate(&subquery.subquery);
+                    }
                 }
                 Ok(TreeNodeRecursion::Continue)
             })
@@ -82,6 +88,54 @@ fn correlated(plan: &LogicalPlan) -> Result<()> {
         Ok(if what.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     })?;
     what.map_or(Ok(()), |what| Err(Error::unsupported(what)))
+}
+
+/// Refuses, in a subquery that is not a scalar, aggregates over rows that depend on the outer row and that have a row
+/// even for no rows.
+fn correlated_aggregate(plan: &LogicalPlan) -> Result<()> {
+    let found = plan.exists(|node| {
+        let LogicalPlan::Aggregate(aggregate) = node else { return Ok(false) };
+        let groups = &aggregate.group_expr;
+        let total = groups.iter().all(|group| matches!(group, Expr::GroupingSet(_)));
+        Ok(total && !aggregate.input.all_out_ref_exprs().is_empty())
+    })?;
+    match found {
+        true => Err(Error::unsupported(
+            "an aggregate without GROUP BY in a correlated EXISTS, IN, ANY or ALL",
+        )),
+        false => Ok(()),
+    }
+}
+
+/// Refuses expressions over a name that is both an alias and another column of the input: within an expression it means
+/// the input's column, which the planner library does not reach.
+fn sort_keys(sort: &datafusion_expr::Sort) -> Result<()> {
+    let mut input = sort.input.as_ref();
+    if let LogicalPlan::Distinct(datafusion_expr::Distinct::All(distinct)) = input {
+        input = distinct.as_ref();
+    }
+    let LogicalPlan::Projection(projection) = input else { return Ok(()) };
+    let fields = projection.input.schema().fields();
+    let hides = |name: &str| {
+        let alias = projection.expr.iter().find_map(|item| match item {
+            Expr::Alias(alias) if alias.name == name => Some(alias.expr.as_ref()),
+            _ => None,
+        });
+        let same = |item: &Expr| matches!(item, Expr::Column(column) if column.name == name);
+        alias.is_some_and(|item| !same(item)) && fields.iter().any(|field| field.name() == name)
+    };
+    for key in sort.expr.iter().filter(|key| !matches!(key.expr, Expr::Column(_))) {
+        let columns = key.expr.column_refs();
+        let hidden = columns.iter().find(|c| c.relation.is_none() && hides(&c.name));
+        if let Some(column) = hidden {
+            let name = crate::sql::names::unmark(&column.name);
+            let what = format!(
+                "ORDER BY an expression of \"{name}\", the name of an input and of an output column"
+            );
+            return Err(Error::unsupported(what).with_hint("give the output column another name"));
+        }
+    }
+    Ok(())
 }
 
 fn check_node(plan: &LogicalPlan) -> Result<()> {

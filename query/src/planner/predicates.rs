@@ -2,10 +2,10 @@
 //!
 //! Why: the rules make a mark join of IN below OR and CASE, whose mark is FALSE where IN is NULL; harmless where FALSE and
 //! NULL both drop the row, wrong below NOT and IS NULL. And they push a constant's comparison into the subquery, which
-//! loses its NULLs. So NOT moves inwards here; `x NOT IN (q)`, unless it is a conjunct over a column, becomes
+//! loses its NULLs. So NOT moves inwards here; `x NOT IN (q)`, unless it is a conjunct over a column and not correlated, becomes
 //! `NOT EXISTS (q WHERE y IS NULL OR x IS NULL OR y = x)`; every other place is refused.
 //! Invariant: afterwards IN (subquery) occurs in filters only, below nothing but AND and OR, and NOT IN only as a
-//! conjunct over columns.
+//! conjunct over columns, not correlated.
 
 use std::{ops::Not, sync::Arc};
 
@@ -58,7 +58,9 @@ fn place(expr: Expr, schema: &DFSchema, conjunct: bool) -> Result<Expr> {
             if has_in(&test.expr) {
                 return refuse(Expr::InSubquery(test));
             }
-            if test.negated && !(conjunct && over_columns) {
+            // The equalities of a correlated one would become keys of the join and drop the NULLs that it looks for.
+            let alone = test.subquery.outer_ref_columns.is_empty();
+            if test.negated && !(conjunct && over_columns && alone) {
                 return not_exists(test, schema);
             }
             Ok(Expr::InSubquery(test))

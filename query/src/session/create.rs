@@ -2,12 +2,12 @@
 //!
 //! Invariant: a clause that is not honoured is refused by name; a statement that fails leaves no table behind.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use stoadb_engine::{Expr, Plan, op::write::Write};
 use stoadb_storage::{
     ColumnDef, LogicalType, Schema,
-    catalog::{EntryKind, IfExists, View},
+    catalog::{Entry, EntryKind, IfExists, View},
     table::{Segment, TableVersion},
 };
 
@@ -207,12 +207,42 @@ pub(crate) fn view(
     let parsed = sql::parse(&sql)?;
     let Some(parsed) = parsed.first() else { return Err(Error::internal("no query")) };
     session.prepare(&parsed.statement)?;
+    if create.or_replace && reads(session, &sql, &name, &mut HashSet::new())? {
+        let message = format!("the view '{name}' would read itself");
+        return Err(Error::new(ErrorKind::Catalog, message).with_hint("give it another name"));
+    }
     let view = View { sql, columns: Vec::new() };
     let if_exists = if_exists(create.or_replace, create.if_not_exists);
     run::change(session.connection, state, |transaction| {
         Ok(transaction.create_view(&name, view, if_exists)?)
     })?;
     Ok(QueryResult::changed(0))
+}
+
+/// Whether a query names a relation, itself or in the views it reads. `seen` holds the views that were looked into.
+fn reads(
+    session: &Session<'_>,
+    sql: &str,
+    wanted: &str,
+    seen: &mut HashSet<String>,
+) -> Result<bool> {
+    for parsed in sql::parse(sql)? {
+        let mut statement = parsed.statement;
+        for relation in sql::sources::collect(&mut statement)?.relations {
+            let name = sql::names::fold(relation.last());
+            if name == sql::names::fold(wanted) {
+                return Ok(true);
+            }
+            let entry = session.names.snapshot.relation(relation.last());
+            if let Some(Entry::View(view)) = entry
+                && seen.insert(name)
+                && reads(session, &view.sql, wanted, seen)?
+            {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// `DROP TABLE` and `DROP VIEW`.

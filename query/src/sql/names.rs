@@ -188,6 +188,8 @@ impl Folder<'_> {
         let wildcard = select.projection.iter().any(|item| {
             matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..))
         });
+        // A bare name in ORDER BY is an alias first; the input's column of that name is another.
+        let aliases: HashSet<String> = select.projection.iter().filter_map(alias).collect();
         let mut seen: HashMap<String, String> = HashMap::new();
         for position in 0..select.projection.len() {
             let item = &mut select.projection[position];
@@ -210,7 +212,10 @@ impl Folder<'_> {
             }
             let aliased = matches!(item, SelectItem::ExprWithAlias { .. });
             let Some(expr) = take_expr(item) else { continue };
-            follow(order_by, &expr, aliased.then_some(name.as_str()), &alias, column);
+            let old = aliased.then_some(name.as_str());
+            for key in order_by.iter_mut() {
+                follow(key, &expr, old, &alias, column, &aliases);
+            }
             let span = expr.span();
             let mut alias = Ident::with_quote('"', alias);
             alias.span = span;
@@ -253,15 +258,32 @@ fn take_expr(item: &mut SelectItem) -> Option<Expr> {
     }
 }
 
-/// Makes ORDER BY name an item that it repeats as an expression or names by a replaced alias.
-fn follow(order_by: &mut [OrderByExpr], item: &Expr, old: Option<&str>, new: &str, column: bool) {
-    for key in order_by {
-        let by_alias = matches!((&key.expr, old), (Expr::Identifier(ident), Some(old))
-            if fold(&ident.value) == old && old != new);
-        let by_text = !column && !matches!(item, Expr::Value(_)) && key.expr == *item;
-        if by_alias || by_text {
-            key.expr = Expr::Identifier(Ident::with_quote('"', new));
-        }
+/// The folded alias that the text gives an item.
+fn alias(item: &SelectItem) -> Option<String> {
+    match item {
+        SelectItem::ExprWithAlias { alias, .. } => Some(fold(unmark(&alias.value))),
+        _ => None,
+    }
+}
+
+/// Makes a key of ORDER BY name an item that it repeats as an expression or names by a replaced alias.
+fn follow(
+    key: &mut OrderByExpr,
+    item: &Expr,
+    old: Option<&str>,
+    new: &str,
+    column: bool,
+    aliases: &HashSet<String>,
+) {
+    let name = match &key.expr {
+        Expr::Identifier(ident) => Some(fold(&ident.value)),
+        _ => None,
+    };
+    let by_alias = name.is_some() && name.as_deref() == old && old != Some(new);
+    let is_alias = name.is_some_and(|name| aliases.contains(&name));
+    let by_text = !column && !is_alias && !matches!(item, Expr::Value(_)) && key.expr == *item;
+    if by_alias || by_text {
+        key.expr = Expr::Identifier(Ident::with_quote('"', new));
     }
 }
 

@@ -48,13 +48,18 @@ impl OptimizerRule for SimplifyFunctions {
             .with_query_execution_start_time(config.query_execution_start_time())
             .build();
         let names = NamePreserver::new(&plan);
-        plan.map_expressions(|expr| {
+        let named = |expr: Expr| {
             let name = names.save(&expr);
             let simplified = expr.transform_up(|expr| simplify(expr, &context))?;
             Ok(match simplified.transformed {
                 true => simplified.update_data(|expr| name.restore(expr)),
                 false => simplified,
             })
+        };
+        plan.map_expressions(|expr| match expr {
+            // Its operands are the columns of the output; it has no name itself.
+            Expr::GroupingSet(_) => expr.map_children(named),
+            expr => named(expr),
         })
     }
 }
