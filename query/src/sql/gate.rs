@@ -26,13 +26,24 @@ pub fn check(statement: &Statement) -> Result<()> {
     if !matches!(statement, Statement::Query(_)) {
         return Err(Error::unsupported("this statement as a query"));
     }
-    match statement.visit(&mut Gate) {
+    match statement.visit(&mut Gate::default()) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }
 }
 
-struct Gate;
+/// The planner library's work doubles with every level of subqueries in expressions.
+const SUBQUERY_LEVELS: usize = 10;
+
+#[derive(Default)]
+struct Gate {
+    /// How many subqueries in expressions the node is within.
+    level: usize,
+}
+
+fn has_subquery(expr: &Expr) -> bool {
+    matches!(expr, Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. })
+}
 
 fn refuse(what: &str, span: Option<Span>) -> Result<()> {
     Err(Error::unsupported(what).or_span(span))
@@ -65,7 +76,17 @@ impl Visitor for Gate {
     }
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Error> {
+        if has_subquery(expr) {
+            self.level += 1;
+            let what = format!("subqueries more than {SUBQUERY_LEVELS} levels deep");
+            flow(refuse_if(self.level > SUBQUERY_LEVELS, &what, expr))?;
+        }
         flow(check_expr(expr))
+    }
+
+    fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Error> {
+        self.level -= usize::from(has_subquery(expr));
+        ControlFlow::Continue(())
     }
 }
 

@@ -55,7 +55,7 @@ fn test_tpch_plans() {
                 assert_eq!(types(&result)[2..4], [sum, sum]);
                 assert_eq!(
                     types(&result)[6..],
-                    ["DECIMAL(38,6)", "DECIMAL(38,6)", "DECIMAL(38,6)", "BIGINT"]
+                    ["DECIMAL(38,16)", "DECIMAL(38,16)", "DECIMAL(38,16)", "BIGINT"]
                 );
             }
         }
@@ -104,7 +104,7 @@ fn test_types() {
         ("sum(d)", "DECIMAL(38,2)"),
         ("sum(e)", "DOUBLE"),
         ("avg(a)", "DOUBLE"),
-        ("avg(d)", "DECIMAL(38,6)"),
+        ("avg(d)", "DECIMAL(38,16)"),
         ("mean(e)", "DOUBLE"),
         ("min(c)", "VARCHAR"),
         ("stddev(a)", "DOUBLE"),
