@@ -3,7 +3,10 @@
 //! Invariant: what is not named here is refused by name.
 //! Next: `create.rs`, `insert.rs`, `explain.rs`, `show.rs`.
 
-use std::sync::Arc;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::Arc,
+};
 
 use arrow::datatypes::{Field, Schema as ArrowSchema, SchemaRef};
 use stoadb_engine::{QueryContext, QueryPlan, scheduler::Workers};
@@ -100,11 +103,13 @@ fn autocommit(
         return run_on_data(connection, state, statement, parameters);
     }
     state.transaction = Some(connection.database.catalog().begin());
-    let result = run_on_data(connection, state, statement, parameters);
-    if let (Ok(_), Some(transaction)) = (&result, state.transaction.take()) {
-        transaction.commit()?;
-    }
-    result
+    let run = || run_on_data(connection, state, statement, parameters);
+    let result = catch_unwind(AssertUnwindSafe(run));
+    // Whatever happened, a panic included, the statement's own transaction ends with it.
+    let transaction = state.transaction.take();
+    let result = result.unwrap_or_else(|panic| resume_unwind(panic))?;
+    transaction.map_or(Ok(0), |transaction| transaction.commit())?;
+    Ok(result)
 }
 
 /// Statements that read or change tables.
