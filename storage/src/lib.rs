@@ -15,6 +15,7 @@ pub mod table; // tables in memory and registered Arrow batches
 pub mod files; // from path patterns to files
 pub mod parquet; // ParquetDataset: Parquet files in place
 pub mod catalog; // names, snapshots, transactions
+pub mod disk; // saved databases
 
 pub use catalog::{Catalog, CatalogSnapshot, Entry, EntryKind, Transaction};
 pub use encoding::Encoding;

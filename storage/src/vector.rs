@@ -20,6 +20,7 @@ use arrow::{
 };
 
 use crate::{
+    disk::random_number,
     error::{Result, StorageError},
     ledger::{ColumnCharge, array_bytes},
     scalar::Scalar,
@@ -70,6 +71,8 @@ impl Selection {
 pub struct DictionaryValues {
     values: ArrayRef,
     id: u64,
+    /// The number of its file in a saved database, once it has one.
+    number: OnceLock<u64>,
     hashes: OnceLock<Box<[u32]>>,
 }
 
@@ -77,7 +80,18 @@ impl DictionaryValues {
     /// A dictionary of canonical values. Values need not be distinct; NULL entries are allowed.
     pub fn new(values: ArrayRef) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        Self { values, id: NEXT.fetch_add(1, Ordering::Relaxed), hashes: OnceLock::new() }
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self { values, id, number: OnceLock::new(), hashes: OnceLock::new() }
+    }
+
+    /// The dictionary of the file of a number in a saved database.
+    pub(crate) fn stored(values: ArrayRef, number: u64) -> Self {
+        Self { number: number.into(), ..Self::new(values) }
+    }
+
+    /// The number of its file in every saved database that holds it: unique across processes.
+    pub(crate) fn number(&self) -> u64 {
+        *self.number.get_or_init(random_number)
     }
 
     /// The values, in code order.

@@ -26,6 +26,10 @@ pub(crate) mod tests;
 #[cfg(test)]
 mod version_tests;
 
+pub(crate) use block::ColumnStatistics;
+pub(crate) use sketch::Sketch;
+pub(crate) use stats::Statistics;
+
 pub use batches::BatchTable;
 pub use builder::{SegmentBuilder, TableBuilder};
 pub use column::Column;

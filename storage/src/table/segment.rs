@@ -4,10 +4,14 @@
 //! it (`deletes.rs`).
 //! Next: `column.rs`, `version.rs`.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
 
 use crate::{
     SEGMENT_ROWS,
+    disk::random_number,
     error::Result,
     table::{builder::concat, column::Column},
 };
@@ -17,12 +21,25 @@ use crate::{
 pub struct Segment {
     rows: usize,
     columns: Box<[Column]>,
+    /// The number of its file in a saved database, once it has one.
+    number: OnceLock<u64>,
 }
 
 impl Segment {
     /// A segment of columns of `rows` rows each.
     pub(crate) fn new(rows: usize, columns: Vec<Column>) -> Self {
-        Self { rows, columns: columns.into() }
+        Self { rows, columns: columns.into(), number: OnceLock::new() }
+    }
+
+    /// The segment of the file of a number in a saved database.
+    pub(crate) fn stored(number: u64, rows: usize, columns: Vec<Column>) -> Self {
+        Self { number: number.into(), ..Self::new(rows, columns) }
+    }
+
+    /// The number of its file in every saved database that holds it: unique across processes, as the segment never
+    /// changes.
+    pub(crate) fn number(&self) -> u64 {
+        *self.number.get_or_init(random_number)
     }
 
     /// How many rows, deleted ones included.

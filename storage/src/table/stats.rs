@@ -33,11 +33,11 @@ const LONGEST_BOUND: usize = 256;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Statistics {
     pub(crate) rows: usize,
-    nulls: usize,
+    pub(crate) nulls: usize,
     /// Whether a value is NaN.
-    nan: bool,
-    min: Option<Scalar>,
-    max: Option<Scalar>,
+    pub(crate) nan: bool,
+    pub(crate) min: Option<Scalar>,
+    pub(crate) max: Option<Scalar>,
 }
 
 impl Statistics {
