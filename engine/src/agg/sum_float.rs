@@ -5,12 +5,14 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array};
-use stoadb_storage::Vector;
+use stoadb_storage::{
+    Vector,
+    reproducible_sum::{Accumulator, LaneSum},
+};
 
 use super::{Call, Groups, count, input::doubles};
 use crate::{
     error::{EngineError, Result},
-    kernel::reproducible_sum::{Accumulator, LaneSum},
     plan::AggregateFunction,
 };
 

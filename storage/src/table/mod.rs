@@ -13,7 +13,8 @@ mod column; // Column: an encoding and what is known of its values
 mod deletes; // DeleteMask: rows that are gone
 mod segment; // Segment: consecutive rows, column by column
 mod sketch;
-mod stats; // bounds and NULLs
+mod stats; // Statistics: bounds, NULLs, NaN, sums
+pub mod sums; // sums and squares of whole numbers
 mod tail; // Part; how small segments grow together
 mod version; // TableVersion: the relation that queries read // distinct values, about
 
@@ -24,12 +25,16 @@ mod text; // texts and blobs
 #[cfg(test)]
 pub(crate) mod tests;
 #[cfg(test)]
+mod stats_tests;
+#[cfg(test)]
 mod version_tests;
 
 pub use batches::BatchTable;
 pub use builder::{SegmentBuilder, TableBuilder};
 pub use column::Column;
 pub use deletes::DeleteMask;
+pub use stats::Statistics;
+pub use sums::{ExactSums, Sums};
 pub use segment::{Segment, merge_group, merge_groups, merge_segments};
 pub use tail::Part;
 pub use version::{RowId, TableVersion};
