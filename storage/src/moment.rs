@@ -97,7 +97,7 @@ impl MomentSum {
 fn chunk(values: &[f64]) -> Moment {
     let Some(&first) = values.first() else { return Moment::default() };
     let count = values.len() as f64;
-    // Distances from the first value: none at all where all values are equal.
+    // Distances from the first value: none at all where all values are equal. The second look corrects the mean too.
     let [shift, _] = lanes(values, first);
     let mean = first + shift / count;
     let [rest, squares] = lanes(values, mean);
@@ -107,7 +107,7 @@ fn chunk(values: &[f64]) -> Moment {
         values.iter().for_each(|&value| moment.add(value));
         return moment;
     }
-    Moment { count, mean, deviations: deviations.max(0.0) }
+    Moment { count, mean: mean + rest / count, deviations: deviations.max(0.0) }
 }
 
 /// The sum of the distances from a point and of their squares.
