@@ -80,7 +80,8 @@ impl Reader {
         Ok(self.bytes.split_to(count))
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+    /// Bytes of a number.
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
         let raw = self.raw(N)?;
         <[u8; N]>::try_from(raw.as_ref()).map_err(|error| error.to_string())
     }

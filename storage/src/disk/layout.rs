@@ -82,6 +82,15 @@ impl Width {
         })
     }
 
+    fn label(self) -> &'static str {
+        match self {
+            Self::One => "u8",
+            Self::Two => "u16",
+            Self::Four => "u32",
+            Self::Eight => "i64",
+        }
+    }
+
     /// The Arrow type.
     pub(crate) fn to_arrow(self) -> DataType {
         match self {
@@ -114,23 +123,15 @@ pub(crate) enum Entries {
 }
 
 impl Layout {
-    /// The encoding's name, as `Encoding::name`.
-    pub(crate) fn name(&self) -> &'static str {
+    /// As `Column::encoding_label`.
+    pub(crate) fn label(&self) -> String {
         match self {
-            Self::Constant(_) => "constant",
-            Self::Plain(_) => "plain",
-            Self::Narrow { .. } => "narrow",
-            Self::Dictionary { .. } => "dictionary",
-            Self::RunEnd { .. } => "run-end",
-            Self::View(_) => "view",
-        }
-    }
-
-    /// The file of the dictionary that the column shares with others.
-    pub(crate) fn shared_dictionary(&self) -> Option<u64> {
-        match self {
-            Self::Dictionary { entries: Entries::Shared(number), .. } => Some(*number),
-            _ => None,
+            Self::Constant(_) => "constant".into(),
+            Self::Plain(_) => "plain".into(),
+            Self::Narrow { width, .. } => format!("narrow({})", width.label()),
+            Self::Dictionary { width, .. } => format!("dictionary({})", width.label()),
+            Self::RunEnd { .. } => "run-end".into(),
+            Self::View(_) => "view".into(),
         }
     }
 

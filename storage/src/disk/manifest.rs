@@ -80,6 +80,10 @@ pub(crate) struct ColumnEntry {
     pub(crate) layout: Layout,
     /// Bytes stored, as `Encoding::bytes`.
     pub(crate) bytes: u64,
+    /// Those of them that are entries of a dictionary.
+    pub(crate) dictionary_bytes: u64,
+    /// Bytes that the canonical layout of the values would take.
+    pub(crate) plain_bytes: u64,
     /// As `statistics.rs` writes them.
     pub(crate) statistics: Bytes,
 }
@@ -102,6 +106,8 @@ impl SegmentEntry {
         for column in &self.columns {
             column.layout.write(&mut out);
             out.u64(column.bytes);
+            out.u64(column.dictionary_bytes);
+            out.u64(column.plain_bytes);
             out.bytes(&column.statistics);
         }
         out.finish()
@@ -114,6 +120,8 @@ impl SegmentEntry {
             Ok(ColumnEntry {
                 layout: Layout::read(input, file_bytes)?,
                 bytes: input.u64()?,
+                dictionary_bytes: input.u64()?,
+                plain_bytes: input.u64()?,
                 statistics: input.bytes()?,
             })
         })?;

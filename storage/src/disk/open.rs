@@ -13,14 +13,17 @@ use crate::{
     catalog::Entry,
     disk::{
         folder::Folder,
+        layout::{Entries, Layout},
         manifest::{DictionaryEntry, Manifest, SegmentEntry, TableEntry},
         map::MappedFile,
+        random_number,
         save::SaveId,
         stored::{StoredColumn, StoredDictionary},
     },
     error::{Result, StorageError},
     table::{Column, Part, Segment, TableVersion},
     types::Schema,
+    vector::DictionaryValues,
 };
 
 /// How often the folder is looked at again when a save takes files away while it is being opened.
@@ -125,15 +128,30 @@ impl Files<'_> {
         let file = Arc::new(MappedFile::open(&path, entry.file_bytes)?);
         let mut columns = vec![];
         for (column, def) in entry.columns.into_iter().zip(&schema.columns) {
-            let dictionary = match column.layout.shared_dictionary() {
-                None => None,
-                Some(number) => Some(self.dictionary(number)?),
+            let bytes = column.dictionary_bytes;
+            let dictionary = match &column.layout {
+                Layout::Dictionary { entries: Entries::Own(layout), .. } => {
+                    Some(Arc::new(StoredDictionary {
+                        id: DictionaryValues::next_id(),
+                        number: random_number(),
+                        ty: def.ty.clone(),
+                        bytes,
+                        file: Arc::clone(&file),
+                        layout: layout.clone(),
+                        loaded: OnceLock::new(),
+                    }))
+                }
+                Layout::Dictionary { entries: Entries::Shared(number), .. } => {
+                    Some(self.dictionary(*number, bytes)?)
+                }
+                _ => None,
             };
             let stored = StoredColumn {
                 name: def.name.clone(),
                 file: Arc::clone(&file),
                 layout: column.layout,
                 dictionary,
+                plain_bytes: column.plain_bytes,
                 statistics: column.statistics,
                 loaded: OnceLock::new(),
             };
@@ -142,7 +160,7 @@ impl Files<'_> {
         Ok(Segment::stored(number, entry.rows, columns))
     }
 
-    fn dictionary(&mut self, number: u64) -> Result<Arc<StoredDictionary>> {
+    fn dictionary(&mut self, number: u64, bytes: u64) -> Result<Arc<StoredDictionary>> {
         if let Some(dictionary) = self.dictionaries.get(&number) {
             return Ok(Arc::clone(dictionary));
         }
@@ -160,9 +178,11 @@ impl Files<'_> {
             return Err(damaged("a dictionary without a type".into()));
         };
         let dictionary = Arc::new(StoredDictionary {
+            id: DictionaryValues::next_id(),
             number,
             ty: column.ty,
-            file: MappedFile::open(&path, entry.file_bytes)?,
+            bytes,
+            file: Arc::new(MappedFile::open(&path, entry.file_bytes)?),
             layout: entry.values,
             loaded: OnceLock::new(),
         });

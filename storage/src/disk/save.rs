@@ -28,9 +28,8 @@ use crate::{
     },
     encoding::Encoding,
     error::{Result, StorageError},
-    table::{Segment, TableVersion},
-    types::{ColumnDef, LogicalType, Schema},
-    vector::DictionaryValues,
+    table::{Column, Segment, TableVersion},
+    types::{ColumnDef, Schema},
 };
 
 /// Tells one save from every other.
@@ -92,7 +91,7 @@ struct Work<'a> {
     folder: &'a Folder,
     old: Manifest,
     new: Manifest,
-    /// For each dictionary of a segment that will be written, by how many columns it is used.
+    /// By how many columns each dictionary is used.
     uses: HashMap<u64, usize>,
     saved: Saved,
 }
@@ -116,7 +115,7 @@ impl<'a> Work<'a> {
     fn save(&mut self, snapshot: &CatalogSnapshot) -> Result<()> {
         for (_, entry) in snapshot.entries() {
             if let Entry::Table(table) = entry {
-                self.keep_and_count(table)?;
+                self.count(table);
             }
         }
         for (name, entry) in snapshot.entries() {
@@ -134,41 +133,54 @@ impl<'a> Work<'a> {
         self.folder.replace_manifest(&bytes).map_err(|error| self.folder.failed(error))
     }
 
-    /// Keeps the files of the table's segments that the folder holds already, and counts who uses which dictionary in
-    /// the others.
-    fn keep_and_count(&mut self, table: &TableVersion) -> Result<()> {
+    /// Counts by how many columns of the table each dictionary is used.
+    fn count(&mut self, table: &TableVersion) {
         for part in table.parts() {
-            if self.keep(part.segment.number()) {
-                continue;
+            let columns = part.segment.columns().iter();
+            for number in columns.filter_map(Column::dictionary_number) {
+                *self.uses.entry(number).or_default() += 1;
             }
-            for column in part.segment.columns() {
-                if let Encoding::Dictionary { values, .. } = column.encoding()? {
-                    *self.uses.entry(values.number()).or_default() += 1;
+        }
+    }
+
+    /// Keeps the file of a segment that the folder holds already. Its dictionaries may have been extended since, or be
+    /// shared by now: then those are written. False when the file is missing.
+    fn keep(&mut self, segment: &Segment) -> Result<bool> {
+        let number = segment.number();
+        let Some(bytes) = self.old.segments.get(&number).filter(|e| self.is_there(number, e))
+        else {
+            return Ok(false);
+        };
+        let mut bytes = bytes.clone();
+        let Ok(mut entry) = SegmentEntry::read(bytes.clone()) else { return Ok(false) };
+        let mut changed = false;
+        for (entry, column) in entry.columns.iter_mut().zip(segment.columns()) {
+            let Layout::Dictionary { entries, .. } = &mut entry.layout else { continue };
+            let Some(number) = column.dictionary_number() else { return Ok(false) };
+            match entries {
+                Entries::Own(_) if !self.is_shared(number) => {}
+                Entries::Shared(old) if *old == number && self.keep_dictionary(number) => {}
+                _ => {
+                    self.dictionary(number, column)?;
+                    *entries = Entries::Shared(number);
+                    (entry.bytes, entry.dictionary_bytes) =
+                        (column.bytes(), column.dictionary_bytes());
+                    changed = true;
                 }
             }
         }
-        Ok(())
+        if changed {
+            bytes = entry.write().into();
+        }
+        self.new.segments.insert(number, bytes);
+        Ok(true)
     }
 
-    /// Keeps the file of a segment and those of the dictionaries that its columns share. False when one is missing.
-    fn keep(&mut self, number: u64) -> bool {
-        if self.new.segments.contains_key(&number) {
-            return true;
-        }
-        let Some(entry) = self.old.segments.get(&number).filter(|e| self.is_there(number, e))
-        else {
-            return false;
-        };
-        let Ok(SegmentEntry { columns, .. }) = SegmentEntry::read(entry.clone()) else {
-            return false;
-        };
-        let entry = entry.clone();
-        let mut shared = columns.iter().filter_map(|column| column.layout.shared_dictionary());
-        if !shared.all(|dictionary| self.keep_dictionary(dictionary)) {
-            return false;
-        }
-        self.new.segments.insert(number, entry);
-        true
+    /// Whether a dictionary has a file of its own: if it has one already, or several columns use it.
+    fn is_shared(&self, number: u64) -> bool {
+        self.uses.get(&number).is_some_and(|&uses| uses > 1)
+            || self.new.dictionaries.contains_key(&number)
+            || self.old.dictionaries.get(&number).is_some_and(|entry| self.is_there(number, entry))
     }
 
     fn keep_dictionary(&mut self, number: u64) -> bool {
@@ -195,7 +207,7 @@ impl<'a> Work<'a> {
         let mut parts = vec![];
         for (part, settled) in table.parts_settled() {
             let number = part.segment.number();
-            if !self.new.segments.contains_key(&number) {
+            if !self.new.segments.contains_key(&number) && !self.keep(&part.segment)? {
                 self.segment(&part.segment, schema)?;
             }
             parts.push(PartEntry { segment: number, settled, deletes: part.deletes.clone() });
@@ -211,10 +223,10 @@ impl<'a> Work<'a> {
         let mut columns = vec![];
         for (column, def) in segment.columns().iter().zip(&schema.columns) {
             let encoding = column.encoding()?;
-            let dictionary = match encoding {
-                Encoding::Dictionary { values, .. } => self.share(values, &def.ty)?,
-                _ => None,
-            };
+            let dictionary = column.dictionary_number().filter(|&number| self.is_shared(number));
+            if let Some(number) = dictionary {
+                self.dictionary(number, column)?;
+            }
             columns.push(Pending::new(def, encoding, rows, dictionary)?);
         }
         let fields: Vec<Field> = columns.iter().map(|column| column.field.clone()).collect();
@@ -229,7 +241,10 @@ impl<'a> Work<'a> {
         let columns = segment.columns().iter().zip(layouts).map(|(column, layout)| {
             let mut out = Writer::default();
             statistics::write(column.statistics(), column.ty(), &mut out);
-            ColumnEntry { layout, bytes: column.bytes(), statistics: out.finish().into() }
+            let dictionary_bytes = column.dictionary_bytes();
+            let (bytes, plain_bytes) = (column.bytes(), column.plain_bytes());
+            let statistics = out.finish().into();
+            ColumnEntry { layout, bytes, dictionary_bytes, plain_bytes, statistics }
         });
         let entry = SegmentEntry { file_bytes, rows, columns: columns.collect() };
         self.new.segments.insert(number, entry.write().into());
@@ -238,18 +253,14 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// The number of the dictionary's own file, which is written if need be; `None` when the dictionary goes into the
-    /// file of the one column that uses it.
-    fn share(&mut self, values: &DictionaryValues, ty: &LogicalType) -> Result<Option<u64>> {
-        let number = values.number();
+    /// Writes the file of a column's dictionary, unless it is there.
+    fn dictionary(&mut self, number: u64, column: &Column) -> Result<()> {
         if self.keep_dictionary(number) {
-            return Ok(Some(number));
+            return Ok(());
         }
-        if self.uses.get(&number).is_none_or(|&uses| uses < 2) {
-            return Ok(None);
-        }
-        let column = ColumnDef::new("entries", ty.clone());
-        let schema = Schema::new(vec![column]);
+        let Some(values) = column.dictionary()? else { return Err(odd("a lost dictionary")) };
+        let ty = column.ty();
+        let schema = Schema::new(vec![ColumnDef::new("entries", ty.clone())]);
         let parts = parts_of(values.values(), &ty.to_arrow())?;
         let write = || {
             let arrow = schema.to_arrow();
@@ -265,7 +276,7 @@ impl<'a> Work<'a> {
         self.new.dictionaries.insert(number, entry.write()?.into());
         self.saved.files_written += 1;
         self.saved.bytes_written += file_bytes;
-        Ok(Some(number))
+        Ok(())
     }
 }
 

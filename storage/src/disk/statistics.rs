@@ -15,8 +15,10 @@ use bytes::Bytes;
 use crate::{
     BLOCK_ROWS,
     disk::codec::{Malformed, Reader, Writer},
+    moment::Moment,
+    reproducible_sum::Accumulator,
     scalar::Scalar,
-    table::{ColumnStatistics, Sketch, Statistics},
+    table::{ColumnStatistics, ExactSums, Sketch, Statistics, Sums},
     types::LogicalType,
 };
 
@@ -40,7 +42,7 @@ pub(crate) fn read(
 ) -> Result<ColumnStatistics, Malformed> {
     let mut input = Reader::new(bytes);
     let whole = read_one(&mut input, ty)?;
-    let blocks = input.list(19, |input| read_one(input, ty))?;
+    let blocks = input.list(28, |input| read_one(input, ty))?;
     let registers = input.bytes()?;
     input.end()?;
     if blocks.len() != rows.div_ceil(BLOCK_ROWS) {
@@ -54,21 +56,63 @@ pub(crate) fn read(
 }
 
 fn write_one(statistics: &Statistics, ty: &LogicalType, out: &mut Writer) {
-    let Statistics { rows, nulls, nan, min, max } = statistics;
+    let Statistics { rows, nulls, nans, unknown, min, max, sums } = statistics;
     out.len(*rows);
     out.len(*nulls);
-    out.u8((*nan).into());
+    out.len(*nans);
+    out.u8((*unknown).into());
     write_bound(min.as_ref(), ty, out);
     write_bound(max.as_ref(), ty, out);
+    write_sums(sums, out);
 }
 
 fn read_one(input: &mut Reader, ty: &LogicalType) -> Result<Statistics, Malformed> {
     Ok(Statistics {
         rows: input.len()?,
         nulls: input.len()?,
-        nan: input.u8()? != 0,
+        nans: input.len()?,
+        unknown: input.u8()? != 0,
         min: read_bound(input, ty)?,
         max: read_bound(input, ty)?,
+        sums: read_sums(input)?,
+    })
+}
+
+fn write_sums(sums: &Sums, out: &mut Writer) {
+    match sums {
+        Sums::None => out.u8(0),
+        Sums::Exact(ExactSums { sum, squares, carries }) => {
+            out.u8(1);
+            out.raw(&sum.to_le_bytes());
+            out.raw(&squares.to_le_bytes());
+            out.u32(*carries);
+        }
+        Sums::Float { sum: Accumulator { high, low }, moment } => {
+            let Moment { count, mean, deviations } = moment;
+            out.u8(2);
+            for value in [high, low, count, mean, deviations] {
+                out.u64(value.to_bits());
+            }
+        }
+    }
+}
+
+fn read_sums(input: &mut Reader) -> Result<Sums, Malformed> {
+    Ok(match input.u8()? {
+        0 => Sums::None,
+        1 => {
+            let (sum, squares) = (i128::from_le_bytes(input.array()?), input.array()?);
+            let squares = u128::from_le_bytes(squares);
+            Sums::Exact(ExactSums { sum, squares, carries: input.u32()? })
+        }
+        2 => {
+            let mut double = || input.u64().map(f64::from_bits);
+            Sums::Float {
+                sum: Accumulator { high: double()?, low: double()? },
+                moment: Moment { count: double()?, mean: double()?, deviations: double()? },
+            }
+        }
+        other => return Err(format!("sums of kind {other}")),
     })
 }
 

@@ -19,12 +19,13 @@ use bytes::Bytes;
 use crate::{
     disk::{
         codec::Malformed,
-        layout::{ArrayLayout, Entries, Layout},
+        layout::{ArrayLayout, Layout},
         map::MappedFile,
         statistics,
     },
     encoding::Encoding,
     error::Result,
+    ledger::array_bytes,
     scalar::Scalar,
     table::ColumnStatistics,
     types::LogicalType,
@@ -41,13 +42,17 @@ pub(crate) fn random_number() -> u64 {
     hasher.finish()
 }
 
-/// The entries of a dictionary in a file of their own.
+/// The entries of a dictionary: in a file of their own, or in that of the one column that uses them.
 #[derive(Debug)]
 pub(crate) struct StoredDictionary {
-    /// The number of the file.
+    /// The id that the entries have once they are read.
+    pub(crate) id: u64,
+    /// The number of their own file, in whichever folder they get one.
     pub(crate) number: u64,
     pub(crate) ty: LogicalType,
-    pub(crate) file: MappedFile,
+    /// As `array_bytes` of the entries.
+    pub(crate) bytes: u64,
+    pub(crate) file: Arc<MappedFile>,
     pub(crate) layout: ArrayLayout,
     pub(crate) loaded: OnceLock<Result<Arc<DictionaryValues>>>,
 }
@@ -57,7 +62,7 @@ impl StoredDictionary {
     fn values(&self, column: &str) -> Result<&Arc<DictionaryValues>> {
         let load = || {
             let values = self.file.array(&self.ty.to_arrow(), &self.layout, column)?;
-            Ok(Arc::new(DictionaryValues::stored(values, self.number)))
+            Ok(Arc::new(DictionaryValues::stored(values, self.id, self.number)))
         };
         self.loaded.get_or_init(load).as_ref().map_err(Clone::clone)
     }
@@ -69,17 +74,51 @@ pub(crate) struct StoredColumn {
     pub(crate) name: String,
     pub(crate) file: Arc<MappedFile>,
     pub(crate) layout: Layout,
-    /// The dictionary that it shares with other columns.
+    /// The dictionary that its codes are of.
     pub(crate) dictionary: Option<Arc<StoredDictionary>>,
+    /// Bytes that the canonical layout of the values would take.
+    pub(crate) plain_bytes: u64,
     /// Its statistics as the manifest has them.
     pub(crate) statistics: Bytes,
     pub(crate) loaded: OnceLock<Result<Encoding>>,
 }
 
 impl StoredColumn {
-    /// The encoding's name, without reading the column.
-    pub(crate) fn encoding_name(&self) -> &'static str {
-        self.layout.name()
+    /// As `Column::encoding_label`.
+    pub(crate) fn encoding_label(&self) -> String {
+        self.layout.label()
+    }
+
+    /// The dictionary, of which the entries alone are read.
+    ///
+    /// # Errors
+    /// As `encoding`.
+    pub(crate) fn dictionary(&self) -> Result<Option<&Arc<DictionaryValues>>> {
+        self.dictionary.as_ref().map(|dictionary| dictionary.values(&self.name)).transpose()
+    }
+
+    /// The same codes in a dictionary that extends theirs. Nothing is read.
+    pub(crate) fn with_dictionary(&self, values: &Arc<DictionaryValues>) -> Self {
+        let dictionary = self.dictionary.as_ref().map(|dictionary| {
+            Arc::new(StoredDictionary {
+                id: values.id(),
+                number: values.number(),
+                ty: dictionary.ty.clone(),
+                bytes: array_bytes(values.values().as_ref()),
+                file: Arc::clone(&dictionary.file),
+                layout: dictionary.layout.clone(),
+                loaded: Ok(Arc::clone(values)).into(),
+            })
+        });
+        Self {
+            name: self.name.clone(),
+            file: Arc::clone(&self.file),
+            layout: self.layout.clone(),
+            dictionary,
+            plain_bytes: self.plain_bytes,
+            statistics: self.statistics.clone(),
+            loaded: OnceLock::new(),
+        }
     }
 
     /// The column as it was saved. O(bytes) the first time, O(1) then.
@@ -121,18 +160,13 @@ impl StoredColumn {
                 base: *base,
                 offsets: all_rows(array(&width.to_arrow(), offsets)?)?,
             },
-            Layout::Dictionary { width, codes, entries } => {
+            Layout::Dictionary { width, codes, .. } => {
                 let codes = all_rows(array(&width.to_arrow(), codes)?)?;
-                let values = match (entries, &self.dictionary) {
-                    (Entries::Own(values), _) => {
-                        Arc::new(DictionaryValues::new(array(&plain, values)?))
-                    }
-                    (Entries::Shared(_), Some(dictionary)) if dictionary.ty == *ty => {
+                let values = match &self.dictionary {
+                    Some(dictionary) if dictionary.ty == *ty => {
                         Arc::clone(dictionary.values(&self.name)?)
                     }
-                    (Entries::Shared(number), _) => {
-                        return Err(damaged(format!("no dictionary {number:016x} of type {ty}")));
-                    }
+                    _ => return Err(damaged(format!("no dictionary of type {ty}"))),
                 };
                 check_codes(&codes, values.values().len()).map_err(damaged)?;
                 Encoding::Dictionary { codes, values }

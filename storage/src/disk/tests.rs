@@ -133,7 +133,7 @@ fn reopened(path: &Path) -> Result<Arc<Catalog>, StorageError> {
     Ok(catalog)
 }
 
-fn table(catalog: &Arc<Catalog>, name: &str) -> Arc<TableVersion> {
+fn opened_table(catalog: &Arc<Catalog>, name: &str) -> Arc<TableVersion> {
     Arc::clone(catalog.snapshot().table(name).unwrap())
 }
 
@@ -187,7 +187,7 @@ fn test_every_encoding_of_every_type_comes_back_bit_by_bit() {
         assert_eq!((saved.tables, saved.files_written, saved.files_kept), (1, 1, 0));
         let again = reopened(&path).unwrap();
         assert_eq!(again.snapshot().declared_name("every"), Some("Every"));
-        let after = table(&again, "every");
+        let after = opened_table(&again, "every");
         assert_eq!(after.schema(), before.schema());
         assert_eq!((after.rows(), after.positions()), (before.rows(), before.positions()));
         let [part] = &after.parts().collect::<Vec<_>>()[..] else { panic!("one part") };
@@ -195,7 +195,9 @@ fn test_every_encoding_of_every_type_comes_back_bit_by_bit() {
         for (i, (name, ty, encoding)) in columns.iter().enumerate() {
             let (was, is) = (&segment.columns()[i], &part.segment.columns()[i]);
             assert_eq!((is.ty(), is.bytes()), (ty, was.bytes()), "{name}");
-            assert_eq!(is.encoding_name(), encoding.name(), "{name}");
+            assert_eq!(is.encoding_label(), was.encoding_label(), "{name}");
+            assert_eq!(is.plain_bytes(), was.plain_bytes(), "{name}");
+            assert_eq!(is.dictionary_bytes(), was.dictionary_bytes(), "{name}");
             assert_eq!(range(&before, i), range(&after, i), "{name}");
             assert_eq!(before.distinct(i), after.distinct(i), "{name}");
             assert_eq!(bits(is.encoding().unwrap()), bits(encoding), "{name}");
@@ -219,7 +221,7 @@ fn test_any_arrow_reader_opens_the_files() {
     let mut reader = FileReader::try_new(File::open(file).unwrap(), None).unwrap();
     let batch = reader.next().unwrap().unwrap();
     assert!(reader.next().is_none());
-    let table = table(&catalog, "t");
+    let table = opened_table(&catalog, "t");
     let part = table.parts().next().unwrap();
     for (i, (name, ty, encoding)) in columns.iter().enumerate() {
         let (array, field) = (batch.column(i), batch.schema().field(i).clone());
@@ -412,7 +414,7 @@ fn test_a_query_reads_its_own_columns_only() {
         }
         fs::write(file, &damaged).unwrap();
         let catalog = reopened(&path).unwrap();
-        let after = table(&catalog, "t");
+        let after = opened_table(&catalog, "t");
         // Statistics are in the manifest.
         for j in 0..columns.len() {
             assert_eq!(range(&before, j), range(&after, j));
@@ -456,7 +458,7 @@ fn test_a_small_change_writes_little_and_readers_keep_what_they_opened() {
     transaction.delete_rows("large", &[RowId { segment: 0, row: 500 }]).unwrap();
     transaction.commit().unwrap();
     assert_eq!(save(&opened.snapshot(), &path, None).unwrap().files_written, 0);
-    assert_eq!(table(&reopened(&path).unwrap(), "large").rows(), BLOCK_ROWS as u64 + 3);
+    assert_eq!(opened_table(&reopened(&path).unwrap(), "large").rows(), BLOCK_ROWS as u64 + 3);
 
     // Appended rows are a file of their own.
     let mut transaction = opened.begin();
@@ -542,7 +544,7 @@ fn test_a_dictionary_that_segments_share_is_written_once_and_shared_again() {
     assert_eq!(saved.files_written, 3);
     let opened = reopened(&path).unwrap();
     let dictionary = |catalog: &Arc<Catalog>, name| {
-        let table = table(catalog, name);
+        let table = opened_table(catalog, name);
         let part = table.parts().next().unwrap().clone();
         match part.segment.columns()[0].encoding().unwrap() {
             Encoding::Dictionary { values, .. } => Arc::clone(values),
@@ -629,6 +631,57 @@ fn test_registered_relations_are_skipped_by_name() {
     let saved = save(&catalog.snapshot(), &path, None).unwrap();
     assert_eq!((saved.tables, saved.views, saved.skipped), (2, 1, vec!["Frame".to_owned()]));
     assert!(reopened(&path).unwrap().snapshot().relation("frame").is_none());
+}
+
+#[test]
+fn test_an_extended_dictionary_is_all_that_is_written_of_old_segments() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = BLOCK_ROWS;
+    let segment = |entries: usize, rows: usize| {
+        let texts =
+            (0..entries).map(|i| Some(format!("entry {i} of those that make a dictionary")));
+        let values = Arc::new(DictionaryValues::new(Arc::new(texts.collect::<StringViewArray>())));
+        let codes: UInt8Array = (0..rows).map(|i| Some((i % entries) as u8)).collect();
+        let encoding = Encoding::Dictionary { codes: Arc::new(codes), values };
+        segment_of(&[("s".to_owned(), LogicalType::Text, encoding)], rows)
+    };
+    let schema = Schema::new(vec![ColumnDef::new("s", LogicalType::Text)]);
+    // Of one segment, whose dictionary lies in its file; of two, which share one.
+    for segments in [1, 2] {
+        let path = folder.path().join(format!("db{segments}"));
+        let first: Vec<_> = (0..segments).map(|_| segment(20, rows * 4)).collect();
+        let table = TableVersion::new(Arc::new(schema.clone()), &first).unwrap();
+        let memory = catalog_of(vec![("t", table)]);
+        let saved = save(&memory.snapshot(), &path, None).unwrap();
+        assert_eq!(saved.files_written, if segments == 1 { 1 } else { 3 });
+        let old_files = files(&path);
+        for catalog in [memory, reopened(&path).unwrap()] {
+            let mut transaction = catalog.begin();
+            transaction.append("t", vec![segment(30, rows * 4)]).unwrap();
+            transaction.commit().unwrap();
+            let ids = |catalog: &Arc<Catalog>| {
+                let table = opened_table(catalog, "t");
+                let parts = table.parts().map(|part| part.segment.columns()[0].dictionary_id());
+                let mut ids: Vec<_> = parts.collect();
+                ids.dedup();
+                ids.len()
+            };
+            assert_eq!(ids(&catalog), 1);
+            let copy = folder.path().join("copy");
+            fs::create_dir(&copy).unwrap();
+            for file in files(&path).iter().chain([&path.join("manifest")]) {
+                fs::copy(file, copy.join(file.file_name().unwrap())).unwrap();
+            }
+            let saved = save(&catalog.snapshot(), &copy, None).unwrap();
+            assert_eq!(saved.files_written, 2, "the dictionary and the new segment");
+            assert_eq!(saved.files_kept, segments);
+            let again = reopened(&copy).unwrap();
+            assert_eq!(ids(&again), 1);
+            assert_eq!(contents(&again).unwrap(), contents(&catalog).unwrap());
+            fs::remove_dir_all(&copy).unwrap();
+        }
+        assert_eq!(files(&path), old_files);
+    }
 }
 
 /// Writes a manifest that holds what it should not, with the right checksum.

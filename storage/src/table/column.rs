@@ -4,29 +4,37 @@
 //! saved database is read and verified on first use; what cannot be trusted is never handed out.
 //! Next: `block.rs`, `builder.rs`.
 
-use std::{ops::Range, sync::OnceLock};
-
-use crate::{
-    disk::StoredColumn, encoding::Encoding, error::Result, table::block::ColumnStatistics,
-    types::LogicalType, vector::Vector,
+use std::{
+    ops::Range,
+    sync::{Arc, OnceLock},
 };
 
-/// One column of a segment.
-#[derive(Debug)]
+use crate::{
+    disk::StoredColumn,
+    encoding::Encoding,
+    error::{Result, StorageError},
+    ledger::array_bytes,
+    table::{block::ColumnStatistics, info},
+    types::LogicalType,
+    vector::{DictionaryValues, Vector},
+};
+
+/// One column of a segment. Cheap to clone.
+#[derive(Debug, Clone)]
 pub struct Column {
     ty: LogicalType,
     rows: usize,
     data: Data,
     bytes: u64,
-    statistics: OnceLock<ColumnStatistics>,
+    statistics: OnceLock<Arc<ColumnStatistics>>,
 }
 
 /// Where the values are.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Data {
     Memory(Encoding),
     /// In a file of a saved database.
-    Stored(Box<StoredColumn>),
+    Stored(Arc<StoredColumn>),
 }
 
 impl Column {
@@ -38,7 +46,45 @@ impl Column {
 
     /// A column of a saved database, which takes `bytes` bytes. Nothing of it is read.
     pub(crate) fn stored(ty: LogicalType, rows: usize, bytes: u64, column: StoredColumn) -> Self {
-        Self { ty, rows, data: Data::Stored(Box::new(column)), bytes, statistics: OnceLock::new() }
+        let data = Data::Stored(Arc::new(column));
+        Self { ty, rows, data, bytes, statistics: OnceLock::new() }
+    }
+
+    /// The same values in another encoding.
+    pub(crate) fn with_encoding(&self, encoding: Encoding) -> Self {
+        let bytes = encoding.bytes();
+        Self { data: Data::Memory(encoding), bytes, ..self.clone() }
+    }
+
+    /// The same codes in a dictionary that extends theirs. Nothing is read.
+    ///
+    /// # Errors
+    /// `Internal` when the column has no dictionary.
+    pub(crate) fn with_dictionary(&self, values: &Arc<DictionaryValues>) -> Result<Self> {
+        let data = match &self.data {
+            Data::Memory(Encoding::Dictionary { codes, .. }) => {
+                let (codes, values) = (Arc::clone(codes), Arc::clone(values));
+                Data::Memory(Encoding::Dictionary { codes, values })
+            }
+            Data::Stored(column) => Data::Stored(Arc::new(column.with_dictionary(values))),
+            Data::Memory(other) => {
+                let message = format!("codes of a column that is {}", other.name());
+                return Err(StorageError::Internal(message));
+            }
+        };
+        let codes = self.bytes.saturating_sub(self.dictionary_bytes());
+        let bytes = codes + array_bytes(values.values().as_ref());
+        Ok(Self { data, bytes, ..self.clone() })
+    }
+
+    /// How many rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Computes the statistics, which would be computed on first use otherwise.
+    pub fn prepare(&self) {
+        self.statistics();
     }
 
     /// The type of its values.
@@ -57,17 +103,68 @@ impl Column {
         }
     }
 
-    /// The encoding's name, without reading the column.
-    pub fn encoding_name(&self) -> &'static str {
+    /// The encoding with the width of its codes or offsets, as `narrow(u8)`, `dictionary(u16)`, `run-end`. Reads nothing.
+    pub fn encoding_label(&self) -> String {
         match &self.data {
-            Data::Memory(encoding) => encoding.name(),
-            Data::Stored(column) => column.encoding_name(),
+            Data::Memory(encoding) => info::label(encoding),
+            Data::Stored(column) => column.encoding_label(),
         }
     }
 
-    /// Bytes stored.
+    /// The dictionary that the codes are of, if there is one. Of a saved database its entries alone are read.
+    ///
+    /// # Errors
+    /// As `encoding`.
+    pub(crate) fn dictionary(&self) -> Result<Option<&Arc<DictionaryValues>>> {
+        match &self.data {
+            Data::Memory(Encoding::Dictionary { values, .. }) => Ok(Some(values)),
+            Data::Memory(_) => Ok(None),
+            Data::Stored(column) => column.dictionary(),
+        }
+    }
+
+    /// The id that `dictionary` has. Reads nothing.
+    pub(crate) fn dictionary_id(&self) -> Option<u64> {
+        match &self.data {
+            Data::Memory(Encoding::Dictionary { values, .. }) => Some(values.id()),
+            Data::Memory(_) => None,
+            Data::Stored(column) => column.dictionary.as_ref().map(|dictionary| dictionary.id),
+        }
+    }
+
+    /// The number that `dictionary` has. Reads nothing.
+    pub(crate) fn dictionary_number(&self) -> Option<u64> {
+        match &self.data {
+            Data::Memory(Encoding::Dictionary { values, .. }) => Some(values.number()),
+            Data::Memory(_) => None,
+            Data::Stored(column) => column.dictionary.as_ref().map(|dictionary| dictionary.number),
+        }
+    }
+
+    /// Bytes of the entries of `dictionary`; 0 without one. Reads nothing of a saved database.
+    pub(crate) fn dictionary_bytes(&self) -> u64 {
+        match &self.data {
+            Data::Memory(Encoding::Dictionary { values, .. }) => {
+                array_bytes(values.values().as_ref())
+            }
+            Data::Memory(_) => 0,
+            Data::Stored(column) => {
+                column.dictionary.as_ref().map_or(0, |dictionary| dictionary.bytes)
+            }
+        }
+    }
+
+    /// Bytes stored, those of a dictionary that other segments use too included.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Bytes that the canonical layout of the values would take. O(rows) for texts in memory.
+    pub fn plain_bytes(&self) -> u64 {
+        match &self.data {
+            Data::Memory(encoding) => info::plain_bytes(encoding, &self.ty, self.rows),
+            Data::Stored(column) => column.plain_bytes,
+        }
     }
 
     /// The values of a range of rows, without copying.
@@ -86,7 +183,7 @@ impl Column {
                 Data::Memory(encoding) => ColumnStatistics::of(encoding, &self.ty, self.rows).ok(),
                 Data::Stored(column) => column.statistics(&self.ty, self.rows).ok(),
             };
-            known.unwrap_or_else(|| ColumnStatistics::unknown(self.rows))
+            Arc::new(known.unwrap_or_else(|| ColumnStatistics::unknown(self.rows)))
         })
     }
 }

@@ -12,7 +12,7 @@ use std::{
 use crate::{
     SEGMENT_ROWS,
     disk::random_number,
-    error::Result,
+    error::{Result, StorageError},
     table::{builder::concat, column::Column},
 };
 
@@ -42,6 +42,23 @@ impl Segment {
         *self.number.get_or_init(random_number)
     }
 
+    /// A segment of columns of a table, in the table's order, at least one.
+    ///
+    /// # Errors
+    /// `Internal` when they differ in their number of rows.
+    pub fn of(columns: Vec<Column>) -> Result<Self> {
+        let rows = columns.first().map_or(0, Column::rows);
+        if columns.iter().any(|column| column.rows() != rows) {
+            return Err(StorageError::Internal("columns of different lengths".into()));
+        }
+        Ok(Self::new(rows, columns))
+    }
+
+    /// The same rows with the same codes or values, some of the dictionaries extended: the same file in a saved database.
+    pub(crate) fn with_extended(&self, columns: Vec<Column>) -> Result<Self> {
+        Ok(Self { number: self.number.clone(), ..Self::of(columns)? })
+    }
+
     /// How many rows, deleted ones included.
     pub fn rows(&self) -> usize {
         self.rows
@@ -60,7 +77,7 @@ impl Segment {
     /// Computes the columns' statistics, which would be computed on first use otherwise.
     pub fn prepare(&self) {
         for column in &self.columns {
-            column.statistics();
+            column.prepare();
         }
     }
 }
