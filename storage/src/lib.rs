@@ -12,8 +12,10 @@ pub mod ledger; // Ledger: bytes touched per scan, column and level
 pub mod prune; // Prune: what a predicate says about ranges of values
 pub mod scan; // ScanSpec, Scan: how the engine reads a relation
 pub mod table; // tables in memory and registered Arrow batches
+pub mod text; // text to numbers, dates and times
 pub mod files; // from path patterns to files
 pub mod parquet; // ParquetDataset: Parquet files in place
+pub mod csv; // CsvDataset: text files of separated values
 pub mod catalog; // names, snapshots, transactions
 
 pub use catalog::{Catalog, CatalogSnapshot, Entry, EntryKind, Transaction};

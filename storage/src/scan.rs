@@ -18,7 +18,7 @@ use crate::{
 pub trait Relation: Send + Sync {
     /// The columns.
     fn schema(&self) -> &Schema;
-    /// How many rows, exactly.
+    /// How many rows; about, for formats that do not say (CSV). For estimates only, never for answers.
     fn rows(&self) -> u64;
     /// A fresh ledger with one account per column.
     fn ledger(&self) -> Arc<ScanLedger>;
@@ -84,7 +84,7 @@ pub struct ScanBatch {
 pub trait Scan: Send + Sync {
     /// How many morsels there are. Fixed.
     fn morsels(&self) -> usize;
-    /// Rows before any filter, after pruning.
+    /// Rows before any filter, after pruning; about, for formats that do not say. For progress only.
     fn rows(&self) -> u64;
     /// Starts reading a morsel.
     ///
