@@ -2,7 +2,7 @@
 //!
 //! Invariants: only the columns of the projection and of the row filter are touched, and those of the projection only
 //! where the filter kept a row. Morsels are numbered in row order and their number is fixed when the scan is opened.
-//! Next: `table/` and `parquet/`, which implement `Scan`.
+//! Next: `table/`, `parquet/` and `csv/`, which implement `Scan`.
 
 use std::sync::Arc;
 

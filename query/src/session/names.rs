@@ -55,9 +55,12 @@ impl Catalog for Names<'_> {
                 let options = file_options::csv(&request.options)?;
                 Ok(CsvDataset::open(&request.patterns, &options)?)
             }
-            None => Err(Error::unsupported(format!("reading {request}")).with_hint(
-                "Parquet and CSV files are read (.parquet, .csv, .tsv, .csv.gz, .csv.zst)",
-            )),
+            None => {
+                let what = format!("reading {request}: only Parquet and CSV files are");
+                Err(Error::unsupported(what).with_hint(
+                    "the names of CSV files end in .csv or .tsv, perhaps with .gz or .zst",
+                ))
+            }
         }
     }
 }

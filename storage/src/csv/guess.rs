@@ -115,7 +115,7 @@ fn types_of(text: &[u8], among: u8, formats: &Formats) -> u8 {
 }
 
 fn is_boolean(text: &[u8]) -> bool {
-    ["true", "false", "t", "f", "yes", "no", "y", "n"]
+    ["true", "false", "t", "f", "yes", "no"]
         .iter()
         .any(|word| text.eq_ignore_ascii_case(word.as_bytes()))
 }
@@ -166,7 +166,8 @@ mod tests {
         let day = "2024-01-02";
         for (texts, ty) in [
             (&[][..], "VARCHAR"),
-            (&["true", "F", "yes", "N"], "BOOLEAN"),
+            (&["true", "F", "yes", "NO"], "BOOLEAN"),
+            (&["y", "n"], "VARCHAR"),
             (&["1", "0"], "BIGINT"),
             (&["1", "true"], "VARCHAR"),
             (&["-9223372036854775808", " 7 "], "BIGINT"),

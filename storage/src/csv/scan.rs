@@ -17,8 +17,8 @@ use super::{
     dataset::{ColumnSource, FileEntry},
     format::Formats,
     input::{Compression, Input, changed, line_at, reopen},
-    sniff::{corrupt, too_long},
-    split::{Sink, Span, split},
+    sniff::corrupt,
+    split::{Malformed, Sink, Span, split},
 };
 use crate::{
     VECTOR_SIZE,
@@ -308,7 +308,7 @@ impl RangeScan {
                 break;
             }
             if rest - from > MAX_RECORD {
-                return Err(self.corrupt(from, too_long)?);
+                return Err(self.corrupt(from, |line| Malformed::Long.message(line))?);
             }
             // Blank lines may fill the buffer, too.
             if rows == 0 {

@@ -89,10 +89,8 @@ pub(crate) fn sniff(
     sample.read(&mut input)?;
     let Some((first, start, end)) = sample.first.take() else {
         let line = line_at(&file, compression, line_end, input.position())?;
-        return Err(match sample.malformed {
-            Some(malformed) => corrupt(path, malformed.message(line)),
-            None => corrupt(path, too_long(line)),
-        });
+        let malformed = sample.malformed.unwrap_or(Malformed::Long);
+        return Err(corrupt(path, malformed.message(line)));
     };
     let names = names(path, &first)?;
     let has_header = given.options.header.unwrap_or_else(|| {
@@ -121,12 +119,6 @@ pub(crate) fn corrupt(path: &str, message: String) -> StorageError {
     StorageError::Corrupt { path: path.into(), row_group: None, column: None, message }
 }
 
-/// What is wrong with a record that is longer than memory for it.
-pub(crate) fn too_long(line: u64) -> String {
-    let limit = MAX_RECORD >> 20;
-    format!("line {line}: the record that begins here has more than {limit} MiB (is a quote open?)")
-}
-
 impl Malformed {
     /// What is wrong with the record on a line.
     pub(crate) fn message(self, line: u64) -> String {
@@ -136,6 +128,13 @@ impl Malformed {
                 "line {line}: a closing quote is followed by more text (a quote within quotes is \
                  doubled; the option escape says otherwise)"
             ),
+            Self::Long => {
+                let limit = MAX_RECORD >> 20;
+                format!(
+                    "line {line}: the record that begins here has more than {limit} MiB (is a quote \
+                     open?)"
+                )
+            }
         }
     }
 }

@@ -8,7 +8,7 @@
 
 use std::ops::ControlFlow;
 
-use super::options::Dialect;
+use super::{MAX_RECORD, options::Dialect};
 
 /// A field: where its text stands in the buffer, quotes left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -61,6 +61,8 @@ pub(crate) enum Malformed {
     Open,
     /// A closing quote is followed by something other than a delimiter or a line end.
     AfterQuote,
+    /// It has more than `MAX_RECORD` bytes.
+    Long,
 }
 
 /// Reads the records that begin before `until`. Gives the start of the first record that was not read: at `until`,
@@ -109,6 +111,9 @@ pub(crate) fn split(
                 }
             }
         };
+        if next - start > MAX_RECORD {
+            return Err((start, Malformed::Long));
+        }
         let flow = sink.record(start, columns, blank);
         start = next;
         if flow.is_break() {
