@@ -15,7 +15,9 @@ use arrow::{
     datatypes::{DataType, Field, Schema, SchemaRef},
 };
 use stoadb::{Connection, Database};
-use stoadb_storage::{BLOCK_ROWS, Relation, Schema as TableSchema, TableBuilder, TableVersion, Vector};
+use stoadb_storage::{
+    BLOCK_ROWS, Relation, Schema as TableSchema, TableBuilder, TableVersion, Vector,
+};
 
 struct Random(u64);
 
@@ -63,7 +65,8 @@ fn rows(random: &mut Random, first: usize, rows: usize) -> RecordBatch {
     };
     let ids = (first as i64..(first + rows) as i64).collect::<Vec<_>>();
     let part = values(random, 2);
-    let part = part.iter().zip(&ids).map(|(v, id)| v.map(|v| (id / 40_000) as i32 * 10 + (v % 3) as i32));
+    let part =
+        part.iter().zip(&ids).map(|(v, id)| v.map(|v| (id / 40_000) as i32 * 10 + (v % 3) as i32));
     let doubles = |values: Vec<Option<i64>>, column: usize| -> Vec<Option<f64>> {
         let value = |(row, value): (usize, &Option<i64>)| {
             let value = (*value)?;
@@ -82,7 +85,8 @@ fn rows(random: &mut Random, first: usize, rows: usize) -> RecordBatch {
     let decimals = values(random, 5).into_iter().map(|v| v.map(|v| i128::from(v % 10_000_000_000)));
     let decimals = decimals.collect::<Decimal128Array>().with_precision_and_scale(12, 2).unwrap();
     let texts = values(random, 10).into_iter();
-    let texts: Vec<_> = texts.map(|v| v.map(|v| format!("name {:03}", v.rem_euclid(500)))).collect();
+    let texts: Vec<_> =
+        texts.map(|v| v.map(|v| format!("name {:03}", v.rem_euclid(500)))).collect();
     let columns: Vec<ArrayRef> = vec![
         Arc::new(Int64Array::from(ids.clone())),
         Arc::new(values(random, 1).iter().map(|v| v.map(|v| v as i16)).collect::<Int16Array>()),
@@ -92,7 +96,12 @@ fn rows(random: &mut Random, first: usize, rows: usize) -> RecordBatch {
         Arc::new(decimals),
         Arc::new(x.into_iter().collect::<Float64Array>()),
         Arc::new(y.iter().map(|v| v.map(|v| v as f32)).collect::<Float32Array>()),
-        Arc::new(values(random, 8).iter().map(|v| v.map(|v| (v % 20_000) as i32)).collect::<Date32Array>()),
+        Arc::new(
+            values(random, 8)
+                .iter()
+                .map(|v| v.map(|v| (v % 20_000) as i32))
+                .collect::<Date32Array>(),
+        ),
         Arc::new(ids.iter().map(|id| Some(id * 1_000_000)).collect::<TimestampMicrosecondArray>()),
         Arc::new(texts.iter().map(Option::as_deref).collect::<StringViewArray>()),
         Arc::new(values(random, 11).iter().map(|v| v.map(|v| v > 0)).collect::<BooleanArray>()),
@@ -170,7 +179,8 @@ fn answer(connection: &Connection, sql: &str) -> String {
     let bits = |array: &ArrayRef| match array.data_type() {
         DataType::Float64 if array.is_valid(0) => {
             let value = compute::cast(array, &DataType::Float64).unwrap();
-            let value = arrow::array::AsArray::as_primitive::<arrow::datatypes::Float64Type>(&value);
+            let value =
+                arrow::array::AsArray::as_primitive::<arrow::datatypes::Float64Type>(&value);
             format!("{:x}", value.value(0).to_bits())
         }
         DataType::Float32 if array.is_valid(0) => {
@@ -226,7 +236,8 @@ fn test_statistics_and_scans_give_the_same_bits() {
         set(&connection, 2, false);
         assert_eq!(answer(&connection, &sql), want, "{sql}");
         set(&connection, 2, true);
-        if !want.contains("rror") && connection.query(&sql).is_ok_and(|mut r| r.all(|b| b.is_ok())) {
+        if !want.contains("rror") && connection.query(&sql).is_ok_and(|mut r| r.all(|b| b.is_ok()))
+        {
             from_statistics += usize::from(answered(&connection, &sql) > 0);
         }
     }
@@ -241,7 +252,8 @@ fn test_blocks_with_deleted_rows_are_read() {
     let connection = Database::open_in_memory().connect();
     connection.register_relation("whole", Arc::new(whole)).unwrap();
     connection.register_relation("thinned", Arc::new(thinned)).unwrap();
-    let count = |table: &str| answered(&connection, &format!("SELECT sum(id), count(*) FROM {table}"));
+    let count =
+        |table: &str| answered(&connection, &format!("SELECT sum(id), count(*) FROM {table}"));
     assert_eq!(count("whole"), count("thinned") + 1);
     let gone = "SELECT count(*) FROM thinned WHERE id = 65541";
     assert!(answer(&connection, gone).contains("\n  0,"), "{}", answer(&connection, gone));
@@ -284,9 +296,25 @@ fn test_arguments_that_follow_from_a_column_have_the_values_that_are_computed() 
     let connection = Database::open_in_memory().connect();
     connection.register_relation("whole", Arc::new(whole)).unwrap();
     let arguments = [
-        "id + 7", "id - 9", "11 - id", "id * 3", "-id", "2 * (id - 5) + 1", "small + 89", "30000 + small",
-        "small * 2", "part * 10000000", "big + 1", "big - 1", "wide * 1", "price + 1", "price * 2",
-        "price - 0.005", "0.5 * price", "1 - price", "id * 0",
+        "id + 7",
+        "id - 9",
+        "11 - id",
+        "id * 3",
+        "-id",
+        "2 * (id - 5) + 1",
+        "small + 89",
+        "30000 + small",
+        "small * 2",
+        "part * 10000000",
+        "big + 1",
+        "big - 1",
+        "wide * 1",
+        "price + 1",
+        "price * 2",
+        "price - 0.005",
+        "0.5 * price",
+        "1 - price",
+        "id * 0",
     ];
     let functions = ["count", "sum", "avg", "min", "max", "stddev", "var_pop"];
     for (number, argument) in arguments.iter().enumerate() {

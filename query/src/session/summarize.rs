@@ -18,20 +18,18 @@ use stoadb_storage::{LogicalType, Schema};
 
 use crate::{
     error::{Error, Result},
-    session::{
-        create::result_schema,
-        result::QueryResult,
-        run::Session,
-        text::to_text,
-    },
+    session::{create::result_schema, result::QueryResult, run::Session, text::to_text},
     sql::{
         self,
         ast::{Query, Statement, TableFactor, VisitMut, VisitorMut},
     },
 };
 
-/// The statistics that are texts: their names and how each is computed of a column.
-const TEXTS: [(&str, fn(&LogicalType, &str) -> Option<String>); 7] = [
+/// A statistic of a column of some type, in SQL; none if the type has none.
+type Item = fn(&LogicalType, &str) -> Option<String>;
+
+/// The statistics that are texts: their names and how each is computed.
+const TEXTS: [(&str, Item); 7] = [
     ("min", |ty, column| has_order(ty).then(|| format!("min({column})"))),
     ("max", |ty, column| has_order(ty).then(|| format!("max({column})"))),
     ("avg", average),
@@ -85,9 +83,8 @@ pub(crate) fn summarize(session: &Session<'_>, statement: &Statement) -> Result<
     all.insert(4, ("unique", Arc::new(unique)));
     all.push(("count", Arc::new(total)));
     all.push(("null_percentage", Arc::new(nulls)));
-    let field = |(name, array): &(&str, ArrayRef)| {
-        Field::new(*name, array.data_type().clone(), true)
-    };
+    let field =
+        |(name, array): &(&str, ArrayRef)| Field::new(*name, array.data_type().clone(), true);
     let schema = Arc::new(ArrowSchema::new(all.iter().map(field).collect::<Vec<_>>()));
     let arrays = all.into_iter().map(|(_, array)| array).collect();
     let batch = RecordBatch::try_new(Arc::clone(&schema), arrays).map_err(Error::internal)?;

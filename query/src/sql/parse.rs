@@ -106,9 +106,7 @@ fn parse_as(dialect: &StoaDialect, sql: &str) -> Result<Vec<ParsedStatement>> {
 fn take_summarize(tokens: &mut Vec<TokenWithSpan>) -> bool {
     let is_code = |token: &TokenWithSpan| !matches!(token.token, Token::Whitespace(_));
     let Some(first) = tokens.iter().position(is_code) else { return false };
-    let named = |token: &Token, name: &str| {
-        matches!(token, Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(name))
-    };
+    let named = |token: &Token, name: &str| matches!(token, Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(name));
     if !named(&tokens[first].token, "summarize") {
         return false;
     }

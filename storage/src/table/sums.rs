@@ -306,9 +306,9 @@ pub fn sum_i64(values: &[i64]) -> i128 {
 pub fn sums_i64(values: &[i64]) -> ExactSums {
     let mut all = ExactSums::default();
     for values in values.chunks(1 << 16) {
-        let (min, max) = values.iter().fold((i64::MAX, i64::MIN), |(min, max), &value| {
-            (min.min(value), max.max(value))
-        });
+        let (min, max) = values
+            .iter()
+            .fold((i64::MAX, i64::MIN), |(min, max), &value| (min.min(value), max.max(value)));
         all.merge(&of_integers(values, (min.into(), i128::from(max).max(min.into()))));
     }
     all
