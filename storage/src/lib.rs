@@ -7,6 +7,8 @@ pub mod error; // StorageError: what can go wrong below the engine
 pub mod types; // LogicalType, ColumnDef, Schema: what SQL and the planner see
 pub mod scalar; // Scalar: one typed value
 pub mod encoding; // Encoding: how a column is laid out in memory
+mod narrow; // offsets from a base, read back
+mod rank; // the order of a dictionary's entries
 pub mod vector; // Vector, Selection: up to VECTOR_SIZE values, perhaps still encoded
 pub mod ledger; // Ledger: bytes touched per scan, column and level
 pub mod prune; // Prune: what a predicate says about ranges of values

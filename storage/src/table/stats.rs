@@ -17,6 +17,7 @@ use arrow::{
 };
 
 use crate::{
+    VECTOR_SIZE,
     encoding::{Encoding, run_lengths},
     error::Result,
     ledger::array_bytes,
@@ -343,16 +344,25 @@ fn integers<T: ArrowPrimitiveType<Native: PartialOrd>>(array: &ArrayRef) -> Opti
     Some(pair.map(|value| one::<T>(value, array)))
 }
 
-/// The sketch of a column's distinct values; `None` when its type has none.
-pub(crate) fn sketch(encoding: &Encoding) -> Option<Sketch> {
+/// The sketch of a column's distinct values; `None` when its type has none. Values are hashed in canonical layout, so that
+/// sketches of different encodings agree.
+pub(crate) fn sketch(encoding: &Encoding, ty: &LogicalType) -> Option<Sketch> {
+    let mut sketch = Sketch::new();
     let values = match encoding {
         Encoding::Constant(value) => value.array(),
         Encoding::Plain(array) | Encoding::View(array) => array,
-        Encoding::Narrow { offsets, .. } if *offsets.data_type() == DataType::Int64 => offsets,
-        Encoding::Narrow { .. } => return None,
+        Encoding::Narrow { base, offsets } => {
+            let rows = offsets.len();
+            for at in (0..rows).step_by(VECTOR_SIZE) {
+                let offsets = offsets.slice(at, VECTOR_SIZE.min(rows - at));
+                let vector = NarrowVector { ty: ty.clone(), base: *base, offsets, charge: None };
+                let values = Vector::Narrow(vector).flatten().ok()?;
+                sketch.add_array(values.as_ref()).then_some(())?;
+            }
+            return Some(sketch);
+        }
         Encoding::Dictionary { values, .. } => values.values(),
         Encoding::RunEnd { values, .. } => values,
     };
-    let mut sketch = Sketch::new();
     sketch.add_array(values.as_ref()).then_some(sketch)
 }

@@ -14,6 +14,7 @@ use crate::{
     scan::{Relation, Scan, ScanSpec},
     table::{
         deletes::DeleteMask,
+        info,
         scan::{Account, Live, Parts, Run, RunScan, blocks},
         segment::Segment,
         sketch::Sketch,
@@ -156,7 +157,7 @@ impl TableVersion {
 
     /// Bytes stored.
     pub fn bytes(&self) -> u64 {
-        self.parts.iter().map(|part| part.segment.bytes()).sum()
+        (0..self.schema.len()).map(|column| info::stored(self.parts.iter(), column)).sum()
     }
 }
 
@@ -170,9 +171,8 @@ impl Relation for TableVersion {
     }
 
     fn ledger(&self) -> Arc<ScanLedger> {
-        let stored =
-            |i: usize| self.parts.iter().map(|part| part.segment.columns()[i].bytes()).sum();
         let columns = self.schema.columns.iter().enumerate();
+        let stored = |i| info::stored(self.parts.iter(), i);
         ScanLedger::new(columns.map(|(i, column)| (column.name.clone(), stored(i))))
     }
 
