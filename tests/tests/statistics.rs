@@ -14,6 +14,7 @@ use arrow::{
     compute,
     datatypes::{DataType, Field, Schema, SchemaRef},
 };
+use parquet::{arrow::ArrowWriter, file::properties::WriterProperties};
 use stoadb::{Connection, Database};
 use stoadb_storage::{
     BLOCK_ROWS, Relation, Schema as TableSchema, TableBuilder, TableVersion, Vector,
@@ -333,4 +334,73 @@ fn test_arguments_that_follow_from_a_column_have_the_values_that_are_computed() 
             }
         }
     }
+}
+
+#[test]
+fn test_footers_and_scans_of_files_give_the_same_bits() {
+    let mut random = Random(5);
+    let batch = rows(&mut random, 60_000, 20_000);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.parquet");
+    let file = std::fs::File::create(&path).unwrap();
+    let properties = WriterProperties::builder().set_max_row_group_row_count(Some(3_000)).build();
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let connection = Database::open_in_memory().connect();
+    let from = format!("FROM '{}'", path.display());
+    for (select, groups) in [
+        ("count(*)", 7),
+        ("count(*), count(small), min(small), max(id)", 7),
+        ("min(day), max(day), max(wide), min(big), max(part + 1)", 7),
+        ("min(x), max(x)", 0),
+        ("min(y), max(at)", 0),
+        ("min(name), max(price)", 0),
+        ("sum(id)", 0),
+        ("count(name), count(x)", 7),
+    ] {
+        for (filter, some) in [("", 7), ("WHERE id >= 70000 AND id < 76000", 1)] {
+            let sql = format!("SELECT {select} {from} {filter}");
+            set(&connection, 2, false);
+            let want = answer(&connection, &sql);
+            set(&connection, 2, true);
+            assert_eq!(answer(&connection, &sql), want, "{sql}");
+            assert_eq!(answered(&connection, &sql), some.min(groups), "{sql}");
+        }
+    }
+}
+
+#[test]
+fn test_explain_says_what_statistics_can_answer() {
+    let connection = Database::open_in_memory().connect();
+    connection.execute("CREATE TABLE t AS SELECT 1 AS a, 2 AS b, 'x' AS s").unwrap();
+    let marked = |sql: &str| {
+        let mut text = String::new();
+        for batch in connection.query(&format!("EXPLAIN {sql}")).unwrap() {
+            let batch = batch.unwrap();
+            let lines = arrow::array::AsArray::as_string_view(batch.column(0));
+            lines.iter().flatten().for_each(|line| text.push_str(line));
+        }
+        text.contains("from statistics where they suffice")
+    };
+    for sql in [
+        "SELECT sum(a), count(*), max(s) FROM t WHERE b BETWEEN 1 AND 5 AND s LIKE 'x%'",
+        "SELECT stddev(a + 3) FROM t WHERE a IN (1, NULL) OR b IS NULL",
+    ] {
+        assert!(marked(sql), "{sql}");
+    }
+    for sql in [
+        "SELECT sum(a) FROM t WHERE b % 2 = 1 AND a > 0",
+        "SELECT sum(a) FROM t WHERE s LIKE 'x%y'",
+        "SELECT sum(a) FROM t WHERE NOT (a > 1 AND b > 1) AND a + b > 1",
+        "SELECT sum(DISTINCT a) FROM t",
+        "SELECT sum(a) FILTER (WHERE b > 1) FROM t",
+        "SELECT b, sum(a) FROM t GROUP BY b",
+        "SELECT sum(a * b) FROM t",
+        "SELECT median(a) FROM t",
+    ] {
+        assert!(!marked(sql), "{sql}");
+    }
+    set(&connection, 1, false);
+    assert!(!marked("SELECT sum(a) FROM t"));
 }
