@@ -42,7 +42,9 @@ pub struct Details<'a> {
 
 /// Whether statistics can answer an aggregation, as far as its plan shows.
 fn may_be_answered(plan: &Plan) -> bool {
-    let Plan::Aggregate { input, groups, grouping_sets, aggregates, .. } = plan else { return false };
+    let Plan::Aggregate { input, groups, grouping_sets, aggregates, .. } = plan else {
+        return false;
+    };
     let Plan::Scan(scan) = &**input else { return false };
     groups.is_empty()
         && grouping_sets.is_empty()

@@ -296,7 +296,8 @@ mod tests {
                             compare_scalars(&Scalar::float64(v), &Scalar::float64(literal)).unwrap()
                         };
                         let all = values.iter().all(|&v| holds(op, order(v)));
-                        let got = compare(op, Scalar::float64(literal)).all_match(&|_| stats.clone());
+                        let got =
+                            compare(op, Scalar::float64(literal)).all_match(&|_| stats.clone());
                         let wanted = all && nulls == Some(0) && !literal.is_nan();
                         assert_eq!(got, wanted, "{op:?} {literal} no_nan={no_nan} {nulls:?}");
                     }

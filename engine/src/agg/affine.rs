@@ -86,8 +86,7 @@ impl Affine {
 
     /// Whether every value of the column's type computes without an error.
     pub(crate) fn is_total(&self) -> bool {
-        limits(&self.column.ty())
-            .is_some_and(|(min, max)| self.low <= min && max <= self.high)
+        limits(&self.column.ty()).is_some_and(|(min, max)| self.low <= min && max <= self.high)
     }
 }
 
@@ -289,7 +288,11 @@ mod tests {
                         expr = Expr::Negate(Box::new(cast(expr, LogicalType::Int16)));
                         continue;
                     }
-                    _ => (ArithmeticOp::Add, Expr::Literal(Scalar::int64(literal)), LogicalType::Int64),
+                    _ => (
+                        ArithmeticOp::Add,
+                        Expr::Literal(Scalar::int64(literal)),
+                        LogicalType::Int64,
+                    ),
                 };
                 let input = cast(expr, wide.clone());
                 let (left, right) =

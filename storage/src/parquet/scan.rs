@@ -52,8 +52,7 @@ impl ParquetScan {
                 }
             }
         }
-        let groups: usize =
-            files.iter().map(|entry| entry.footer.metadata.num_row_groups()).sum();
+        let groups: usize = files.iter().map(|entry| entry.footer.metadata.num_row_groups()).sum();
         spec.ledger.count_blocks(BlockUse::Skipped, groups - morsels.len());
         let shared = Arc::new(Shared::new(files, schema, spec)?);
         Ok(Self { shared, morsels, rows })

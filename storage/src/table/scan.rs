@@ -47,7 +47,12 @@ pub(crate) trait Parts: Send + Sync + 'static {
         account: &Account<'_>,
     ) -> Result<Vector>;
     /// What is known of a column in one block of a part, or in all of it.
-    fn statistics(&self, _part: usize, _column: usize, _block: Option<usize>) -> Option<&Statistics> {
+    fn statistics(
+        &self,
+        _part: usize,
+        _column: usize,
+        _block: Option<usize>,
+    ) -> Option<&Statistics> {
         None
     }
 }

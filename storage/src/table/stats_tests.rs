@@ -34,7 +34,7 @@ fn naive_exact(values: &[Scalar]) -> ExactSums {
     let (mut sum, mut squares) = (0, i256::ZERO);
     for value in values.iter().map(|value| value.as_i128().unwrap()) {
         sum += value;
-        squares = squares + i256::from_i128(value) * i256::from_i128(value);
+        squares += i256::from_i128(value) * i256::from_i128(value);
     }
     let (low, high) = squares.to_parts();
     ExactSums { sum, squares: low, carries: high as u32 }
@@ -85,7 +85,8 @@ fn encodings(array: &ArrayRef) -> Vec<Encoding> {
 }
 
 fn check(encoding: &Encoding, ty: &LogicalType, array: &ArrayRef, what: &str) {
-    for (start, end) in [(0, array.len()), (0, 1), (3, 3 + array.len() / 2), (array.len(), array.len())]
+    for (start, end) in
+        [(0, array.len()), (0, 1), (3, 3 + array.len() / 2), (array.len(), array.len())]
     {
         let got = Statistics::of(encoding, ty, start..end).unwrap();
         let what = format!("{what} {} {start}..{end}", encoding.name());
@@ -150,13 +151,17 @@ fn narrow<T: ArrowPrimitiveType>(values: &[Option<u64>], from: fn(u64) -> T::Nat
 fn test_statistics_of_narrow_offsets() {
     let mut random = Random(8);
     for nulls in [false, true] {
-        for (bits, base) in [(8, -3), (16, i64::MIN), (32, i64::MAX - (1 << 33)), (8, 0), (32, -7)] {
-            let mut value = || (!nulls || random.below(4) > 0).then(|| random.next() >> (64 - bits));
+        for (bits, base) in [(8, -3), (16, i64::MIN), (32, i64::MAX - (1 << 33)), (8, 0), (32, -7)]
+        {
+            let mut value =
+                || (!nulls || random.below(4) > 0).then(|| random.next() >> (64 - bits));
             let offsets: Vec<Option<u64>> = (0..300).map(|_| value()).collect();
             let plain = offsets.iter().map(|o| o.map(|o| base + o as i64)).collect::<Int64Array>();
             let array: ArrayRef = match bits {
                 8 => Arc::new(offsets.iter().map(|o| o.map(|o| o as u8)).collect::<UInt8Array>()),
-                16 => Arc::new(offsets.iter().map(|o| o.map(|o| o as u16)).collect::<UInt16Array>()),
+                16 => {
+                    Arc::new(offsets.iter().map(|o| o.map(|o| o as u16)).collect::<UInt16Array>())
+                }
                 _ => Arc::new(offsets.iter().map(|o| o.map(|o| o as u32)).collect::<UInt32Array>()),
             };
             let encoding = Encoding::Narrow { base, offsets: array };

@@ -226,9 +226,7 @@ fn columns(
     for OutputCall { slot, call, affine } in &shared.outputs {
         columns.push(match affine {
             None => states[*slot].finish(call)?,
-            Some((scale, offset)) => {
-                states[*slot].affine(call, *scale, *offset)?.finish(call)?
-            }
+            Some((scale, offset)) => states[*slot].affine(call, *scale, *offset)?.finish(call)?,
         });
     }
     if shared.numbered {

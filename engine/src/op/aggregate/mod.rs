@@ -285,10 +285,8 @@ fn share_rows(slots: &mut [Slot]) {
     for index in 0..slots.len() {
         let (before, rest) = slots.split_at_mut(index);
         let slot = &mut rest[0];
-        let counts = matches!(
-            slot.call.function,
-            AggregateFunction::CountStar | AggregateFunction::Count
-        );
+        let counts =
+            matches!(slot.call.function, AggregateFunction::CountStar | AggregateFunction::Count);
         slot.reads = slot.call.distinct || !counts;
         let arguments = slot.call.args.len();
         let twin = before.iter_mut().find(|other| {

@@ -54,8 +54,9 @@ pub(crate) fn can_answer(call: &AggregateCall) -> bool {
         && match call.args.as_slice() {
             [] => answers(call.function, None),
             [arg @ Expr::Column { .. }] => answers(call.function, Some(&arg.ty())),
-            [arg] => Affine::of(arg)
-                .is_some_and(|line| answers(call.function, Some(&line.column.ty()))),
+            [arg] => {
+                Affine::of(arg).is_some_and(|line| answers(call.function, Some(&line.column.ty())))
+            }
             _ => false,
         }
 }
@@ -80,7 +81,8 @@ impl Aggregate {
         let (mut read, mut left_out) = (Vec::new(), Vec::new());
         for morsel in 0..scan.morsels() {
             let rows = whole.get(morsel).copied().flatten();
-            let known = rows.and_then(|rows| shared.known(scan, morsel, rows, &columns, &mut probe));
+            let known =
+                rows.and_then(|rows| shared.known(scan, morsel, rows, &columns, &mut probe));
             match (rows, known) {
                 (Some(rows), Some(known)) => {
                     answered.morsels.push((read.len(), rows));
