@@ -11,9 +11,9 @@ use stoadb_storage::{
 
 use crate::{
     error::{Error, ErrorKind, Result},
-    planner::{Catalog, CatalogEntry, ObjectNameParts},
-    session::database::Database,
-    sql::{ast::ObjectName, file_options, sources::FileRequest},
+    planner::{Catalog, CatalogEntry, ObjectNameParts, diagnose::closest},
+    session::{database::Database, storage_info},
+    sql::{ast::ObjectName, file_options, names::fold, sources::FileRequest},
 };
 
 /// The catalog as a statement sees it.
@@ -60,6 +60,29 @@ impl Catalog for Names<'_> {
                 Err(Error::unsupported(what).with_hint(
                     "the names of CSV files end in .csv or .tsv, perhaps with .gz or .zst",
                 ))
+            }
+        }
+    }
+
+    fn storage_info(&self, table: &str) -> Result<Arc<dyn Relation>> {
+        let known = |(schema, _): &(&str, &str)| {
+            SCHEMAS.iter().any(|known| known.eq_ignore_ascii_case(schema))
+        };
+        let within = table.split_once('.').filter(known).map(|(_, table)| table);
+        let entry = self.snapshot.relation(table);
+        match entry.or_else(|| self.snapshot.relation(within?)) {
+            Some(Entry::Table(table)) => storage_info::relation(table),
+            Some(_) => Err(Error::new(
+                ErrorKind::Catalog,
+                format!("'{table}' is not a table: storage_info() shows how tables are stored"),
+            )),
+            None => {
+                let error = Error::new(ErrorKind::Name, format!("there is no table '{table}'"));
+                let names = self.relation_names();
+                Err(match closest(&fold(table), names.iter().map(String::as_str)) {
+                    Some(close) => error.with_hint(format!("did you mean '{close}'?")),
+                    None => error,
+                })
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What FROM names: relations of the catalog, files, table functions.
 //!
-//! How: a file or a call of `read_parquet` or `read_csv` is replaced by a name of its own (`\u{1}file0`), under which the provider
-//! finds the opened files. Invariant: no string literal and no table function is left in FROM.
+//! How: a file or a call of `read_parquet`, `read_csv` or `storage_info` is replaced by a name of its own (`\u{1}file0`),
+//! under which the provider finds the opened files. Invariant: no string literal and no table function is left in FROM.
 
 use std::{fmt, ops::ControlFlow};
 
@@ -19,6 +19,9 @@ use crate::{
         parse::place,
     },
 };
+
+/// The table function that shows how a table is stored.
+const STORAGE_INFO: &str = "storage_info";
 
 /// Files that are read as one relation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -44,6 +47,8 @@ pub struct Found {
     pub relations: Vec<ObjectNameParts>,
     /// Files by the name that now stands for them.
     pub files: Vec<(String, FileRequest)>,
+    /// Tables that `storage_info` is to show, by the name that now stands for the call.
+    pub tables: Vec<(String, String)>,
 }
 
 /// Collects what a statement reads and replaces files by names.
@@ -65,6 +70,12 @@ impl Collector {
     fn factor(&mut self, factor: &mut TableFactor) -> Result<()> {
         let TableFactor::Table { name, alias, args, .. } = factor else { return Ok(()) };
         let request = match args.take() {
+            Some(args) if fold(&name.to_string()) == STORAGE_INFO => {
+                let known = format!("{EXACT}table{}", self.0.tables.len());
+                self.0.tables.push((known.clone(), table_argument(&args.args)?));
+                replace(name, alias, STORAGE_INFO.into(), known);
+                return Ok(());
+            }
             Some(args) => call(name, &args.args)?,
             None => match file_name(name) {
                 Some(pattern) => FileRequest { patterns: vec![pattern], ..FileRequest::default() },
@@ -76,16 +87,32 @@ impl Collector {
                 }
             },
         };
-        let span = name.span();
-        if alias.is_none() {
-            let name = Ident::with_quote_and_span('"', span, default_alias(&request));
-            *alias = Some(TableAlias { explicit: true, name, columns: Vec::new(), at: None });
-        }
         let known = format!("{EXACT}file{}", self.0.files.len());
-        *name = ObjectName::from(vec![Ident::with_quote_and_span('"', span, known.clone())]);
+        replace(name, alias, default_alias(&request), known.clone());
         self.0.files.push((known, request));
         Ok(())
     }
+}
+
+/// Puts a name in a file's or a call's place; it is called `default` unless it has an alias.
+fn replace(name: &mut ObjectName, alias: &mut Option<TableAlias>, default: String, known: String) {
+    let span = name.span();
+    if alias.is_none() {
+        let name = Ident::with_quote_and_span('"', span, default);
+        *alias = Some(TableAlias { explicit: true, name, columns: Vec::new(), at: None });
+    }
+    *name = ObjectName::from(vec![Ident::with_quote_and_span('"', span, known)]);
+}
+
+/// The table that `storage_info` is called for: a text.
+fn table_argument(args: &[FunctionArg]) -> Result<String> {
+    if let [FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(value)))] = args
+        && let Some(table) = value.value.clone().into_string()
+    {
+        return Ok(table);
+    }
+    let message = "storage_info() needs the name of one table as a text";
+    Err(Error::new(ErrorKind::Type, message).with_hint("storage_info('t')"))
 }
 
 impl VisitorMut for Collector {
