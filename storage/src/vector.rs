@@ -71,13 +71,15 @@ pub struct DictionaryValues {
     values: ArrayRef,
     id: u64,
     hashes: OnceLock<Box<[u32]>>,
+    words: OnceLock<Box<[u64]>>,
 }
 
 impl DictionaryValues {
     /// A dictionary of canonical values. Values need not be distinct; NULL entries are allowed.
     pub fn new(values: ArrayRef) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        Self { values, id: NEXT.fetch_add(1, Ordering::Relaxed), hashes: OnceLock::new() }
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self { values, id, hashes: OnceLock::new(), words: OnceLock::new() }
     }
 
     /// The values, in code order.
@@ -93,6 +95,12 @@ impl DictionaryValues {
     /// A 32-bit hash per entry, computed by `hash` on first use and kept, so that no query hashes an entry twice.
     pub fn hashes(&self, hash: impl FnOnce(&ArrayRef) -> Vec<u32>) -> &[u32] {
         self.hashes.get_or_init(|| hash(&self.values).into_boxed_slice())
+    }
+
+    /// The entries of a type of up to 64 bits as words, computed by `word` on first use and kept: rows are then read
+    /// through their codes without decoding the column. What stands under a NULL entry is arbitrary.
+    pub fn words(&self, word: impl FnOnce(&ArrayRef) -> Vec<u64>) -> &[u64] {
+        self.words.get_or_init(|| word(&self.values).into_boxed_slice())
     }
 }
 

@@ -59,8 +59,8 @@ impl Bit {
     /// # Errors
     /// `Internal` when the result's type is no integer.
     pub(crate) fn finish(&self, call: &Call) -> Result<ArrayRef> {
-        let values: Vec<u128> = self.values.iter().map(|&v| v.into()).collect();
-        bits::from_bits(&call.ty, &values, Some(NullBuffer::from(self.seen.clone())))
+        let nulls = NullBuffer::from(self.seen.clone());
+        bits::from_bits(&call.ty, self.values.len(), |row| self.values[row].into(), Some(nulls))
     }
 
     pub(crate) fn memory(&self) -> u64 {

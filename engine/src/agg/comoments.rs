@@ -7,7 +7,11 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array};
 use stoadb_storage::Vector;
 
-use super::{Call, Groups, input::doubles};
+use super::{
+    Call, Groups,
+    input::doubles,
+    moments::{Join, merge_groups},
+};
 use crate::{
     error::{EngineError, Result},
     plan::AggregateFunction as Function,
@@ -27,6 +31,23 @@ struct Comoment {
     xx: f64,
     yy: f64,
     xy: f64,
+}
+
+impl Join for Comoment {
+    fn count(&self) -> f64 {
+        self.count
+    }
+
+    fn join(&mut self, b: &Self, count: f64) {
+        let (dx, dy) = (b.mean_x - self.mean_x, b.mean_y - self.mean_y);
+        let weight = self.count * b.count / count;
+        self.xx += b.xx + dx * dx * weight;
+        self.yy += b.yy + dy * dy * weight;
+        self.xy += b.xy + dx * dy * weight;
+        self.mean_x += dx * (b.count / count);
+        self.mean_y += dy * (b.count / count);
+        self.count = count;
+    }
 }
 
 impl Comoments {
@@ -51,25 +72,7 @@ impl Comoments {
     }
 
     pub(crate) fn merge(&mut self, other: &Self, from: &[u32], to: &[u32]) {
-        for (&from, &to) in from.iter().zip(to) {
-            let (a, b) = (&mut self.groups[to as usize], other.groups[from as usize]);
-            if b.count == 0.0 {
-                continue;
-            }
-            if a.count == 0.0 {
-                *a = b;
-                continue;
-            }
-            let count = a.count + b.count;
-            let (dx, dy) = (b.mean_x - a.mean_x, b.mean_y - a.mean_y);
-            let weight = a.count * b.count / count;
-            a.xx += b.xx + dx * dx * weight;
-            a.yy += b.yy + dy * dy * weight;
-            a.xy += b.xy + dx * dy * weight;
-            a.mean_x += dx * (b.count / count);
-            a.mean_y += dy * (b.count / count);
-            a.count = count;
-        }
+        merge_groups(&mut self.groups, &other.groups, from, to);
     }
 
     pub(crate) fn finish(&self, call: &Call) -> ArrayRef {

@@ -13,11 +13,12 @@ use stoadb_storage::{LogicalType, Vector};
 
 use super::{
     Call, Groups,
-    input::{Ints, doubles, ints},
+    input::{Ints, Offset, doubles, ints},
     ratio,
 };
 use crate::{
     error::{EngineError, Result},
+    kernel::physical::with_offsets,
     plan::AggregateFunction as Function,
 };
 
@@ -47,11 +48,9 @@ impl Exact {
     pub(crate) fn update(&mut self, args: &[Vector], groups: Groups<'_>) -> Result<()> {
         let [arg] = args else { return Err(EngineError::Internal("one argument wanted".into())) };
         match ints(arg)? {
-            Ints::Narrow(values) => {
-                for (row, &value) in values.iter().enumerate() {
-                    self.add(groups.id(row), value.into());
-                }
-            }
+            Ints::Narrow(offsets, base) => with_offsets!(offsets, offsets => {
+                self.add_offsets(offsets, base, groups);
+            }),
             Ints::Unsigned(values) => {
                 for (row, &value) in values.iter().enumerate() {
                     self.add(groups.id(row), value.into());
@@ -64,6 +63,25 @@ impl Exact {
             }
         }
         Ok(())
+    }
+
+    fn add_offsets<T: Offset>(&mut self, offsets: &[T], base: i64, groups: Groups<'_>) {
+        // Products of 48 bits, 32 bits and a count stay far below 128 bits.
+        if let Groups::One(rows @ 0..=0xffff_ffff) = groups
+            && base.unsigned_abs() >> 48 == 0
+            && let Some(squares) = T::squares(offsets)
+        {
+            let (count, base, sum) = (rows as i128, i128::from(base), T::sum(offsets));
+            self.counts[0] += rows as i64;
+            self.sums[0] += sum + base * count;
+            // The squares of base + offset, together not negative.
+            let rest = base * base * count + 2 * base * sum;
+            self.add_square(0, squares.wrapping_add_signed(rest));
+            return;
+        }
+        for (row, &offset) in offsets.iter().enumerate() {
+            self.add(groups.id(row), base.wrapping_add(offset.into()).into());
+        }
     }
 
     #[inline]
@@ -149,6 +167,42 @@ struct Moment {
     deviations: f64,
 }
 
+/// What is known of a group's rows, joined with what is known of others.
+pub(super) trait Join: Copy {
+    /// How many rows.
+    fn count(&self) -> f64;
+    /// Takes other rows in; neither side is empty, and `count` is that of both.
+    fn join(&mut self, other: &Self, count: f64);
+}
+
+/// Joins groups `from[i]` of one list into groups `to[i]` of another, in this order.
+pub(super) fn merge_groups<T: Join>(groups: &mut [T], others: &[T], from: &[u32], to: &[u32]) {
+    for (&from, &to) in from.iter().zip(to) {
+        let (a, b) = (&mut groups[to as usize], &others[from as usize]);
+        if b.count() == 0.0 {
+            continue;
+        }
+        if a.count() == 0.0 {
+            *a = *b;
+        } else {
+            a.join(b, a.count() + b.count());
+        }
+    }
+}
+
+impl Join for Moment {
+    fn count(&self) -> f64 {
+        self.count
+    }
+
+    fn join(&mut self, b: &Self, count: f64) {
+        let distance = b.mean - self.mean;
+        self.mean += distance * (b.count / count);
+        self.deviations += b.deviations + distance * distance * (self.count * b.count / count);
+        self.count = count;
+    }
+}
+
 impl Moments {
     pub(crate) fn resize(&mut self, groups: usize) {
         self.groups.resize(groups, Moment::default());
@@ -167,21 +221,7 @@ impl Moments {
     }
 
     pub(crate) fn merge(&mut self, other: &Self, from: &[u32], to: &[u32]) {
-        for (&from, &to) in from.iter().zip(to) {
-            let (a, b) = (&mut self.groups[to as usize], other.groups[from as usize]);
-            if b.count == 0.0 {
-                continue;
-            }
-            if a.count == 0.0 {
-                *a = b;
-                continue;
-            }
-            let count = a.count + b.count;
-            let distance = b.mean - a.mean;
-            a.mean += distance * (b.count / count);
-            a.deviations += b.deviations + distance * distance * (a.count * b.count / count);
-            a.count = count;
-        }
+        merge_groups(&mut self.groups, &other.groups, from, to);
     }
 
     pub(crate) fn finish(&self, call: &Call) -> ArrayRef {

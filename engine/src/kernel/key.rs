@@ -173,14 +173,13 @@ impl KeyLayout {
     fn unpack_words(&self, rows: usize, key: impl Fn(usize) -> u128) -> Result<Vec<Vector>> {
         let column = |column: &KeyColumn| {
             let mask = low_bits(column.bits);
-            let values = (0..rows).map(|row| key(row) >> (column.shift & 127) & mask);
-            let values: Vec<u128> = values.collect();
+            let value = |row: usize| key(row) >> (column.shift & 127) & mask;
             let nulls = column.nullable.then(|| {
                 let valid = |row| key(row) >> column.flag_shift() & 1 == 0;
                 NullBuffer::new(BooleanBuffer::collect_bool(rows, valid))
             });
             let nulls = nulls.filter(|nulls| nulls.null_count() > 0);
-            Ok(Vector::Flat(from_bits(&column.ty, &values, nulls)?))
+            Ok(Vector::Flat(from_bits(&column.ty, rows, value, nulls)?))
         };
         self.columns.iter().map(column).collect()
     }
@@ -253,7 +252,8 @@ impl KeyColumn {
                 values[row] = u128::from_le_bytes(word);
                 *cursor = rest;
             }
-            return from_bits(&self.ty, &values, Some(nulls).filter(|n| n.null_count() > 0));
+            let nulls = Some(nulls).filter(|nulls| nulls.null_count() > 0);
+            return from_bits(&self.ty, values.len(), |row| values[row], nulls);
         }
         let mut values: Vec<Option<&[u8]>> = vec![None; cursors.len()];
         for (row, cursor) in cursors.iter_mut().enumerate().filter(|(row, _)| valid[*row]) {
