@@ -5,7 +5,7 @@
 use arrow::{array::ArrayRef, buffer::NullBuffer};
 use stoadb_storage::Vector;
 
-use super::{Call, Groups};
+use super::{Call, Groups, permute};
 use crate::{
     error::{EngineError, Result},
     kernel::bits::{self, Bits},
@@ -33,6 +33,11 @@ impl Bit {
     pub(crate) fn resize(&mut self, groups: usize) {
         self.values.resize(groups, self.start);
         self.seen.resize(groups, false);
+    }
+
+    pub(crate) fn reorder(&mut self, order: &[u32]) {
+        permute(&mut self.values, order);
+        permute(&mut self.seen, order);
     }
 
     pub(crate) fn update(&mut self, args: &[Vector], groups: Groups<'_>) -> Result<()> {

@@ -11,6 +11,7 @@ use super::{
     Call, Groups,
     input::doubles,
     moments::{Join, merge_groups},
+    permute,
 };
 use crate::{
     error::{EngineError, Result},
@@ -53,6 +54,10 @@ impl Join for Comoment {
 impl Comoments {
     pub(crate) fn resize(&mut self, groups: usize) {
         self.groups.resize(groups, Comoment::default());
+    }
+
+    pub(crate) fn reorder(&mut self, order: &[u32]) {
+        permute(&mut self.groups, order);
     }
 
     pub(crate) fn update(&mut self, args: &[Vector], groups: Groups<'_>) -> Result<()> {

@@ -14,6 +14,7 @@ use stoadb_storage::{LogicalType, Vector, vector::NarrowVector};
 use super::{
     Call, Groups, State,
     input::{Offset, ordering, text},
+    permute,
     pick::{Pick, Rule},
 };
 use crate::{
@@ -67,6 +68,15 @@ impl Extreme {
             Best::Bytes(best) => best.resize(groups, Box::default()),
         }
         self.seen.resize(groups, false);
+    }
+
+    pub(crate) fn reorder(&mut self, order: &[u32]) {
+        permute(&mut self.seen, order);
+        match &mut self.best {
+            Best::Narrow(best) => permute(best, order),
+            Best::Wide(best) => permute(best, order),
+            Best::Bytes(best) => permute(best, order),
+        }
     }
 
     pub(crate) fn update(&mut self, args: &[Vector], groups: Groups<'_>) -> Result<()> {

@@ -17,7 +17,7 @@ mod collect;
 mod comoments;
 mod count;
 mod extreme;
-mod input;
+pub(crate) mod input;
 mod moments;
 mod ordered;
 mod pick;
@@ -170,6 +170,11 @@ impl Call {
         }
         family(self) == family(other) && self.args == other.args
     }
+}
+
+/// The values at some places, in their order.
+pub(crate) fn permute<T: Clone>(values: &mut Vec<T>, order: &[u32]) {
+    *values = order.iter().map(|&place| values[place as usize].clone()).collect();
 }
 
 /// Whether repeats of a value change nothing.
@@ -365,6 +370,25 @@ impl State {
             _ => return Err(EngineError::Internal("aggregate states of two kinds".into())),
         }
         Ok(())
+    }
+
+    /// Puts the groups into another order: group `order[i]` becomes group `i`. Says whether it did; a state that does
+    /// not lie by group keeps its order.
+    pub(crate) fn reorder(&mut self, order: &[u32]) -> bool {
+        match self {
+            Self::Count(state) => state.reorder(order),
+            Self::Sum(state) => state.reorder(order),
+            Self::SumFloat(state) => state.reorder(order),
+            Self::MomentsExact(state) => state.reorder(order),
+            Self::Moments(state) => state.reorder(order),
+            Self::Comoments(state) => state.reorder(order),
+            Self::Product(state) => state.reorder(order),
+            Self::Extreme(state) => state.reorder(order),
+            Self::Bit(state) => state.reorder(order),
+            Self::Pick(state) => state.reorder(order),
+            Self::Collect(_) => return false,
+        }
+        true
     }
 
     /// The results of all groups, of the call's type.

@@ -14,7 +14,7 @@ use stoadb_storage::{LogicalType, Vector};
 use super::{
     Call, Groups,
     input::{Ints, Offset, doubles, ints},
-    ratio,
+    permute, ratio,
 };
 use crate::{
     error::{EngineError, Result},
@@ -43,6 +43,13 @@ impl Exact {
         self.sums.resize(groups, 0);
         self.squares.resize(groups, 0);
         self.carries.resize(groups, 0);
+    }
+
+    pub(crate) fn reorder(&mut self, order: &[u32]) {
+        permute(&mut self.counts, order);
+        permute(&mut self.sums, order);
+        permute(&mut self.squares, order);
+        permute(&mut self.carries, order);
     }
 
     pub(crate) fn update(&mut self, args: &[Vector], groups: Groups<'_>) -> Result<()> {
@@ -206,6 +213,10 @@ impl Join for Moment {
 impl Moments {
     pub(crate) fn resize(&mut self, groups: usize) {
         self.groups.resize(groups, Moment::default());
+    }
+
+    pub(crate) fn reorder(&mut self, order: &[u32]) {
+        permute(&mut self.groups, order);
     }
 
     pub(crate) fn update(&mut self, args: &[Vector], groups: Groups<'_>) -> Result<()> {

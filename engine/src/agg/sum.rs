@@ -14,7 +14,7 @@ use stoadb_storage::{LogicalType, Vector};
 use super::{
     Call, Groups, count,
     input::{Ints, Offset, ints},
-    ratio,
+    permute, ratio,
 };
 use crate::{
     error::{EngineError, Result},
@@ -42,6 +42,14 @@ impl Sum {
         self.counts.resize(groups, 0);
         if let Some(carries) = &mut self.carries {
             carries.resize(groups, 0);
+        }
+    }
+
+    pub(crate) fn reorder(&mut self, order: &[u32]) {
+        permute(&mut self.sums, order);
+        permute(&mut self.counts, order);
+        if let Some(carries) = &mut self.carries {
+            permute(carries, order);
         }
     }
 

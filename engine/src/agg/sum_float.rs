@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array};
 use stoadb_storage::Vector;
 
-use super::{Call, Groups, count, input::doubles};
+use super::{Call, Groups, count, input::doubles, permute};
 use crate::{
     error::{EngineError, Result},
     kernel::reproducible_sum::{Accumulator, LaneSum},
@@ -27,6 +27,11 @@ impl SumFloat {
     pub(crate) fn resize(&mut self, groups: usize) {
         self.sums.resize(groups, Accumulator::default());
         self.counts.resize(groups, 0);
+    }
+
+    pub(crate) fn reorder(&mut self, order: &[u32]) {
+        permute(&mut self.sums, order);
+        permute(&mut self.counts, order);
     }
 
     pub(crate) fn update(&mut self, args: &[Vector], groups: Groups<'_>) -> Result<()> {

@@ -65,6 +65,7 @@ impl LocalSource for LocalAggregateSource {
                 let start = morsel * BLOCK_ROWS;
                 self.rows = BLOCK_ROWS.min(set.rows - start);
                 self.columns = gather(set, start, self.rows)?;
+                self.shared.texts_of(&mut self.columns)?;
                 self.next = 0;
                 return Ok(());
             }
@@ -82,6 +83,18 @@ impl LocalSource for LocalAggregateSource {
         let columns = self.columns.iter().map(slice).collect();
         self.next += rows;
         Ok(Some(Batch::new(columns, rows)))
+    }
+}
+
+impl Shared {
+    /// Turns the numbers of texts and blobs into their values.
+    fn texts_of(&self, columns: &mut [ArrayRef]) -> Result<()> {
+        for (column, texts) in columns.iter_mut().zip(&self.group_texts) {
+            if let Some(texts) = texts.and_then(|texts| self.texts.get(texts)) {
+                *column = texts.strings(column)?;
+            }
+        }
+        Ok(())
     }
 }
 
