@@ -5,7 +5,7 @@
 use arrow::{array::ArrayRef, buffer::NullBuffer};
 use stoadb_storage::Vector;
 
-use super::{Call, Groups, permute};
+use super::{Call, Groups, table::permute};
 use crate::{
     error::{EngineError, Result},
     kernel::bits::{self, Bits},

@@ -11,7 +11,7 @@ use super::{
     Call, Groups,
     input::doubles,
     moments::{Join, merge_groups},
-    permute,
+    table::permute,
 };
 use crate::{
     error::{EngineError, Result},

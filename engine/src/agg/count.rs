@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array};
 use stoadb_storage::Vector;
 
-use super::{Groups, permute};
+use super::{Groups, table::permute};
 use crate::error::Result;
 
 /// Rows per group.

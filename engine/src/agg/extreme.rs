@@ -14,8 +14,8 @@ use stoadb_storage::{LogicalType, Vector, vector::NarrowVector};
 use super::{
     Call, Groups, State,
     input::{Offset, ordering, text},
-    permute,
     pick::{Pick, Rule},
+    table::permute,
 };
 use crate::{
     error::{EngineError, Result},

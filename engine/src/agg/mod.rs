@@ -19,6 +19,7 @@ mod count;
 mod extreme;
 pub(crate) mod input;
 mod moments;
+mod name;
 mod ordered;
 mod pick;
 mod product;
@@ -26,6 +27,8 @@ mod ratio;
 mod sum;
 mod sum_float;
 pub(crate) mod table;
+
+pub(crate) use name::name;
 
 /// The group of each row.
 #[derive(Debug, Clone, Copy)]
@@ -172,11 +175,6 @@ impl Call {
     }
 }
 
-/// The values at some places, in their order.
-pub(crate) fn permute<T: Clone>(values: &mut Vec<T>, order: &[u32]) {
-    *values = order.iter().map(|&place| values[place as usize].clone()).collect();
-}
-
 /// Whether repeats of a value change nothing.
 fn is_idempotent(function: Function) -> bool {
     matches!(
@@ -203,42 +201,6 @@ fn cares_for_order(function: Function) -> bool {
             | Function::StringAgg
             | Function::List
     )
-}
-
-/// The function's name in SQL, for messages.
-pub(crate) fn name(function: Function) -> &'static str {
-    match function {
-        Function::CountStar | Function::Count => "count",
-        Function::Sum => "sum",
-        Function::Avg => "avg",
-        Function::Min => "min",
-        Function::Max => "max",
-        Function::VarSamp => "var_samp",
-        Function::VarPop => "var_pop",
-        Function::StddevSamp => "stddev_samp",
-        Function::StddevPop => "stddev_pop",
-        Function::BoolAnd => "bool_and",
-        Function::BoolOr => "bool_or",
-        Function::BitAnd => "bit_and",
-        Function::BitOr => "bit_or",
-        Function::BitXor => "bit_xor",
-        Function::AnyValue => "any_value",
-        Function::First => "first",
-        Function::Last => "last",
-        Function::ArgMin => "arg_min",
-        Function::ArgMax => "arg_max",
-        Function::Median => "median",
-        Function::QuantileCont => "quantile_cont",
-        Function::QuantileDisc => "quantile_disc",
-        Function::Mode => "mode",
-        Function::StringAgg => "string_agg",
-        Function::List => "list",
-        Function::Product => "product",
-        Function::Corr => "corr",
-        Function::CovarSamp => "covar_samp",
-        Function::CovarPop => "covar_pop",
-        Function::SingleValue => "a scalar subquery",
-    }
 }
 
 /// The state of one aggregate over all groups.
@@ -375,20 +337,8 @@ impl State {
     /// Puts the groups into another order: group `order[i]` becomes group `i`. Says whether it did; a state that does
     /// not lie by group keeps its order.
     pub(crate) fn reorder(&mut self, order: &[u32]) -> bool {
-        match self {
-            Self::Count(state) => state.reorder(order),
-            Self::Sum(state) => state.reorder(order),
-            Self::SumFloat(state) => state.reorder(order),
-            Self::MomentsExact(state) => state.reorder(order),
-            Self::Moments(state) => state.reorder(order),
-            Self::Comoments(state) => state.reorder(order),
-            Self::Product(state) => state.reorder(order),
-            Self::Extreme(state) => state.reorder(order),
-            Self::Bit(state) => state.reorder(order),
-            Self::Pick(state) => state.reorder(order),
-            Self::Collect(_) => return false,
-        }
-        true
+        each!(self, state => state.reorder(order));
+        !matches!(self, Self::Collect(_))
     }
 
     /// The results of all groups, of the call's type.

@@ -14,7 +14,8 @@ use stoadb_storage::{LogicalType, Vector};
 use super::{
     Call, Groups,
     input::{Ints, Offset, doubles, ints},
-    permute, ratio,
+    ratio,
+    table::permute,
 };
 use crate::{
     error::{EngineError, Result},

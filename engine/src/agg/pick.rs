@@ -12,7 +12,7 @@ use stoadb_storage::{LogicalType, Vector};
 use super::{
     Call, Groups,
     input::{OrderKey, OrderKeys},
-    permute,
+    table::permute,
 };
 use crate::error::{EngineError, Result};
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array};
 use stoadb_storage::Vector;
 
-use super::{Groups, input::doubles, permute};
+use super::{Groups, input::doubles, table::permute};
 use crate::error::{EngineError, Result};
 
 /// Products per group; `None` before the first value.

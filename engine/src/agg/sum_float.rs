@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array};
 use stoadb_storage::Vector;
 
-use super::{Call, Groups, count, input::doubles, permute};
+use super::{Call, Groups, count, input::doubles, table::permute};
 use crate::{
     error::{EngineError, Result},
     kernel::reproducible_sum::{Accumulator, LaneSum},

@@ -11,11 +11,7 @@ use arrow::{
 };
 use stoadb_storage::{Scalar, Vector};
 
-use crate::{
-    agg::table::KeyTable,
-    error::Result,
-    kernel::key::Keys,
-};
+use crate::{agg::table::KeyTable, error::Result, kernel::key::Keys};
 
 use super::{
     GroupingSet,

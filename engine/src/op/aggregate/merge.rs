@@ -64,7 +64,7 @@ pub(super) fn merge(
         sets.push(merge_set(shared, set, partials, &memory, context, workers)?);
     }
     if !shared.counts_groups {
-        shared.texts.iter().for_each(super::texts::Texts::seal);
+        shared.texts.iter().try_for_each(|texts| texts.seal(workers))?;
     }
     Ok(Output { sets, _memory: memory.into_inner().unwrap_or_else(PoisonError::into_inner) })
 }
@@ -90,9 +90,10 @@ fn merge_set(
     let identity: Vec<u32> = (0..longest as u32).collect();
     let merged = workers.map(partitions, |partition| {
         let mut reservation = context.memory().reservation("aggregation");
-        let parts = partials.iter().zip(&bases).map(|(partial, &base)| {
-            Part::new(partial, partition, base, &identity)
-        });
+        let parts = partials
+            .iter()
+            .zip(&bases)
+            .map(|(partial, &base)| Part::new(partial, partition, base, &identity));
         let merged = merge_partition(shared, set, parts, &mut reservation, context)?;
         memory.lock().unwrap_or_else(PoisonError::into_inner).push(reservation);
         Ok(merged)

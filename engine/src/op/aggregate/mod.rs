@@ -28,6 +28,7 @@ mod local;
 mod merge;
 mod source;
 mod split;
+mod strings;
 #[cfg(test)]
 mod tests;
 mod texts;

@@ -3,7 +3,7 @@
 //! Invariant: within a partition groups keep their order; which partition a group is in never shows. Next: `merge.rs`.
 
 use super::SetPartial;
-use crate::agg::{State, permute};
+use crate::agg::{State, table::permute};
 
 /// How many partitions there are.
 pub(super) const PARTITIONS: usize = 256;
@@ -64,7 +64,8 @@ mod tests {
 
     #[test]
     fn test_order_of_keeps_each_group_once_and_partitions_apart() {
-        let hashes: Vec<u64> = (0..3000_u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
+        let hashes: Vec<u64> =
+            (0..3000_u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
         let (starts, rows) = order_of(&hashes);
         assert_eq!((starts[0], starts[PARTITIONS]), (0, 3000));
         for partition in 0..PARTITIONS {
