@@ -7,12 +7,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array};
 use stoadb_storage::Vector;
 
-use super::{
-    Call, Groups,
-    input::doubles,
-    moments::{Join, merge_groups},
-    table::permute,
-};
+use super::{Call, Groups, input::doubles, table::permute};
 use crate::{
     error::{EngineError, Result},
     plan::AggregateFunction as Function,
@@ -34,12 +29,16 @@ struct Comoment {
     xy: f64,
 }
 
-impl Join for Comoment {
-    fn count(&self) -> f64 {
-        self.count
-    }
-
-    fn join(&mut self, b: &Self, count: f64) {
+impl Comoment {
+    /// Takes other rows in.
+    fn merge(&mut self, b: &Self) {
+        if self.count == 0.0 || b.count == 0.0 {
+            if self.count == 0.0 {
+                *self = *b;
+            }
+            return;
+        }
+        let count = self.count + b.count;
         let (dx, dy) = (b.mean_x - self.mean_x, b.mean_y - self.mean_y);
         let weight = self.count * b.count / count;
         self.xx += b.xx + dx * dx * weight;
@@ -77,7 +76,9 @@ impl Comoments {
     }
 
     pub(crate) fn merge(&mut self, other: &Self, from: &[u32], to: &[u32]) {
-        merge_groups(&mut self.groups, &other.groups, from, to);
+        for (&from, &to) in from.iter().zip(to) {
+            self.groups[to as usize].merge(&other.groups[from as usize]);
+        }
     }
 
     pub(crate) fn finish(&self, call: &Call) -> ArrayRef {

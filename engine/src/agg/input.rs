@@ -9,7 +9,7 @@ use arrow::{
     buffer::ScalarBuffer,
     datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, IntervalMonthDayNanoType},
 };
-use stoadb_storage::{LogicalType, Vector};
+use stoadb_storage::{LogicalType, Vector, table::sums::sum_i64};
 
 use crate::{
     error::{EngineError, Result},
@@ -60,6 +60,10 @@ pub(crate) trait Offset: Copy + Ord + Into<i64> {
     fn sum(values: &[Self]) -> i128;
     /// The exact sum of squares, for widths of up to 32 bits.
     fn squares(values: &[Self]) -> Option<u128>;
+    /// The values themselves, for those of 64 bits.
+    fn plain(_values: &[Self]) -> Option<&[i64]> {
+        None
+    }
 }
 
 impl Offset for u8 {
@@ -109,20 +113,13 @@ impl Offset for u32 {
 
 impl Offset for i64 {
     fn sum(values: &[Self]) -> i128 {
-        // Halves of 32 bits: 2^31 of them cannot overflow 64 bits, and the loop is plain 64-bit adds.
-        let mut total = 0_i128;
-        for chunk in values.chunks(1 << 20) {
-            let (mut low, mut high) = (0_i64, 0_i64);
-            for &value in chunk {
-                low += value & 0xffff_ffff;
-                high += value >> 32;
-            }
-            total += (i128::from(high) << 32) + i128::from(low);
-        }
-        total
+        sum_i64(values)
     }
     fn squares(_values: &[Self]) -> Option<u128> {
         None
+    }
+    fn plain(values: &[Self]) -> Option<&[i64]> {
+        Some(values)
     }
 }
 

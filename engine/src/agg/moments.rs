@@ -1,7 +1,7 @@
 //! Variances and standard deviations of one argument.
 //!
 //! Invariants: whole numbers and decimals of up to 18 digits are summed exactly and rounded once; everything else keeps
-//! count, mean and sum of squared deviations per morsel, value by value, and merges them in morsel order.
+//! count, mean and sum of squared deviations per morsel (`storage/src/moment.rs`) and merges them in morsel order.
 
 use std::sync::Arc;
 
@@ -9,7 +9,9 @@ use arrow::{
     array::{ArrayRef, Float64Array},
     datatypes::i256,
 };
-use stoadb_storage::{LogicalType, Vector};
+use stoadb_storage::{
+    ExactSums, LogicalType, Moment, MomentSum, Statistics, Sums, Vector, table::sums::sums_i64,
+};
 
 use super::{
     Call, Groups,
@@ -74,17 +76,11 @@ impl Exact {
     }
 
     fn add_offsets<T: Offset>(&mut self, offsets: &[T], base: i64, groups: Groups<'_>) {
-        // Products of 48 bits, 32 bits and a count stay far below 128 bits.
-        if let Groups::One(rows @ 0..=0xffff_ffff) = groups
-            && base.unsigned_abs() >> 48 == 0
-            && let Some(squares) = T::squares(offsets)
+        if let Groups::One(rows) = groups
+            && let Some(sums) = sums_of(offsets, base)
         {
-            let (count, base, sum) = (rows as i128, i128::from(base), T::sum(offsets));
             self.counts[0] += rows as i64;
-            self.sums[0] += sum + base * count;
-            // The squares of base + offset, together not negative.
-            let rest = base * base * count + 2 * base * sum;
-            self.add_square(0, squares.wrapping_add_signed(rest));
+            self.add_sums(0, &sums);
             return;
         }
         for (row, &offset) in offsets.iter().enumerate() {
@@ -105,6 +101,40 @@ impl Exact {
         let (sum, over) = self.squares[group].overflowing_add(square);
         self.squares[group] = sum;
         self.carries[group] += u32::from(over);
+    }
+
+    fn add_sums(&mut self, group: usize, sums: &ExactSums) {
+        self.sums[group] += sums.sum;
+        self.add_square(group, sums.squares);
+        self.carries[group] += sums.carries;
+    }
+
+    /// Takes what statistics know of a morsel's rows; false, and nothing is taken, when they do not know enough.
+    pub(crate) fn absorb(&mut self, known: &Statistics) -> bool {
+        let Sums::Exact(sums) = &known.sums else { return false };
+        self.counts[0] += (known.rows - known.nulls) as i64;
+        self.add_sums(0, sums);
+        true
+    }
+
+    /// The sums of `scale` times each value plus `offset`, both of at most 64 bits, where the results have as many.
+    pub(crate) fn affine(&self, scale: i128, offset: i128) -> Self {
+        let mut result = Self { counts: self.counts.clone(), ..Self::default() };
+        let wide = i256::from_i128;
+        let (scale, offset) = (wide(scale), wide(offset));
+        for (group, &count) in self.counts.iter().enumerate() {
+            let offsets = offset.wrapping_mul(wide(count.into()));
+            let scaled = scale.wrapping_mul(wide(self.sums[group]));
+            let squares = i256::from_parts(self.squares[group], self.carries[group].into());
+            // (ax + b)^2 = a^2 x^2 + b (2ax + b)
+            let squares = squares.wrapping_mul(scale).wrapping_mul(scale);
+            let mixed = scaled.wrapping_add(scaled).wrapping_add(offsets).wrapping_mul(offset);
+            let (low, high) = squares.wrapping_add(mixed).to_parts();
+            result.sums.push(scaled.wrapping_add(offsets).to_i128().unwrap_or_default());
+            result.squares.push(low);
+            result.carries.push(high as u32);
+        }
+        result
     }
 
     pub(crate) fn merge(&mut self, other: &Self, from: &[u32], to: &[u32]) {
@@ -155,6 +185,25 @@ fn is_sample(function: Function) -> bool {
     matches!(function, Function::VarSamp | Function::StddevSamp)
 }
 
+/// The exact sums of offsets from a base, where they come to more than a sum value by value.
+fn sums_of<T: Offset>(offsets: &[T], base: i64) -> Option<ExactSums> {
+    if base == 0
+        && let Some(values) = T::plain(offsets)
+    {
+        return Some(sums_i64(values));
+    }
+    // Products of 48 bits, 32 bits and a count of 32 stay far below 128 bits.
+    if base.unsigned_abs() >> 48 != 0 || offsets.len() >> 32 != 0 {
+        return None;
+    }
+    let squares = T::squares(offsets)?;
+    let (count, base, sum) = (offsets.len() as i128, i128::from(base), T::sum(offsets));
+    // The squares of base + offset, together not negative.
+    let rest = base * base * count + 2 * base * sum;
+    let squares = squares.wrapping_add_signed(rest);
+    Some(ExactSums { sum: sum + base * count, squares, carries: 0 })
+}
+
 fn root(variance: f64, function: Function) -> f64 {
     match function {
         Function::StddevSamp | Function::StddevPop => variance.sqrt(),
@@ -166,49 +215,8 @@ fn root(variance: f64, function: Function) -> f64 {
 #[derive(Default)]
 pub(crate) struct Moments {
     groups: Vec<Moment>,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Moment {
-    count: f64,
-    mean: f64,
-    deviations: f64,
-}
-
-/// What is known of a group's rows, joined with what is known of others.
-pub(super) trait Join: Copy {
-    /// How many rows.
-    fn count(&self) -> f64;
-    /// Takes other rows in; neither side is empty, and `count` is that of both.
-    fn join(&mut self, other: &Self, count: f64);
-}
-
-/// Joins groups `from[i]` of one list into groups `to[i]` of another, in this order.
-pub(super) fn merge_groups<T: Join>(groups: &mut [T], others: &[T], from: &[u32], to: &[u32]) {
-    for (&from, &to) in from.iter().zip(to) {
-        let (a, b) = (&mut groups[to as usize], &others[from as usize]);
-        if b.count() == 0.0 {
-            continue;
-        }
-        if a.count() == 0.0 {
-            *a = *b;
-        } else {
-            a.join(b, a.count() + b.count());
-        }
-    }
-}
-
-impl Join for Moment {
-    fn count(&self) -> f64 {
-        self.count
-    }
-
-    fn join(&mut self, b: &Self, count: f64) {
-        let distance = b.mean - self.mean;
-        self.mean += distance * (b.count / count);
-        self.deviations += b.deviations + distance * distance * (self.count * b.count / count);
-        self.count = count;
-    }
+    /// That of rows that all belong to group 0, until `seal`.
+    one: MomentSum,
 }
 
 impl Moments {
@@ -222,18 +230,37 @@ impl Moments {
 
     pub(crate) fn update(&mut self, args: &[Vector], groups: Groups<'_>) -> Result<()> {
         let [arg] = args else { return Err(EngineError::Internal("one argument wanted".into())) };
-        for (row, &value) in doubles(arg)?.iter().enumerate() {
-            let group = &mut self.groups[groups.id(row)];
-            group.count += 1.0;
-            let before = value - group.mean;
-            group.mean += before / group.count;
-            group.deviations += before * (value - group.mean);
+        let values = doubles(arg)?;
+        match groups {
+            Groups::One(_) => self.one.add(&values),
+            Groups::Ids(ids) => {
+                for (&id, &value) in ids.iter().zip(values.iter()) {
+                    self.groups[id as usize].add(value);
+                }
+            }
         }
         Ok(())
     }
 
+    /// Brings the rows of the only group into it.
+    pub(crate) fn seal(&mut self) {
+        let moment = std::mem::take(&mut self.one).total();
+        if let Some(first) = self.groups.first_mut() {
+            first.merge(moment);
+        }
+    }
+
+    /// Takes what statistics know of a morsel's rows; false, and nothing is taken, when they do not know enough.
+    pub(crate) fn absorb(&mut self, known: &Statistics) -> bool {
+        let Sums::Float { moment, .. } = known.sums else { return false };
+        self.groups[0].merge(moment);
+        true
+    }
+
     pub(crate) fn merge(&mut self, other: &Self, from: &[u32], to: &[u32]) {
-        merge_groups(&mut self.groups, &other.groups, from, to);
+        for (&from, &to) in from.iter().zip(to) {
+            self.groups[to as usize].merge(other.groups[from as usize]);
+        }
     }
 
     pub(crate) fn finish(&self, call: &Call) -> ArrayRef {
@@ -246,6 +273,6 @@ impl Moments {
     }
 
     pub(crate) fn memory(&self) -> u64 {
-        (self.groups.capacity() * size_of::<Moment>()) as u64
+        (self.groups.capacity() * size_of::<Moment>() + self.one.memory()) as u64
     }
 }

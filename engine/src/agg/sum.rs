@@ -9,7 +9,7 @@ use arrow::{
     array::{ArrayRef, Decimal128Array, Float64Array, Int64Array},
     datatypes::i256,
 };
-use stoadb_storage::{LogicalType, Vector};
+use stoadb_storage::{LogicalType, Statistics, Sums, Vector};
 
 use super::{
     Call, Groups, count,
@@ -104,6 +104,31 @@ impl Sum {
         }
     }
 
+    /// Takes what statistics know of a morsel's rows; false, and nothing is taken, when they do not know enough.
+    pub(crate) fn absorb(&mut self, known: &Statistics) -> bool {
+        let Sums::Exact(sums) = &known.sums else { return false };
+        self.counts[0] += (known.rows - known.nulls) as i64;
+        self.add(0, sums.sum);
+        true
+    }
+
+    /// The sums of `scale` times each value plus `offset`, both of at most 64 bits.
+    pub(crate) fn affine(&self, scale: i128, offset: i128) -> Self {
+        let mut result =
+            Self { sums: Vec::new(), counts: self.counts.clone(), carries: Some(Vec::new()) };
+        for (group, &count) in self.counts.iter().enumerate() {
+            let (scale, offset) = (i256::from_i128(scale), i256::from_i128(offset));
+            let offsets = offset.wrapping_mul(i256::from_i128(count.into()));
+            let sum = self.exact(group).wrapping_mul(scale).wrapping_add(offsets);
+            let (low, high) = sum.to_parts();
+            result.sums.push(low as i128);
+            if let Some(carries) = &mut result.carries {
+                carries.push(high as i64 + i64::from((low as i128) < 0));
+            }
+        }
+        result
+    }
+
     fn exact(&self, group: usize) -> i256 {
         let sum = i256::from_i128(self.sums[group]);
         let carry = self.carries.as_ref().map_or(0, |carries| carries[group]);
@@ -138,10 +163,10 @@ impl Sum {
             return Ok(Arc::new(values.collect::<Float64Array>()));
         }
         let value = |group: usize| {
-            i64::try_from(self.sums[group]).map_err(|_| {
+            let sum = self.exact(group);
+            sum.to_i128().and_then(|sum| i64::try_from(sum).ok()).ok_or_else(|| {
                 EngineError::Value(format!(
-                    "the sum {} does not fit BIGINT; sum the values as decimals: sum(x::decimal(38))",
-                    self.sums[group]
+                    "the sum {sum} does not fit BIGINT; sum the values as decimals: sum(x::decimal(38))"
                 ))
             })
         };

@@ -26,6 +26,5 @@ pub mod key; // the key columns of rows, packed so that equality of packed keys 
 pub(crate) mod shift; // narrow columns under another base or type
 pub mod sort_key; // codes whose unsigned order is the SQL order
 pub mod keys; // packed keys
-pub mod reproducible_sum; // sums of doubles that depend on the input alone
 #[cfg(test)]
 pub(crate) mod testing; // random values of every type in every encoding

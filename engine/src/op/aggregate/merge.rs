@@ -11,7 +11,9 @@ use std::{
 
 use arrow::array::{ArrayRef, Int64Array, new_null_array};
 
-use super::{GroupingSet, Partial, SetPartial, Shared, key_type, split::PARTITIONS};
+use super::{
+    GroupingSet, OutputCall, Partial, SetPartial, Shared, split::PARTITIONS, texts::key_type,
+};
 use crate::{
     agg::{State, table::KeyTable},
     context::{QueryContext, Reservation},
@@ -177,8 +179,13 @@ fn merge_partition<'a>(
         states.iter_mut().for_each(|state| state.resize(1));
         to.push(0);
     }
+    let mut read = 0;
     for (index, part) in parts.enumerate() {
         context.check()?;
+        read = index + 1;
+        if let Some(answered) = shared.answered.get() {
+            answered.merge_before(index, &mut states, shared)?;
+        }
         if !single {
             let mut next = table.len() as u32;
             let places = part.places.start as u32..part.places.end as u32;
@@ -199,6 +206,9 @@ fn merge_partition<'a>(
         if index.is_multiple_of(8) {
             reservation.resize(held(&table, &states))?;
         }
+    }
+    if let Some(answered) = shared.answered.get() {
+        answered.merge_before(read, &mut states, shared)?;
     }
     reservation.resize(held(&table, &states))?;
     if shared.counts_groups {
@@ -231,8 +241,11 @@ fn columns(
             None => new_null_array(&key_type(ty).to_arrow(), rows),
         });
     }
-    for (slot, call) in &shared.outputs {
-        columns.push(states[*slot].finish(call)?);
+    for OutputCall { slot, call, affine } in &shared.outputs {
+        columns.push(match affine {
+            None => states[*slot].finish(call)?,
+            Some((scale, offset)) => states[*slot].affine(call, *scale, *offset)?.finish(call)?,
+        });
     }
     if shared.numbered {
         columns.push(Arc::new(Int64Array::from(vec![set.grouping_id; rows])));

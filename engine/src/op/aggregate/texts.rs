@@ -316,6 +316,41 @@ impl Texts {
     }
 }
 
+/// The type under which values of a type stand in keys: texts and blobs as their numbers.
+pub(super) fn key_type(ty: &LogicalType) -> LogicalType {
+    match ty {
+        LogicalType::Text | LogicalType::Blob => LogicalType::UInt32,
+        other => other.clone(),
+    }
+}
+
+/// Collects the columns of texts and blobs that are grouped by, each once.
+pub(super) struct TextColumns<'a> {
+    context: &'a QueryContext,
+    pub(super) texts: Vec<Texts>,
+    columns: Vec<usize>,
+}
+
+impl<'a> TextColumns<'a> {
+    /// No column yet.
+    pub(super) fn new(context: &'a QueryContext) -> Self {
+        Self { context, texts: Vec::new(), columns: Vec::new() }
+    }
+
+    /// The place of a column's texts; `None` when it has none.
+    pub(super) fn add(&mut self, ty: &LogicalType, column: usize) -> Option<usize> {
+        if key_type(ty) == *ty {
+            return None;
+        }
+        let known = self.columns.iter().position(|&known| known == column);
+        Some(known.unwrap_or_else(|| {
+            self.columns.push(column);
+            self.texts.push(Texts::new(ty, self.context));
+            self.texts.len() - 1
+        }))
+    }
+}
+
 fn hash_rows<'a>(rows: &[u32], value: impl Fn(usize) -> &'a [u8], hashes: &mut Vec<u32>) {
     hashes.clear();
     hashes.extend(rows.iter().map(|&row| hash_bytes(value(row as usize))));
