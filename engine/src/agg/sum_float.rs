@@ -10,7 +10,7 @@ use stoadb_storage::{
     reproducible_sum::{Accumulator, LaneSum},
 };
 
-use super::{Call, Groups, count, input::doubles};
+use super::{Call, Groups, count, input::doubles, table::permute};
 use crate::{
     error::{EngineError, Result},
     plan::AggregateFunction,
@@ -29,6 +29,11 @@ impl SumFloat {
     pub(crate) fn resize(&mut self, groups: usize) {
         self.sums.resize(groups, Accumulator::default());
         self.counts.resize(groups, 0);
+    }
+
+    pub(crate) fn reorder(&mut self, order: &[u32]) {
+        permute(&mut self.sums, order);
+        permute(&mut self.counts, order);
     }
 
     pub(crate) fn update(&mut self, args: &[Vector], groups: Groups<'_>) -> Result<()> {
