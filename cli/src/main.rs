@@ -45,16 +45,9 @@ fn main() -> ExitCode {
 
 fn run(config: &Config) -> Result<(), String> {
     let connection = Database::open_in_memory().connect();
-    let mut setup = Vec::new();
-    if let Some(threads) = config.threads {
-        setup.push(format!("SET threads = {threads}"));
-    }
-    if let Some(bytes) = config.memory_limit {
-        setup.push(format!("SET memory_limit = '{bytes}'"));
-    }
-    if let Some(timeout) = config.timeout {
-        setup.push(format!("SET timeout = '{}s'", timeout.as_secs_f64()));
-    }
+    let set =
+        |(name, value): &(&str, String)| format!("SET {name} = '{}'", value.replace('\'', "''"));
+    let mut setup: Vec<String> = config.settings.iter().map(set).collect();
     setup.extend(config.inputs.iter().map(|input| view(input)));
     for sql in &setup {
         connection.execute(sql).map_err(|error| error.render(sql))?;

@@ -21,6 +21,7 @@ mod project;
 mod operators;
 mod prune;
 mod push_down;
+mod raises;
 mod scan;
 mod scope;
 mod share;
@@ -57,6 +58,7 @@ pub(crate) use self::{
     expr::{and, conjuncts},
     join::{join_plan, swap_columns, swap_key},
     push_down::{push_filter, substitute},
+    raises::{any_raises, raises},
 };
 
 /// A plan for the engine and the relations that it names by position.

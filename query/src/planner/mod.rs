@@ -170,8 +170,9 @@ pub fn plan_query(
     guarded(statement, || {
         let (raw, spelling) = raw_plan(statement, catalog, settings, &options, &functions, 0)?;
         let names = output::output_names(&raw, &spelling);
+        let raw = rules::sort_names(raw)?;
         check::check_raw(&raw)?;
-        let (raw, parameters) = parameters::bind(raw, parameters, &options)?;
+        let (raw, parameters) = parameters::bind(raw, parameters, &options, &functions)?;
         let plan = optimizer::optimize(raw, &options, &functions, settings.optimizer)?;
         check::check(&plan)?;
         Ok(Planned { plan, output_names: names, parameters })
