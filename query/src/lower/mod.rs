@@ -25,6 +25,7 @@ mod raises;
 mod scan;
 mod scope;
 mod share;
+mod signed_sum;
 mod sort;
 mod subquery;
 #[cfg(test)]

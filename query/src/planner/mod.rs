@@ -275,11 +275,13 @@ fn raw_plan(
     let mut folded = statement.clone();
     let spelling = sql::names::fold_statement(&mut folded, &clashing, false);
     sql::using::rewrite(&mut folded, &columns)?;
+    sql::order_by::rewrite(&mut folded);
     let (plan, mut spelling) = match planner.sql_statement_to_plan(folded) {
         Ok(plan) => (plan, spelling),
         Err(error) if diagnose::is_duplicate_name(&error) => {
             let spelling = sql::names::fold_statement(&mut statement, &clashing, true);
             sql::using::rewrite(&mut statement, &columns)?;
+            sql::order_by::rewrite(&mut statement);
             (planner.sql_statement_to_plan(statement)?, spelling)
         }
         Err(error) => return Err(error.into()),

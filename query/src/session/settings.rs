@@ -67,7 +67,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "optimizer",
-        meaning: "whether plans are rewritten to run faster; answers do not depend on it",
+        meaning: "whether plans are rewritten to run faster; answers do not depend on it, the order of unsorted rows may",
         get: |settings| settings.optimizer.to_string(),
         set: |settings, value| {
             settings.optimizer = match value.to_ascii_lowercase().as_str() {
