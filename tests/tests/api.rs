@@ -37,8 +37,8 @@ fn error(connection: &Connection, sql: &str) -> stoadb::Error {
 #[test]
 fn test_parameters_are_typed_like_constants() {
     let connection = Database::open_in_memory().connect();
-    connection.execute("CREATE TABLE t (i INTEGER, d DOUBLE, m DECIMAL(10,2), day DATE)").unwrap();
-    let values = "(1, 1e300, 1.25, '2024-01-31'), (2, 0.5, 7.00, '2024-02-01')";
+    connection.execute("CREATE TABLE t (i INTEGER, d DOUBLE, m DECIMAL(10,2))").unwrap();
+    let values = "(1, 1e300, 1.25), (2, 0.5, 7.00)";
     connection.execute(&format!("INSERT INTO t VALUES {values}")).unwrap();
     let check = |sql: &str, value: Scalar, expected: &str| {
         let mut found = Vec::new();
@@ -56,7 +56,6 @@ fn test_parameters_are_typed_like_constants() {
     check("SELECT i FROM t WHERE m > $1", Scalar::int64(7), "");
     check("SELECT i + $1 FROM t", Scalar::int64(40), "41,42");
     check("SELECT m / $1 FROM t WHERE i = 2", Scalar::int64(3), "2.3333333333333333");
-    check("SELECT day + $1 FROM t", Scalar::int64(1), "2024-02-01,2024-02-02");
 }
 
 #[test]
