@@ -11,17 +11,17 @@ use std::sync::{
 
 use arrow::{
     array::{
-        Array, ArrayRef, ArrowPrimitiveType, AsArray, Decimal128Array, Int32Array, Int64Array,
-        PrimitiveArray, UInt32Array,
+        Array, ArrayRef, ArrowPrimitiveType, AsArray, Int64Array, PrimitiveArray, UInt32Array,
     },
     buffer::{NullBuffer, ScalarBuffer},
     compute,
-    datatypes::{DataType, Int64Type, UInt8Type, UInt16Type, UInt32Type},
+    datatypes::{DataType, UInt8Type, UInt16Type, UInt32Type},
 };
 
 use crate::{
     error::{Result, StorageError},
     ledger::{ColumnCharge, array_bytes},
+    narrow, rank,
     scalar::Scalar,
     types::LogicalType,
 };
@@ -65,19 +65,23 @@ impl Selection {
     }
 }
 
+pub use crate::rank::NULL_RANK;
+
 /// The distinct values of a dictionary-encoded column, shared by all vectors that point into it.
 #[derive(Debug)]
 pub struct DictionaryValues {
     values: ArrayRef,
     id: u64,
     hashes: OnceLock<Box<[u32]>>,
+    ranks: OnceLock<Option<Box<[u32]>>>,
 }
 
 impl DictionaryValues {
     /// A dictionary of canonical values. Values need not be distinct; NULL entries are allowed.
     pub fn new(values: ArrayRef) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        Self { values, id: NEXT.fetch_add(1, Ordering::Relaxed), hashes: OnceLock::new() }
+        let (hashes, ranks) = (OnceLock::new(), OnceLock::new());
+        Self { values, id: NEXT.fetch_add(1, Ordering::Relaxed), hashes, ranks }
     }
 
     /// The values, in code order.
@@ -93,6 +97,14 @@ impl DictionaryValues {
     /// A 32-bit hash per entry, computed by `hash` on first use and kept, so that no query hashes an entry twice.
     pub fn hashes(&self, hash: impl FnOnce(&ArrayRef) -> Vec<u32>) -> &[u32] {
         self.hashes.get_or_init(|| hash(&self.values).into_boxed_slice())
+    }
+
+    /// The place of each entry in SQL's order, computed on first use and kept: `ranks[a] < ranks[b]` exactly when entry
+    /// `a` sorts before entry `b`, equal entries have the same rank (-0.0 and 0.0, every NaN, which is the greatest), and
+    /// ranks count up from 0 without gaps. A NULL entry has `NULL_RANK`. `None` for intervals and nested types.
+    /// O(entries * log(entries)) at first.
+    pub fn ranks(&self) -> Option<&[u32]> {
+        self.ranks.get_or_init(|| rank::ranks(&self.values).map(Vec::into_boxed_slice)).as_deref()
     }
 }
 
@@ -144,41 +156,13 @@ impl NarrowVector {
 
     /// The values (unscaled, for decimals) as 64-bit integers; the buffer is shared when there is nothing to add.
     pub fn values_i64(&self) -> ScalarBuffer<i64> {
-        let base = self.base;
-        match self.offsets.data_type() {
-            DataType::UInt8 => add_base(self.offsets.as_primitive::<UInt8Type>().values(), base),
-            DataType::UInt16 => add_base(self.offsets.as_primitive::<UInt16Type>().values(), base),
-            DataType::UInt32 => add_base(self.offsets.as_primitive::<UInt32Type>().values(), base),
-            _ => self.offsets.as_primitive::<Int64Type>().values().clone(),
-        }
+        narrow::values_i64(self.base, &self.offsets)
     }
 
+    /// The values in canonical layout, in one pass. Nothing is charged.
     fn flatten(&self) -> Result<ArrayRef> {
-        let nulls = self.offsets.nulls().cloned();
-        let values = self.values_i64();
-        let target = self.ty.to_arrow();
-        match target {
-            DataType::Decimal128(..) => {
-                let wide = values.iter().map(|&v| i128::from(v)).collect();
-                Ok(Arc::new(Decimal128Array::new(wide, nulls).with_data_type(target)))
-            }
-            DataType::Date32 => {
-                // Date32 does not cast from Int64; its days always fit 32 bits.
-                #[expect(clippy::cast_possible_truncation, reason = "stored from 32-bit days")]
-                let days = values.iter().map(|&v| v as i32).collect();
-                Ok(compute::cast(&Int32Array::new(days, nulls), &target)?)
-            }
-            DataType::Time32(_) => {
-                let narrow = compute::cast(&Int64Array::new(values, nulls), &DataType::Int32)?;
-                Ok(compute::cast(&narrow, &target)?)
-            }
-            _ => Ok(compute::cast(&Int64Array::new(values, nulls), &target)?),
-        }
+        narrow::flatten(&self.ty.to_arrow(), self.base, &self.offsets)
     }
-}
-
-fn add_base<T: Copy + Into<i64>>(offsets: &[T], base: i64) -> ScalarBuffer<i64> {
-    offsets.iter().map(|&offset| base.wrapping_add(offset.into())).collect()
 }
 
 /// Values of one column. Cheap to clone.

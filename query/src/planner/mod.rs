@@ -111,6 +111,14 @@ pub trait Catalog {
     fn file(&self, request: &FileRequest) -> Result<Arc<dyn Relation>> {
         Err(Error::unsupported(format!("reading files here ({request})")))
     }
+
+    /// How a table is stored: `storage_info('t')`. The name may be preceded by its schema's.
+    ///
+    /// # Errors
+    /// When there is no such table.
+    fn storage_info(&self, table: &str) -> Result<Arc<dyn Relation>> {
+        Err(Error::unsupported(format!("storage_info('{table}') here")))
+    }
 }
 
 /// Settings of a connection that planning depends on.
@@ -258,6 +266,10 @@ fn raw_plan(
         let relation = catalog.file(&request)?;
         clashing.extend(source::clashing_names(relation.schema()));
         let source = StoaTableSource::new(relation, request.to_string());
+        provider.add_file(name, Arc::new(source));
+    }
+    for (name, table) in found.tables {
+        let source = StoaTableSource::new(catalog.storage_info(&table)?, "storage_info".into());
         provider.add_file(name, Arc::new(source));
     }
     for name in found.relations {

@@ -6,6 +6,7 @@ pub mod settings; // Settings
 pub mod result; // QueryResult: rows as they come
 mod run; // one statement
 mod names; // what names stand for
+mod storage_info; // how tables are stored
 mod create; // CREATE, DROP
 mod insert; // INSERT
 mod explain; // EXPLAIN

@@ -96,12 +96,13 @@ fn has_differences(expr: &Expr) -> bool {
     found.is_break()
 }
 
-/// Whether an expression is a long chain of `+` and `-`, with a `-` in it.
+/// Whether an expression is a long chain of `+` and `-`, with a `-` among the last terms: others are balanced.
 fn is_difference(expr: &Expr) -> bool {
     let (mut depth, mut minus, mut next) = (0, false, expr);
-    while let Expr::BinaryOp {
-        left, op: op @ (BinaryOperator::Plus | BinaryOperator::Minus), ..
-    } = next
+    while depth <= LEFT_DEPTH
+        && let Expr::BinaryOp {
+            left, op: op @ (BinaryOperator::Plus | BinaryOperator::Minus), ..
+        } = next
     {
         depth += 1;
         minus |= *op == BinaryOperator::Minus;

@@ -1,35 +1,37 @@
 //! What FROM names: relations of the catalog, files, table functions.
 //!
-//! How: a file or a call of `read_parquet` is replaced by a name of its own (`\u{1}file0`), under which the provider
-//! finds the opened files. Invariant: no string literal and no table function is left in FROM.
+//! How: a file or a call of a table function is replaced by a name of its own (`\u{1}file0`), under which the provider finds
+//! the opened files. Invariant: no string literal and no table function is left in FROM.
 
 use std::{fmt, ops::ControlFlow};
 
 use datafusion_sql::sqlparser::ast::{
     Array, Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, ObjectNamePart, Spanned,
-    Statement, TableAlias, TableFactor, UnaryOperator, Value, VisitMut, VisitorMut,
+    Statement, TableAlias, TableFactor, VisitMut, VisitorMut,
 };
 
 use crate::{
     error::{Error, ErrorKind, Result},
     planner::ObjectNameParts,
     sql::{
+        file_options::FileOption,
         names::{EXACT, fold},
         parse::place,
     },
 };
+
+/// The table function that shows how a table is stored.
+const STORAGE_INFO: &str = "storage_info";
 
 /// Files that are read as one relation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct FileRequest {
     /// Paths or patterns, in order.
     pub patterns: Vec<String>,
-    /// `read_parquet`, ...: the format by name; `None` to tell by the extension.
+    /// The format (`parquet`, `csv`), if the function says it; `None` to tell by the extension.
     pub format: Option<String>,
-    /// Whether `key=value` folders are columns; `None` to look.
-    pub hive_partitioning: Option<bool>,
-    /// Match columns by name and fill missing ones with NULL.
-    pub union_by_name: bool,
+    /// How to read them, in order.
+    pub options: Vec<FileOption>,
 }
 
 impl fmt::Display for FileRequest {
@@ -45,6 +47,8 @@ pub struct Found {
     pub relations: Vec<ObjectNameParts>,
     /// Files by the name that now stands for them.
     pub files: Vec<(String, FileRequest)>,
+    /// Tables that `storage_info` is to show, by the name that now stands for the call.
+    pub tables: Vec<(String, String)>,
 }
 
 /// Collects what a statement reads and replaces files by names.
@@ -66,6 +70,12 @@ impl Collector {
     fn factor(&mut self, factor: &mut TableFactor) -> Result<()> {
         let TableFactor::Table { name, alias, args, .. } = factor else { return Ok(()) };
         let request = match args.take() {
+            Some(args) if fold(&name.to_string()) == STORAGE_INFO => {
+                let known = format!("{EXACT}table{}", self.0.tables.len());
+                self.0.tables.push((known.clone(), table_argument(&args.args)?));
+                replace(name, alias, STORAGE_INFO.into(), known);
+                return Ok(());
+            }
             Some(args) => call(name, &args.args)?,
             None => match file_name(name) {
                 Some(pattern) => FileRequest { patterns: vec![pattern], ..FileRequest::default() },
@@ -77,16 +87,32 @@ impl Collector {
                 }
             },
         };
-        let span = name.span();
-        if alias.is_none() {
-            let name = Ident::with_quote_and_span('"', span, default_alias(&request));
-            *alias = Some(TableAlias { explicit: true, name, columns: Vec::new(), at: None });
-        }
         let known = format!("{EXACT}file{}", self.0.files.len());
-        *name = ObjectName::from(vec![Ident::with_quote_and_span('"', span, known.clone())]);
+        replace(name, alias, default_alias(&request), known.clone());
         self.0.files.push((known, request));
         Ok(())
     }
+}
+
+/// Puts a name in a file's or a call's place; it is called `default` unless it has an alias.
+fn replace(name: &mut ObjectName, alias: &mut Option<TableAlias>, default: String, known: String) {
+    let span = name.span();
+    if alias.is_none() {
+        let name = Ident::with_quote_and_span('"', span, default);
+        *alias = Some(TableAlias { explicit: true, name, columns: Vec::new(), at: None });
+    }
+    *name = ObjectName::from(vec![Ident::with_quote_and_span('"', span, known)]);
+}
+
+/// The table that `storage_info` is called for: a text.
+fn table_argument(args: &[FunctionArg]) -> Result<String> {
+    if let [FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(value)))] = args
+        && let Some(table) = value.value.clone().into_string()
+    {
+        return Ok(table);
+    }
+    let message = "storage_info() needs the name of one table as a text";
+    Err(Error::new(ErrorKind::Type, message).with_hint("storage_info('t')"))
 }
 
 impl VisitorMut for Collector {
@@ -105,7 +131,10 @@ impl VisitorMut for Collector {
 fn file_name(name: &ObjectName) -> Option<String> {
     let [ObjectNamePart::Identifier(ident)] = name.0.as_slice() else { return None };
     let path = &ident.value;
-    let known = [".parquet", ".parq", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".arrow"];
+    let known = [
+        ".parquet", ".parq", ".csv", ".tsv", ".csv.gz", ".tsv.gz", ".csv.zst", ".tsv.zst", ".json",
+        ".jsonl", ".ndjson", ".arrow",
+    ];
     let is_file = match ident.quote_style {
         Some('\'') => true,
         Some(_) => path.contains('*') || known.iter().any(|end| fold(path).ends_with(end)),
@@ -125,6 +154,7 @@ fn call(name: &ObjectName, args: &[FunctionArg]) -> Result<FileRequest> {
     let function = fold(&name.to_string());
     let format = match function.as_str() {
         "read_parquet" | "parquet_scan" => "parquet",
+        "read_csv" | "read_csv_auto" => "csv",
         other => return Err(Error::unsupported(format!("the table function {other}()"))),
     };
     let mut request = FileRequest { format: Some(format.to_owned()), ..FileRequest::default() };
@@ -134,10 +164,10 @@ fn call(name: &ObjectName, args: &[FunctionArg]) -> Result<FileRequest> {
                 request.patterns = patterns(expr)?;
             }
             FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } => {
-                option(&mut request, &fold(&name.value), value)?;
+                request.options.push(FileOption::new(fold(&name.value), value)?);
             }
             FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::BinaryOp { left, right, .. })) => {
-                option(&mut request, &fold(&left.to_string()), right)?;
+                request.options.push(FileOption::new(fold(&left.to_string()), right)?);
             }
             other => {
                 return Err(Error::unsupported(format!("the argument {other} of {function}()")));
@@ -149,28 +179,6 @@ fn call(name: &ObjectName, args: &[FunctionArg]) -> Result<FileRequest> {
         return Err(Error::new(ErrorKind::Type, message));
     }
     Ok(request)
-}
-
-fn option(request: &mut FileRequest, name: &str, value: &Expr) -> Result<()> {
-    let flag = match value {
-        Expr::Value(value) => match &value.value {
-            Value::Boolean(flag) => Some(*flag),
-            Value::Number(digits, _) => Some(digits != "0"),
-            _ => None,
-        },
-        Expr::UnaryOp { op: UnaryOperator::Not, .. } => None,
-        _ => None,
-    };
-    let Some(flag) = flag else {
-        let message = format!("the option {name} is true or false, not {value}");
-        return Err(Error::new(ErrorKind::Type, message).or_span(place(value.span())));
-    };
-    match name {
-        "hive_partitioning" => request.hive_partitioning = Some(flag),
-        "union_by_name" => request.union_by_name = flag,
-        _ => return Err(Error::unsupported(format!("the option {name} of files"))),
-    }
-    Ok(())
 }
 
 fn patterns(expr: &Expr) -> Result<Vec<String>> {

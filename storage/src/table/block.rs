@@ -30,7 +30,7 @@ impl ColumnStatistics {
         let blocks: Box<[Statistics]> = starts.map(block).collect::<Result<_>>()?;
         let mut whole = Statistics::default();
         blocks.iter().for_each(|block| whole.merge(block));
-        Ok(Self { whole, blocks, sketch: sketch(encoding) })
+        Ok(Self { whole, blocks, sketch: sketch(encoding, ty) })
     }
 
     /// Nothing is known but the number of rows: every block is kept.

@@ -3,19 +3,14 @@
 //! Invariants: a segment holds values in the table's types and owns its buffers (texts are copied out of wherever they
 //! lay); a NULL in a NOT NULL column is refused before anything of its batch is kept; which encoding a column gets
 //! depends on its values alone.
-//! Next: `text.rs` (texts and blobs), `fixed.rs` (everything else).
+//! Next: `column_builder.rs`.
 
 use std::sync::Arc;
 
 use crate::{
     SEGMENT_ROWS,
     error::{Result, StorageError},
-    table::{
-        column::Column,
-        fixed::{FixedBuilder, NarrowBuilder, PieceBuilder},
-        segment::Segment,
-        text::{BlobBuilder, TextBuilder},
-    },
+    table::{column::Column, column_builder::PendingColumn, segment::Segment},
     types::{LogicalType, Schema},
     vector::{Selection, Vector},
 };
@@ -28,13 +23,13 @@ const PREPARE_ROWS: usize = SEGMENT_ROWS / 4;
 pub struct SegmentBuilder {
     schema: Arc<Schema>,
     rows: usize,
-    columns: Vec<ColumnBuilder>,
+    columns: Vec<PendingColumn>,
 }
 
 impl SegmentBuilder {
     /// An empty segment of a table with the given columns.
     pub fn new(schema: Arc<Schema>) -> Self {
-        let columns = schema.columns.iter().map(|column| ColumnBuilder::new(&column.ty)).collect();
+        let columns = schema.columns.iter().map(|column| PendingColumn::new(&column.ty)).collect();
         Self { schema, rows: 0, columns }
     }
 
@@ -97,7 +92,34 @@ impl SegmentBuilder {
     /// # Errors
     /// `Internal` when arrays cannot be put together.
     pub fn finish(self) -> Result<Segment> {
-        finish(self.rows, self.columns, self.schema.columns.iter().map(|column| &column.ty))
+        let rows = self.rows;
+        let columns = self.columns.into_iter().map(PendingColumn::finish);
+        Ok(prepared(Segment::new(rows, columns.collect::<Result<_>>()?)))
+    }
+
+    /// Bytes held, about.
+    pub fn bytes(&self) -> u64 {
+        self.columns.iter().map(PendingColumn::bytes).sum()
+    }
+
+    /// Appends the rows of another builder of the same table. Numbers and long texts are not copied.
+    ///
+    /// # Errors
+    /// `Internal` when the builders are not of one table.
+    pub fn append(&mut self, other: Self) -> Result<()> {
+        if self.schema != other.schema {
+            return Err(StorageError::Internal("rows of different tables".into()));
+        }
+        for (mine, theirs) in self.columns.iter_mut().zip(other.columns) {
+            mine.append(theirs)?;
+        }
+        self.rows += other.rows;
+        Ok(())
+    }
+
+    /// The columns as they were collected, to be finished on their own and put together by `Segment::of`.
+    pub fn into_columns(self) -> Vec<PendingColumn> {
+        self.columns
     }
 }
 
@@ -161,94 +183,25 @@ impl TableBuilder {
 pub(crate) fn concat(segments: &[Arc<Segment>]) -> Result<Segment> {
     let rows = segments.iter().map(|segment| segment.rows()).sum();
     let Some(first) = segments.first() else { return Ok(Segment::new(0, vec![])) };
-    let types: Vec<&LogicalType> = first.columns().iter().map(Column::ty).collect();
-    let mut columns: Vec<ColumnBuilder> = types.iter().map(|ty| ColumnBuilder::new(ty)).collect();
-    for segment in segments {
-        if !segment.columns().iter().map(Column::ty).eq(types.iter().copied()) {
-            return Err(StorageError::Internal("segments of different tables".into()));
-        }
-        for (builder, column) in columns.iter_mut().zip(segment.columns()) {
-            builder.push(&column.read(0..segment.rows())?)?;
-        }
+    let types = || first.columns().iter().map(Column::ty);
+    if !segments.iter().all(|segment| segment.columns().iter().map(Column::ty).eq(types())) {
+        return Err(StorageError::Internal("segments of different tables".into()));
     }
-    finish(rows, columns, types)
+    let column = |(i, ty): (usize, &LogicalType)| {
+        let mut column = PendingColumn::new(ty);
+        for segment in segments {
+            column.push(&segment.columns()[i].read(0..segment.rows())?)?;
+        }
+        column.finish()
+    };
+    let columns = types().enumerate().map(column).collect::<Result<_>>()?;
+    Ok(prepared(Segment::new(rows, columns)))
 }
 
-fn finish<'a>(
-    rows: usize,
-    columns: Vec<ColumnBuilder>,
-    types: impl IntoIterator<Item = &'a LogicalType>,
-) -> Result<Segment> {
-    let column = |(builder, ty): (ColumnBuilder, &LogicalType)| {
-        Ok(Column::new(ty.clone(), rows, builder.finish(ty)?))
-    };
-    let columns = columns.into_iter().zip(types).map(column).collect::<Result<_>>()?;
-    let segment = Segment::new(rows, columns);
-    if rows >= PREPARE_ROWS {
+/// The segment with its statistics, unless it is small.
+fn prepared(segment: Segment) -> Segment {
+    if segment.rows() >= PREPARE_ROWS {
         segment.prepare();
     }
-    Ok(segment)
-}
-
-/// Collects the values of one column, by the way in which its type is stored.
-enum ColumnBuilder {
-    /// Numbers and times of one width.
-    Byte(FixedBuilder<u8>),
-    Short(FixedBuilder<u16>),
-    Word(FixedBuilder<u32>),
-    Long(FixedBuilder<u64>),
-    Wide(FixedBuilder<i128>),
-    /// Decimals of up to 18 digits.
-    Narrow(NarrowBuilder),
-    Text(TextBuilder),
-    Blob(BlobBuilder),
-    /// Booleans, intervals, nested values.
-    Pieces(PieceBuilder),
-}
-
-impl ColumnBuilder {
-    fn new(ty: &LogicalType) -> Self {
-        match ty {
-            LogicalType::Decimal { precision: ..=18, .. } => Self::Narrow(NarrowBuilder::default()),
-            LogicalType::Text => Self::Text(TextBuilder::default()),
-            LogicalType::Blob => Self::Blob(BlobBuilder::default()),
-            LogicalType::Interval => Self::Pieces(PieceBuilder::default()),
-            _ => match ty.to_arrow().primitive_width() {
-                Some(1) => Self::Byte(FixedBuilder::default()),
-                Some(2) => Self::Short(FixedBuilder::default()),
-                Some(4) => Self::Word(FixedBuilder::default()),
-                Some(8) => Self::Long(FixedBuilder::default()),
-                Some(16) => Self::Wide(FixedBuilder::default()),
-                _ => Self::Pieces(PieceBuilder::default()),
-            },
-        }
-    }
-
-    fn push(&mut self, vector: &Vector) -> Result<()> {
-        match self {
-            Self::Byte(builder) => builder.push(vector),
-            Self::Short(builder) => builder.push(vector),
-            Self::Word(builder) => builder.push(vector),
-            Self::Long(builder) => builder.push(vector),
-            Self::Wide(builder) => builder.push(vector),
-            Self::Narrow(builder) => builder.push(vector),
-            Self::Text(builder) => builder.push(vector),
-            Self::Blob(builder) => builder.push(vector),
-            Self::Pieces(builder) => builder.push(vector),
-        }
-    }
-
-    fn finish(self, ty: &LogicalType) -> Result<crate::encoding::Encoding> {
-        match self {
-            Self::Byte(builder) => builder.finish(ty),
-            Self::Short(builder) => builder.finish(ty),
-            Self::Word(builder) => builder.finish(ty),
-            Self::Long(builder) => builder.finish(ty),
-            Self::Wide(builder) => builder.finish(ty),
-            Self::Narrow(builder) => builder.finish(),
-            Self::Text(builder) => builder.finish(),
-            Self::Blob(builder) => builder.finish(),
-            Self::Pieces(builder) => builder.finish(ty),
-        }
-    }
+    segment
 }

@@ -1,16 +1,13 @@
 //! Collects the values of columns of fixed width, and of those that are stored as Arrow puts them together.
 //!
-//! Invariant: what lies under a NULL means nothing, but a narrowed decimal has 0 there.
-//! Next: `text.rs`.
+//! Invariant: what lies under a NULL means nothing, but narrow offsets and codes are 0 there.
+//! Next: `encode.rs`, which encodes what was collected; `text.rs`.
 
 use std::sync::Arc;
 
 use arrow::{
-    array::{
-        Array, ArrayData, ArrayRef, AsArray, Int64Array, NullBufferBuilder, make_array,
-        new_empty_array, new_null_array,
-    },
-    buffer::{Buffer, NullBuffer},
+    array::{Array, ArrayRef, AsArray, NullBufferBuilder, new_empty_array, new_null_array},
+    buffer::NullBuffer,
     compute,
     datatypes::{ArrowNativeType, Decimal128Type},
 };
@@ -18,9 +15,19 @@ use arrow::{
 use crate::{
     encoding::Encoding,
     error::{Result, StorageError},
+    narrow,
+    scalar::Scalar,
+    table::{
+        choose::ENCODE_ROWS,
+        encode,
+        word::{Chunks, Word},
+    },
     types::LogicalType,
     vector::Vector,
 };
+
+/// Rows of pieces that are put together at once, so that nothing else is kept alive for long.
+pub(crate) const PIECE_ROWS: usize = 1 << 16;
 
 /// Validity of the rows collected so far.
 pub(crate) struct Validity(NullBufferBuilder);
@@ -45,6 +52,11 @@ impl Validity {
         self.0.append_n_nulls(rows);
     }
 
+    /// Appends the `rows` rows of another one.
+    pub(crate) fn append(&mut self, other: Self, rows: usize) {
+        self.push(other.finish().as_ref(), rows);
+    }
+
     /// The bitmap; `None` when there is no NULL.
     pub(crate) fn finish(mut self) -> Option<NullBuffer> {
         self.0.finish().filter(|nulls| nulls.null_count() > 0)
@@ -53,131 +65,213 @@ impl Validity {
 
 /// Whether a vector is of the bare NULL type.
 pub(crate) fn is_null_type(vector: &Vector) -> Result<bool> {
-    Ok(vector.ty()? == LogicalType::Null)
+    Ok(match vector {
+        Vector::Narrow(_) => false,
+        Vector::Flat(array) => array.data_type().is_null(),
+        _ => vector.ty()? == LogicalType::Null,
+    })
 }
 
 /// Values of one width, as bit patterns.
 pub(crate) struct FixedBuilder<T> {
-    values: Vec<T>,
+    values: Chunks<T>,
     validity: Validity,
 }
 
 impl<T> Default for FixedBuilder<T> {
     fn default() -> Self {
-        Self { values: vec![], validity: Validity::default() }
+        Self { values: Chunks::default(), validity: Validity::default() }
     }
 }
 
-impl<T: ArrowNativeType> FixedBuilder<T> {
+impl<T: Word> FixedBuilder<T> {
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.values.bytes()
+    }
+
     /// Appends a vector's values.
     pub(crate) fn push(&mut self, vector: &Vector) -> Result<()> {
-        if is_null_type(vector)? {
-            self.values.resize(self.values.len() + vector.len(), T::default());
+        if self.push_simple(vector)? {
+            return Ok(());
+        }
+        match vector {
+            Vector::Constant { value, rows } => {
+                let word = words::<T>(value.array())?.first().copied().unwrap_or_default();
+                self.values.extend_n(word, *rows);
+                self.validity.push(None, *rows);
+            }
+            Vector::Dictionary(vector) if vector.dictionary.values().null_count() == 0 => {
+                let entries = words::<T>(vector.dictionary.values())?;
+                // Under a NULL the code may be one of no entry.
+                let entry = |code: u32| entries.get(code as usize).copied().unwrap_or_default();
+                self.values.extend_map(&vector.codes_u32(), entry);
+                self.validity.push(vector.codes.nulls(), vector.codes.len());
+            }
+            _ => {
+                let array = vector.flatten()?;
+                self.values.extend_from_slice(&words::<T>(&array)?);
+                self.validity.push(array.nulls(), array.len());
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends NULLs and narrow values; false when the vector is neither.
+    fn push_simple(&mut self, vector: &Vector) -> Result<bool> {
+        let null = matches!(vector, Vector::Constant { value, .. } if value.is_null());
+        if null || is_null_type(vector)? {
+            self.values.extend_n(T::default(), vector.len());
             self.validity.push_nulls(vector.len());
+            return Ok(true);
+        }
+        let Vector::Narrow(narrow) = vector else { return Ok(false) };
+        let push = |piece: &[T]| self.values.extend_from_slice(piece);
+        narrow::for_each_piece(narrow.base, &narrow.offsets, push);
+        self.validity.push(narrow.offsets.nulls(), vector.len());
+        Ok(true)
+    }
+
+    /// Appends what another builder collected, without copying it.
+    pub(crate) fn append(&mut self, other: Self) {
+        let rows = other.values.len();
+        self.values.append(other.values);
+        self.validity.append(other.validity, rows);
+    }
+
+    /// The column.
+    pub(crate) fn finish(self, ty: &LogicalType) -> Result<Encoding> {
+        encode::encode(self.values, self.validity.finish(), ty)
+    }
+}
+
+/// The bit patterns of a canonical array.
+fn words<T: ArrowNativeType>(array: &ArrayRef) -> Result<arrow::buffer::ScalarBuffer<T>> {
+    let data = array.to_data();
+    let short =
+        || StorageError::Internal(format!("a buffer of type {} is short", data.data_type()));
+    let buffer = data.buffers().first().ok_or_else(short)?;
+    if buffer.typed_data::<T>().len() < data.offset() + data.len() {
+        return Err(short());
+    }
+    Ok(arrow::buffer::ScalarBuffer::new(buffer.clone(), data.offset(), data.len()))
+}
+
+/// Decimals of up to 18 digits as 64-bit integers.
+#[derive(Default)]
+pub(crate) struct NarrowBuilder(FixedBuilder<u64>);
+
+impl NarrowBuilder {
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.0.bytes()
+    }
+
+    /// Appends a vector's values.
+    pub(crate) fn push(&mut self, vector: &Vector) -> Result<()> {
+        if self.0.push_simple(vector)? {
             return Ok(());
         }
         let array = vector.flatten()?;
-        let data = array.to_data();
-        let values = data.buffers().first().map_or(&[][..], |buffer| buffer.typed_data::<T>());
-        let (from, to) = (data.offset(), data.offset() + data.len());
-        let values = values.get(from..to).ok_or_else(|| {
-            StorageError::Internal(format!("a buffer of type {} is short", data.data_type()))
-        })?;
-        self.values.extend_from_slice(values);
-        self.validity.push(array.nulls(), array.len());
+        let values = array.as_primitive::<Decimal128Type>();
+        #[expect(clippy::cast_possible_truncation, reason = "looked for right below")]
+        let narrow = |value: i128| value as i64;
+        let lost = |value: &&i128| i128::from(narrow(**value)) != **value;
+        if values.values().iter().any(|value| lost(&value))
+            && let Some(value) = values.iter().flatten().find(|value| lost(&value))
+        {
+            return Err(StorageError::Value(format!(
+                "the unscaled decimal {value} has over 18 digits"
+            )));
+        }
+        self.0.values.extend_map(values.values(), |value| narrow(value).cast_unsigned());
+        self.0.validity.push(values.nulls(), values.len());
+        Ok(())
+    }
+
+    /// Appends what another builder collected, without copying it.
+    pub(crate) fn append(&mut self, other: Self) {
+        self.0.append(other.0);
+    }
+
+    /// The column.
+    pub(crate) fn finish(self, ty: &LogicalType) -> Result<Encoding> {
+        self.0.finish(ty)
+    }
+}
+
+/// Arrays as they come, put together a piece at a time.
+#[derive(Default)]
+pub(crate) struct PieceBuilder {
+    /// Pieces that own what they hold.
+    pieces: Vec<ArrayRef>,
+    /// Slices of whatever was handed in.
+    pending: Vec<ArrayRef>,
+    pending_rows: usize,
+}
+
+impl PieceBuilder {
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.pieces.iter().map(|piece| piece.get_buffer_memory_size() as u64).sum()
+    }
+
+    /// Appends a vector's values.
+    pub(crate) fn push(&mut self, vector: &Vector, ty: &LogicalType) -> Result<()> {
+        let ty = ty.to_arrow();
+        let array = vector.flatten()?;
+        let array = match *array.data_type() == ty {
+            true => array,
+            false => new_null_array(&ty, array.len()),
+        };
+        self.pending_rows += array.len();
+        self.pending.push(array);
+        if self.pending_rows >= PIECE_ROWS { self.compact() } else { Ok(()) }
+    }
+
+    fn compact(&mut self) -> Result<()> {
+        if self.pending_rows > 0 {
+            self.pieces.push(concat(&std::mem::take(&mut self.pending))?);
+        }
+        self.pending.clear();
+        self.pending_rows = 0;
+        Ok(())
+    }
+
+    /// Appends what another builder collected.
+    pub(crate) fn append(&mut self, mut other: Self) -> Result<()> {
+        self.compact()?;
+        other.compact()?;
+        self.pieces.extend(other.pieces);
         Ok(())
     }
 
     /// The column.
     pub(crate) fn finish(mut self, ty: &LogicalType) -> Result<Encoding> {
-        self.values.shrink_to_fit();
-        let data = ArrayData::builder(ty.to_arrow())
-            .len(self.values.len())
-            .add_buffer(Buffer::from_vec(self.values))
-            .nulls(self.validity.finish())
-            .build()?;
-        Ok(Encoding::Plain(make_array(data)))
-    }
-}
-
-/// Decimals of up to 18 digits as 64-bit integers.
-#[derive(Default)]
-pub(crate) struct NarrowBuilder {
-    values: Vec<i64>,
-    validity: Validity,
-}
-
-impl NarrowBuilder {
-    /// Appends a vector's values.
-    pub(crate) fn push(&mut self, vector: &Vector) -> Result<()> {
-        if is_null_type(vector)? {
-            self.values.resize(self.values.len() + vector.len(), 0);
-            self.validity.push_nulls(vector.len());
-            return Ok(());
+        self.compact()?;
+        if self.pieces.is_empty() {
+            self.pieces.push(new_empty_array(&ty.to_arrow()));
         }
-        if let Vector::Narrow(narrow) = vector {
-            self.values.extend_from_slice(&narrow.values_i64());
-            self.validity.push(narrow.offsets.nulls(), vector.len());
-            return Ok(());
-        }
-        let array = vector.flatten()?;
-        let values = array.as_primitive::<Decimal128Type>();
-        match values.nulls().filter(|nulls| nulls.null_count() > 0) {
-            None => {
-                for &value in values.values() {
-                    self.values.push(narrow(value)?);
-                }
-            }
-            Some(_) => {
-                for value in values {
-                    self.values.push(value.map_or(Ok(0), narrow)?);
-                }
-            }
-        }
-        self.validity.push(values.nulls(), values.len());
-        Ok(())
-    }
-
-    /// The column.
-    pub(crate) fn finish(mut self) -> Result<Encoding> {
-        self.values.shrink_to_fit();
-        let offsets = Int64Array::new(self.values.into(), self.validity.finish());
-        Ok(Encoding::Narrow { base: 0, offsets: Arc::new(offsets) })
-    }
-}
-
-fn narrow(value: i128) -> Result<i64> {
-    i64::try_from(value).map_err(|_| {
-        StorageError::Value(format!("the unscaled decimal {value} has over 18 digits"))
-    })
-}
-
-/// Arrays as they come, put together at the end.
-#[derive(Default)]
-pub(crate) struct PieceBuilder {
-    pieces: Vec<ArrayRef>,
-}
-
-impl PieceBuilder {
-    /// Appends a vector's values.
-    pub(crate) fn push(&mut self, vector: &Vector) -> Result<()> {
-        self.pieces.push(vector.flatten()?);
-        Ok(())
-    }
-
-    /// The column.
-    pub(crate) fn finish(self, ty: &LogicalType) -> Result<Encoding> {
-        let ty = ty.to_arrow();
-        let typed = |piece: ArrayRef| match *piece.data_type() == ty {
-            true => piece,
-            false => new_null_array(&ty, piece.len()),
+        let all = match self.pieces.as_slice() {
+            [one] => Arc::clone(one),
+            pieces => concat(pieces)?,
         };
-        let mut pieces: Vec<ArrayRef> = self.pieces.into_iter().map(typed).collect();
-        pieces.retain(|piece| !piece.is_empty());
-        if pieces.is_empty() {
-            pieces.push(new_empty_array(&ty));
+        let rows = all.len();
+        if rows < ENCODE_ROWS || *ty == LogicalType::Null {
+            return Ok(Encoding::Plain(all));
         }
-        let pieces: Vec<&dyn Array> = pieces.iter().map(AsRef::as_ref).collect();
-        Ok(Encoding::Plain(compute::concat(&pieces)?))
+        if all.null_count() == rows {
+            return Ok(Encoding::Constant(Scalar::null(ty.clone())));
+        }
+        match all.as_boolean_opt() {
+            Some(values) => encode::encode_booleans(values),
+            None => Ok(Encoding::Plain(all)),
+        }
     }
+}
+
+/// All rows of some arrays of one type.
+pub(crate) fn concat(pieces: &[ArrayRef]) -> Result<ArrayRef> {
+    let pieces: Vec<&dyn Array> = pieces.iter().map(AsRef::as_ref).collect();
+    Ok(compute::concat(&pieces)?)
 }

@@ -12,24 +12,40 @@ mod block; // statistics of blocks
 mod column; // Column: an encoding and what is known of its values
 mod deletes; // DeleteMask: rows that are gone
 mod segment; // Segment: consecutive rows, column by column
-mod sketch;
-mod stats; // bounds and NULLs
+mod sketch; // distinct values, about
+mod stats; // Statistics: bounds, NULLs, NaN, sums
+pub mod sums; // sums and squares of whole numbers
 mod tail; // Part; how small segments grow together
-mod version; // TableVersion: the relation that queries read // distinct values, about
+mod version; // TableVersion: the relation that queries read
 
 mod builder; // SegmentBuilder, TableBuilder: vectors into segments
+mod column_builder; // the values of one column
+mod word; // bit patterns in chunks
 mod fixed; // columns of fixed width
+mod encode; // ... as they are stored
+mod choose; // the cheapest encoding
+mod distinct; // dictionaries of fixed-width values
 mod text; // texts and blobs
+mod interner; // distinct texts
+mod unify; // one dictionary for the segments of a table
+mod info; // what storage_info shows
 
 #[cfg(test)]
 pub(crate) mod tests;
+#[cfg(test)]
+mod stats_tests;
 #[cfg(test)]
 mod version_tests;
 
 pub use batches::BatchTable;
 pub use builder::{SegmentBuilder, TableBuilder};
 pub use column::Column;
+pub use column_builder::PendingColumn;
 pub use deletes::DeleteMask;
+pub use info::{ColumnInfo, storage_info};
 pub use segment::{Segment, merge_group, merge_groups, merge_segments};
+pub use stats::Statistics;
+pub use sums::{ExactSums, Sums};
 pub use tail::Part;
+pub use unify::{SharedDictionary, shared_dictionary, with_shared};
 pub use version::{RowId, TableVersion};

@@ -8,7 +8,7 @@ use std::{ops::Range, sync::Arc};
 
 use crate::{
     SEGMENT_ROWS,
-    error::Result,
+    error::{Result, StorageError},
     table::{builder::concat, column::Column},
 };
 
@@ -23,6 +23,18 @@ impl Segment {
     /// A segment of columns of `rows` rows each.
     pub(crate) fn new(rows: usize, columns: Vec<Column>) -> Self {
         Self { rows, columns: columns.into() }
+    }
+
+    /// A segment of columns of a table, in the table's order, at least one.
+    ///
+    /// # Errors
+    /// `Internal` when they differ in their number of rows.
+    pub fn of(columns: Vec<Column>) -> Result<Self> {
+        let rows = columns.first().map_or(0, Column::rows);
+        if columns.iter().any(|column| column.rows() != rows) {
+            return Err(StorageError::Internal("columns of different lengths".into()));
+        }
+        Ok(Self::new(rows, columns))
     }
 
     /// How many rows, deleted ones included.
@@ -43,7 +55,7 @@ impl Segment {
     /// Computes the columns' statistics, which would be computed on first use otherwise.
     pub fn prepare(&self) {
         for column in &self.columns {
-            column.statistics();
+            column.prepare();
         }
     }
 }

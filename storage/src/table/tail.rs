@@ -15,6 +15,7 @@ use crate::{
     table::{
         deletes::DeleteMask,
         segment::{Segment, merge_group},
+        unify::adopt,
     },
 };
 
@@ -67,8 +68,7 @@ impl PartList {
     pub(crate) fn append(&mut self, segment: Arc<Segment>) -> Result<()> {
         if segment.rows() >= BLOCK_ROWS {
             self.settle()?;
-            settle_part(Arc::make_mut(&mut self.settled), Part::new(segment))?;
-            return Ok(());
+            return settle_part(Arc::make_mut(&mut self.settled), Part::new(segment));
         }
         self.tail.push(Part::new(segment));
         grow_together(&mut self.tail)?;
@@ -88,7 +88,8 @@ impl PartList {
     }
 }
 
-/// Appends a part to the settled ones; small ones among them grow together up to a segment's size.
+/// Appends a part to the settled ones; small ones among them grow together up to a segment's size. The last one uses the
+/// others' dictionaries where it can.
 fn settle_part(settled: &mut Vec<Part>, part: Part) -> Result<()> {
     settled.push(part);
     let small = |part: &&Part| part.segment.rows() < SEGMENT_ROWS / 4;
@@ -100,7 +101,7 @@ fn settle_part(settled: &mut Vec<Part>, part: Part) -> Result<()> {
         settled.truncate(first);
         settled.push(merged);
     }
-    Ok(())
+    adopt(settled)
 }
 
 /// Merges parts at the end while there are `FAN_OUT` of the last one's size class or smaller.

@@ -2,26 +2,27 @@
 //!
 //! Invariants: the column owns its bytes; entries of a dictionary are distinct, not NULL, and stand in order of arrival;
 //! the choice between the two depends on the values and on nothing else.
+//! Next: `interner.rs`.
 
 use std::sync::Arc;
 
 use arrow::{
-    array::{
-        Array, ArrayRef, AsArray, GenericByteViewArray, GenericByteViewBuilder, UInt8Array,
-        UInt16Array, UInt32Array,
-    },
+    array::{Array, ArrayRef, AsArray, GenericByteViewArray, new_null_array},
     datatypes::{BinaryViewType, ByteViewType, StringViewType},
 };
-use hashbrown::HashTable;
+use hashbrown::HashSet;
 
 use crate::{
     encoding::Encoding,
     error::{Result, StorageError},
+    ledger::array_bytes,
     table::{
-        fixed::{Validity, is_null_type},
+        choose::ENCODE_ROWS,
+        fixed::{PIECE_ROWS, concat, is_null_type},
+        interner::Interner,
         sketch::bytes as hash_bytes,
     },
-    vector::{DictionaryValues, DictionaryVector, Vector},
+    vector::Vector,
 };
 
 /// Collects texts.
@@ -33,217 +34,224 @@ pub(crate) type BlobBuilder = ViewBuilder<BinaryViewType>;
 const ENTRIES_AT_LEAST: usize = 1 << 15;
 /// Above that, and when the segment is finished, a dictionary needs so many rows per entry.
 const ROWS_PER_ENTRY: usize = 4;
-/// Segments of fewer rows get no dictionary.
-const DICTIONARY_ROWS: usize = 1024;
-/// No code was given to this entry of another dictionary yet.
-const UNKNOWN: u32 = u32::MAX;
+/// After so many plain values a dictionary is given up if three of four were new.
+const FIRST_ROWS: usize = 4096;
+/// How many rows are looked at to estimate the number of distinct values at the end.
+const SAMPLE: usize = 1 << 14;
 
 /// Collects the values of a text or blob column.
 pub(crate) struct ViewBuilder<T: ByteViewType> {
     rows: usize,
     values: Values<T>,
+    /// Plain values looked up so far.
+    looked_up: usize,
 }
 
 enum Values<T: ByteViewType> {
     /// While that pays.
     Dictionary(Interner<T>),
     /// From then on.
-    Views(GenericByteViewBuilder<T>),
+    Views(Views),
 }
 
 impl<T: ByteViewType> Default for ViewBuilder<T> {
     fn default() -> Self {
-        Self { rows: 0, values: Values::Dictionary(Interner::default()) }
+        Self { rows: 0, values: Values::Dictionary(Interner::default()), looked_up: 0 }
     }
 }
 
 impl<T: ByteViewType> ViewBuilder<T> {
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> u64 {
+        match &self.values {
+            Values::Dictionary(interner) => interner.bytes(),
+            Values::Views(views) => views.bytes,
+        }
+    }
+
     /// Appends a vector's values.
     pub(crate) fn push(&mut self, vector: &Vector) -> Result<()> {
         self.rows += vector.len();
+        let null = is_null_type(vector)?;
         match (&mut self.values, vector) {
-            (values, _) if is_null_type(vector)? => match values {
-                Values::Dictionary(interner) => interner.push_nulls(vector.len()),
-                Values::Views(views) => (0..vector.len()).for_each(|_| views.append_null()),
-            },
+            (Values::Dictionary(interner), _) if null => interner.push_nulls(vector.len()),
+            (Values::Views(views), _) if null => {
+                views.push::<T>(new_null_array(&T::DATA_TYPE, vector.len()))?;
+            }
             (Values::Dictionary(interner), Vector::Dictionary(codes))
                 if codes.dictionary.values().null_count() == 0 =>
             {
                 interner.push_codes(codes)?;
             }
-            (values, _) => {
-                let array = vector.flatten()?;
-                let array = views::<T>(&array)?;
-                match values {
-                    Values::Dictionary(interner) => interner.push_values(array)?,
-                    Values::Views(views) => push_views(views, array)?,
+            (Values::Dictionary(interner), Vector::Constant { value, rows }) => {
+                interner.push_constant(views::<T>(value.array())?, *rows)?;
+            }
+            (Values::Dictionary(interner), vector) => {
+                interner.push_values(views::<T>(&vector.flatten()?)?)?;
+                let before = self.looked_up;
+                self.looked_up += vector.len();
+                let first = before < FIRST_ROWS && self.looked_up >= FIRST_ROWS;
+                if first && interner.len() > self.looked_up / 4 * 3 {
+                    return self.give_up();
                 }
             }
+            (Values::Views(views), vector) => views.push::<T>(vector.flatten()?)?,
         }
-        let limit = ENTRIES_AT_LEAST.max(self.rows / ROWS_PER_ENTRY);
-        if matches!(&self.values, Values::Dictionary(interner) if interner.len() > limit) {
-            self.give_up()?;
+        self.check()
+    }
+
+    /// Gives a dictionary up that got too large.
+    fn check(&mut self) -> Result<()> {
+        match &self.values {
+            Values::Dictionary(interner) if interner.len() > most_entries(self.rows) => {
+                self.give_up()
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Turns the codes so far into views.
     fn give_up(&mut self) -> Result<()> {
         if let Values::Dictionary(interner) = &mut self.values {
-            self.values = Values::Views(std::mem::take(interner).into_views()?);
+            let mut views = Views::default();
+            views.keep(std::mem::take(interner).into_views()?);
+            self.values = Values::Views(views);
         }
         Ok(())
+    }
+
+    /// Appends what another builder collected; long values are not copied.
+    pub(crate) fn append(&mut self, mut other: Self) -> Result<()> {
+        if self.rows == 0 {
+            *self = other;
+            return Ok(());
+        }
+        if matches!(self.values, Values::Views(_)) {
+            other.give_up()?;
+        }
+        if matches!(other.values, Values::Views(_)) {
+            self.give_up()?;
+        }
+        self.rows += other.rows;
+        self.looked_up += other.looked_up;
+        match (&mut self.values, other.values) {
+            (Values::Dictionary(mine), Values::Dictionary(theirs)) => mine.append(theirs)?,
+            (Values::Views(mine), Values::Views(theirs)) => mine.append::<T>(theirs)?,
+            _ => return Err(StorageError::Internal("texts in two layouts".into())),
+        }
+        self.check()
     }
 
     /// The column.
     pub(crate) fn finish(mut self) -> Result<Encoding> {
-        let pays = |interner: &Interner<T>| {
-            self.rows >= DICTIONARY_ROWS && interner.len() <= self.rows / ROWS_PER_ENTRY
-        };
-        if !matches!(&self.values, Values::Dictionary(interner) if pays(interner)) {
+        if self.rows < ENCODE_ROWS {
+            self.give_up()?;
+        }
+        if let Values::Views(views) = &mut self.values {
+            views.compact::<T>()?;
+            if self.rows >= ENCODE_ROWS
+                && let Some(interner) = intern::<T>(&views.pieces, self.rows)?
+            {
+                self.values = Values::Dictionary(interner);
+            }
+        }
+        if matches!(&self.values, Values::Dictionary(i) if i.len() > self.rows / ROWS_PER_ENTRY) {
             self.give_up()?;
         }
         match self.values {
-            Values::Dictionary(interner) => Ok(interner.finish()),
-            Values::Views(mut views) => Ok(Encoding::View(Arc::new(views.finish()))),
+            Values::Dictionary(interner) => interner.finish(),
+            Values::Views(views) => Ok(Encoding::View(match views.pieces.as_slice() {
+                [] => new_null_array(&T::DATA_TYPE, 0),
+                [one] => Arc::clone(one),
+                pieces => concat(pieces)?,
+            })),
         }
     }
 }
 
-fn views<T: ByteViewType>(array: &ArrayRef) -> Result<&GenericByteViewArray<T>> {
+/// Entries that a dictionary of so many rows may have while it grows.
+fn most_entries(rows: usize) -> usize {
+    ENTRIES_AT_LEAST.max(rows / ROWS_PER_ENTRY)
+}
+
+/// Views of which most own what they point at.
+#[derive(Default)]
+struct Views {
+    /// Arrays that own what they hold.
+    pieces: Vec<ArrayRef>,
+    /// Bytes of the pieces.
+    bytes: u64,
+    /// Slices of whatever was handed in.
+    pending: Vec<ArrayRef>,
+    pending_rows: usize,
+}
+
+impl Views {
+    fn push<T: ByteViewType>(&mut self, array: ArrayRef) -> Result<()> {
+        views::<T>(&array)?;
+        self.pending_rows += array.len();
+        self.pending.push(array);
+        if self.pending_rows >= PIECE_ROWS { self.compact::<T>() } else { Ok(()) }
+    }
+
+    fn keep(&mut self, piece: ArrayRef) {
+        if !piece.is_empty() {
+            self.bytes += array_bytes(piece.as_ref());
+            self.pieces.push(piece);
+        }
+    }
+
+    /// Copies what is pending out of wherever it lies.
+    fn compact<T: ByteViewType>(&mut self) -> Result<()> {
+        if self.pending_rows > 0 {
+            let all = concat(&std::mem::take(&mut self.pending))?;
+            self.keep(Arc::new(views::<T>(&all)?.gc()));
+        }
+        self.pending.clear();
+        self.pending_rows = 0;
+        Ok(())
+    }
+
+    fn append<T: ByteViewType>(&mut self, mut other: Self) -> Result<()> {
+        self.compact::<T>()?;
+        other.compact::<T>()?;
+        other.pieces.into_iter().for_each(|piece| self.keep(piece));
+        Ok(())
+    }
+}
+
+/// The values as a dictionary, if a sample says that there may be few enough distinct ones and there are.
+fn intern<T: ByteViewType>(pieces: &[ArrayRef], rows: usize) -> Result<Option<Interner<T>>> {
+    let step = rows / SAMPLE.min(rows / ROWS_PER_ENTRY).max(1);
+    let (mut sampled, mut distinct, mut skip) = (0_usize, HashSet::new(), 0);
+    for piece in pieces {
+        let array = views::<T>(piece)?;
+        for row in (skip..array.len()).step_by(step).filter(|&row| array.is_valid(row)) {
+            sampled += 1;
+            distinct.insert(hash_bytes(array.value(row).as_ref()));
+        }
+        let last = array.len().saturating_sub(skip);
+        skip = skip.saturating_sub(array.len()) + (step - last % step) % step;
+    }
+    // Of D distinct values, a sample of s rows shows s * k * (1 - e^(-1/k)) where k is D / s: the start of the series.
+    let k = (rows / ROWS_PER_ENTRY) as f64 / sampled.max(1) as f64;
+    let share = (1.0 - 0.5 / k + 1.0 / (6.0 * k * k)).min(1.0);
+    if distinct.len() as f64 > sampled as f64 * share {
+        return Ok(None);
+    }
+    let mut interner = Interner::default();
+    for piece in pieces {
+        interner.push_values(views::<T>(piece)?)?;
+        if interner.len() > most_entries(rows) {
+            return Ok(None);
+        }
+    }
+    Ok(Some(interner))
+}
+
+/// The views of a canonical text or blob array.
+pub(crate) fn views<T: ByteViewType>(array: &ArrayRef) -> Result<&GenericByteViewArray<T>> {
     array.as_byte_view_opt::<T>().ok_or_else(|| {
         StorageError::Internal(format!("a text or blob of Arrow type {}", array.data_type()))
     })
-}
-
-fn push_views<T: ByteViewType>(
-    views: &mut GenericByteViewBuilder<T>,
-    array: &GenericByteViewArray<T>,
-) -> Result<()> {
-    let nulls = array.nulls().filter(|nulls| nulls.null_count() > 0);
-    for row in 0..array.len() {
-        if nulls.is_none_or(|nulls| nulls.is_valid(row)) {
-            views.try_append_value(array.value(row))?;
-        } else {
-            views.append_null();
-        }
-    }
-    Ok(())
-}
-
-/// Distinct values with their codes, and the codes of the rows so far.
-struct Interner<T: ByteViewType> {
-    entries: GenericByteViewBuilder<T>,
-    /// Hash and code of each entry.
-    table: HashTable<(u64, u32)>,
-    /// The code of each row; 0 under NULL.
-    codes: Vec<u32>,
-    validity: Validity,
-    /// The dictionary seen last, by its id, and the codes that its entries have here.
-    translation: (u64, Vec<u32>),
-}
-
-impl<T: ByteViewType> Default for Interner<T> {
-    fn default() -> Self {
-        Self {
-            entries: GenericByteViewBuilder::new(),
-            table: HashTable::new(),
-            codes: vec![],
-            validity: Validity::default(),
-            translation: (0, vec![]),
-        }
-    }
-}
-
-impl<T: ByteViewType> Interner<T> {
-    fn len(&self) -> usize {
-        self.table.len()
-    }
-
-    fn push_nulls(&mut self, rows: usize) {
-        self.validity.push_nulls(rows);
-        self.codes.resize(self.codes.len() + rows, 0);
-    }
-
-    fn push_values(&mut self, array: &GenericByteViewArray<T>) -> Result<()> {
-        let nulls = array.nulls().filter(|nulls| nulls.null_count() > 0);
-        self.validity.push(nulls, array.len());
-        self.codes.reserve(array.len());
-        for row in 0..array.len() {
-            let valid = nulls.is_none_or(|nulls| nulls.is_valid(row));
-            let code = if valid { self.intern(array.value(row))? } else { 0 };
-            self.codes.push(code);
-        }
-        Ok(())
-    }
-
-    fn push_codes(&mut self, vector: &DictionaryVector) -> Result<()> {
-        let entries = views::<T>(vector.dictionary.values())?;
-        let (id, mut known) = std::mem::take(&mut self.translation);
-        if id != vector.dictionary.id() {
-            known.clear();
-            known.resize(entries.len(), UNKNOWN);
-        }
-        let nulls = vector.codes.nulls().filter(|nulls| nulls.null_count() > 0);
-        self.validity.push(nulls, vector.codes.len());
-        self.codes.reserve(vector.codes.len());
-        for (row, &code) in vector.codes_u32().iter().enumerate() {
-            if nulls.is_some_and(|nulls| nulls.is_null(row)) {
-                self.codes.push(0);
-                continue;
-            }
-            let code = code as usize;
-            if known[code] == UNKNOWN {
-                known[code] = self.intern(entries.value(code))?;
-            }
-            self.codes.push(known[code]);
-        }
-        self.translation = (vector.dictionary.id(), known);
-        Ok(())
-    }
-
-    /// The code of a value, a new one if need be.
-    fn intern(&mut self, value: &T::Native) -> Result<u32> {
-        let bytes: &[u8] = value.as_ref();
-        let hash = hash_bytes(bytes);
-        let same = |&(other, code): &(u64, u32)| {
-            other == hash && self.entries.get_value(code as usize) == bytes
-        };
-        if let Some(&(_, code)) = self.table.find(hash, same) {
-            return Ok(code);
-        }
-        #[expect(clippy::cast_possible_truncation, reason = "a segment has fewer than 2^32 rows")]
-        let code = self.table.len() as u32;
-        self.entries.try_append_value(value)?;
-        self.table.insert_unique(hash, (hash, code), |&(hash, _)| hash);
-        Ok(code)
-    }
-
-    fn into_views(mut self) -> Result<GenericByteViewBuilder<T>> {
-        let entries = self.entries.finish();
-        let nulls = self.validity.finish();
-        let mut views = GenericByteViewBuilder::new();
-        for (row, &code) in self.codes.iter().enumerate() {
-            if nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row)) {
-                views.try_append_value(entries.value(code as usize))?;
-            } else {
-                views.append_null();
-            }
-        }
-        Ok(views)
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "codes are below the number of entries")]
-    fn finish(mut self) -> Encoding {
-        let entries = self.entries.finish();
-        let (codes, nulls) = (self.codes, self.validity.finish());
-        let codes: ArrayRef = match entries.len() {
-            ..=0x100 => Arc::new(UInt8Array::new(codes.iter().map(|&c| c as u8).collect(), nulls)),
-            0x101..=0x1_0000 => {
-                Arc::new(UInt16Array::new(codes.iter().map(|&c| c as u16).collect(), nulls))
-            }
-            _ => Arc::new(UInt32Array::new(codes.into(), nulls)),
-        };
-        Encoding::Dictionary { codes, values: Arc::new(DictionaryValues::new(Arc::new(entries))) }
-    }
 }

@@ -9,11 +9,12 @@ use std::{ops::Range, sync::Arc};
 use crate::{
     BLOCK_ROWS,
     error::{Result, StorageError},
-    ledger::{Level, ScanLedger},
+    ledger::{BlockUse, Level, ScanLedger},
     prune::{ColumnRange, Prune},
     scan::{Relation, Scan, ScanSpec},
     table::{
         deletes::DeleteMask,
+        info,
         scan::{Account, Live, Parts, Run, RunScan, blocks},
         segment::Segment,
         sketch::Sketch,
@@ -156,7 +157,7 @@ impl TableVersion {
 
     /// Bytes stored.
     pub fn bytes(&self) -> u64 {
-        self.parts.iter().map(|part| part.segment.bytes()).sum()
+        (0..self.schema.len()).map(|column| info::stored(self.parts.iter(), column)).sum()
     }
 }
 
@@ -170,9 +171,8 @@ impl Relation for TableVersion {
     }
 
     fn ledger(&self) -> Arc<ScanLedger> {
-        let stored =
-            |i: usize| self.parts.iter().map(|part| part.segment.columns()[i].bytes()).sum();
         let columns = self.schema.columns.iter().enumerate();
+        let stored = |i| info::stored(self.parts.iter(), i);
         ScanLedger::new(columns.map(|(i, column)| (column.name.clone(), stored(i))))
     }
 
@@ -200,6 +200,9 @@ impl Relation for TableVersion {
                 Some(prune) => keep_blocks(&mut runs, i, part, prune, &spec.ledger),
             }
         }
+        let blocks = |part: &Part| part.segment.rows().div_ceil(BLOCK_ROWS);
+        let skipped = self.parts.iter().map(blocks).sum::<usize>() - runs.len();
+        spec.ledger.count_blocks(BlockUse::Skipped, skipped);
         let rows = match &spec.prune {
             None => self.rows,
             Some(_) => runs.iter().map(|run| run.rows as u64).sum::<u64>().min(self.rows),
@@ -251,5 +254,13 @@ impl Parts for PartList {
     ) -> Result<Vector> {
         let column = &self.get(part).segment.columns()[column];
         Ok(account.hand_out(column.read(rows)?))
+    }
+
+    fn statistics(&self, part: usize, column: usize, block: Option<usize>) -> Option<&Statistics> {
+        let known = self.get(part).segment.columns().get(column)?.statistics();
+        match block {
+            None => Some(&known.whole),
+            Some(block) => known.blocks.get(block),
+        }
     }
 }
