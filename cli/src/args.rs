@@ -39,7 +39,7 @@ pub(crate) struct Args {
     pub(crate) format: Option<Format>,
     /// Most threads of a query [default: all cores]
     #[arg(long, value_name = "N")]
-    pub(crate) threads: Option<usize>,
+    pub(crate) threads: Option<String>,
     /// Most memory that a query's operators may hold, such as 512MiB or 4GB
     #[arg(long, value_name = "BYTES")]
     pub(crate) memory_limit: Option<String>,
