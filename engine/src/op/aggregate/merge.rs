@@ -157,9 +157,7 @@ fn merge_partition<'a>(
     }
     for (index, partial) in partials.iter().enumerate() {
         context.check()?;
-        if let Some(answered) = shared.answered.get() {
-            answered.merge_before(index, &mut states, shared)?;
-        }
+        shared.merge_answered(index, &mut states)?;
         let (split, range) = rows_of(index);
         let rows =
             if single { &[0] } else { &split.rows[range.start as usize..range.end as usize] };
@@ -189,9 +187,7 @@ fn merge_partition<'a>(
             reservation.resize(held(&table, &states))?;
         }
     }
-    if let Some(answered) = shared.answered.get() {
-        answered.merge_before(partials.len(), &mut states, shared)?;
-    }
+    shared.merge_answered(partials.len(), &mut states)?;
     reservation.resize(held(&table, &states))?;
     if shared.counts_groups {
         return Ok(Merged { columns: Vec::new(), first });
