@@ -2,7 +2,7 @@
 //!
 //! Invariants: only the columns of the projection and of the row filter are touched, and those of the projection only
 //! where the filter kept a row. Morsels are numbered in row order and their number is fixed when the scan is opened.
-//! Next: `table/` and `parquet/`, which implement `Scan`.
+//! Next: `table/`, `parquet/` and `csv/`, which implement `Scan`.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -19,7 +19,7 @@ use crate::{
 pub trait Relation: Send + Sync {
     /// The columns.
     fn schema(&self) -> &Schema;
-    /// How many rows, exactly.
+    /// How many rows; about, for formats that do not say (CSV). For estimates only, never for answers.
     fn rows(&self) -> u64;
     /// A fresh ledger with one account per column.
     fn ledger(&self) -> Arc<ScanLedger>;
@@ -85,7 +85,7 @@ pub struct ScanBatch {
 pub trait Scan: Send + Sync {
     /// How many morsels there are. Fixed.
     fn morsels(&self) -> usize;
-    /// Rows before any filter, after pruning.
+    /// Rows before any filter, after pruning; about, for formats that do not say. For progress only.
     fn rows(&self) -> u64;
     /// Starts reading a morsel.
     ///
