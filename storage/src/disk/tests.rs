@@ -261,7 +261,7 @@ fn sample() -> Arc<Catalog> {
     let large = large.without(&[0, 1, 2, 77, BLOCK_ROWS as u64 + 3]).unwrap();
     let catalog = catalog_of(vec![("t", t), ("Large", large)]);
     let mut transaction = catalog.begin();
-    let view = View { sql: "SELECT * FROM t".into(), columns: vec!["x".into()] };
+    let view = View { sql: "SELECT * FROM t".into() };
     transaction.create_view("v", view, IfExists::Fail).unwrap();
     transaction.commit().unwrap();
     catalog
