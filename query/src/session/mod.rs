@@ -11,4 +11,5 @@ mod create; // CREATE, DROP
 mod insert; // INSERT
 mod explain; // EXPLAIN
 mod show; // SHOW, DESCRIBE
+mod summarize; // SUMMARIZE
 pub mod text; // values as text

@@ -1,7 +1,7 @@
 //! Runs one statement: the table of contents of what StoaDB can be told.
 //!
 //! Invariant: what is not named here is refused by name.
-//! Next: `create.rs`, `insert.rs`, `explain.rs`, `show.rs`.
+//! Next: `create.rs`, `insert.rs`, `explain.rs`, `show.rs`, `summarize.rs`.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
@@ -22,7 +22,7 @@ use crate::{
         names::Names,
         result::QueryResult,
         settings::Settings,
-        show,
+        show, summarize,
     },
     sql::{
         ParsedStatement,
@@ -54,6 +54,9 @@ pub(crate) fn run(
     parameters: &[Scalar],
 ) -> Result<QueryResult> {
     match &parsed.statement {
+        statement if parsed.summarize => {
+            summarize::summarize(&Session::new(connection, state, parameters), statement)
+        }
         Statement::StartTransaction { .. } => begin(connection, state),
         Statement::Commit { .. } => {
             let transaction = state.transaction.take().ok_or_else(no_transaction)?;

@@ -1,7 +1,7 @@
 //! What FROM names: relations of the catalog, files, table functions.
 //!
-//! How: a file or a call of `read_parquet`, `read_csv` or `storage_info` is replaced by a name of its own (`\u{1}file0`),
-//! under which the provider finds the opened files. Invariant: no string literal and no table function is left in FROM.
+//! How: a file or a call of a table function is replaced by a name of its own (`\u{1}file0`), under which the provider finds
+//! the opened files. Invariant: no string literal and no table function is left in FROM.
 
 use std::{fmt, ops::ControlFlow};
 
