@@ -12,4 +12,5 @@ mod insert; // INSERT
 mod explain; // EXPLAIN
 mod show; // SHOW, DESCRIBE
 mod summarize; // SUMMARIZE
+mod save; // SAVE
 pub mod text; // values as text

@@ -21,6 +21,7 @@ use crate::{
         create, explain, insert,
         names::Names,
         result::QueryResult,
+        save,
         settings::Settings,
         show, summarize,
     },
@@ -83,6 +84,8 @@ pub(crate) fn run(
             [name] => show::show_setting(&state.settings, &name.value),
             _ => Err(unsupported(&parsed.statement)),
         },
+        // `SAVE TO 'folder'` is parsed as `CALL save('folder')`.
+        Statement::Call(call) => save::call(connection, state, call, parameters),
         statement => autocommit(connection, state, statement, parameters),
     }
 }

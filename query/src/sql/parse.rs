@@ -83,7 +83,7 @@ fn parse_as(dialect: &StoaDialect, sql: &str) -> Result<Vec<ParsedStatement>> {
             .map_or(start, |t| byte_offset(sql, &lines, t.span.end));
         let parameters = repair_tokens(&mut tokens, sql, &lines)?;
         let summarize = take_summarize(&mut tokens);
-        let tokens = select_before_from(tokens);
+        let tokens = select_before_from(save_as_call(tokens)?);
         let mut parser = Parser::new(dialect)
             .with_recursion_limit(NESTING_LIMIT)
             .with_tokens_with_locations(tokens);
@@ -158,6 +158,29 @@ fn repair_tokens(tokens: &mut [TokenWithSpan], sql: &str, lines: &[usize]) -> Re
         return Err(Error::new(ErrorKind::Syntax, message));
     }
     Ok(highest.max(positional))
+}
+
+/// Reads `SAVE TO 'folder'` as `CALL save('folder')` and `SAVE` as `CALL save()`: the parser has no such statement.
+fn save_as_call(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>> {
+    let word = |token: &TokenWithSpan, wanted: &str| {
+        matches!(&token.token, Token::Word(word)
+            if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(wanted))
+    };
+    let is_code = |token: &TokenWithSpan| !matches!(token.token, Token::Whitespace(_) | Token::EOF);
+    if !tokens.iter().find(|token| is_code(token)).is_some_and(|token| word(token, "save")) {
+        return Ok(tokens);
+    }
+    let mut code = tokens.into_iter().filter(is_code).peekable();
+    let Some(save) = code.next() else { return Ok(vec![]) };
+    let to = code.next_if(|token| word(token, "to"));
+    if to.is_none() != code.peek().is_none() {
+        let message = "SAVE takes nothing, or TO and a folder: SAVE TO 'folder'";
+        return Err(Error::new(ErrorKind::Syntax, message).or_span(Some(span_of(save.span))));
+    }
+    let at = |token| TokenWithSpan { token, span: save.span };
+    let before = [Token::make_keyword("CALL"), Token::make_word("save", None), Token::LParen];
+    let call = before.map(at).into_iter().chain(code).chain([at(Token::RParen)]);
+    Ok(call.collect())
 }
 
 /// Puts `SELECT *` before the FROM of a query that has no SELECT at all, and makes `TABLE t` one.
