@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     error::{EngineError, Result},
-    kernel::physical::with_offsets,
+    kernel::physical::{offset_value, with_offsets},
     plan::AggregateFunction,
 };
 
@@ -67,7 +67,7 @@ impl Sum {
             }
             (Ints::Narrow(offsets, base), _) => with_offsets!(offsets, offsets => {
                 for (row, &offset) in offsets.iter().enumerate() {
-                    self.add(groups.id(row), base.wrapping_add(i64::from(offset)).into());
+                    self.add(groups.id(row), base.wrapping_add(offset_value(offset)).into());
                 }
             }),
             (Ints::Unsigned(values), _) => {
