@@ -7,7 +7,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use stoadb_engine::kernel::reproducible_sum::{Accumulator, LaneSum};
+use stoadb_storage::reproducible_sum::{Accumulator, LaneSum};
 
 const VALUES: usize = 1 << 20;
 const MORSEL: usize = 1 << 16;

@@ -31,11 +31,19 @@ pub struct QuerySettings {
     pub timeout: Option<Duration>,
     /// Most rows of a vector, 1 to `VECTOR_SIZE`. No answer depends on it; for tests.
     pub vector_size: usize,
+    /// Whether aggregates are answered from statistics where these suffice. No answer depends on it.
+    pub use_statistics: bool,
 }
 
 impl Default for QuerySettings {
     fn default() -> Self {
-        Self { threads: 1, memory_limit: u64::MAX, timeout: None, vector_size: VECTOR_SIZE }
+        Self {
+            threads: 1,
+            memory_limit: u64::MAX,
+            timeout: None,
+            vector_size: VECTOR_SIZE,
+            use_statistics: true,
+        }
     }
 }
 

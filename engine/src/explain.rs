@@ -10,6 +10,7 @@ use stoadb_storage::{ColumnDef, Relation, Schema};
 
 use crate::{
     expr::Expr,
+    op::aggregate::statistics::can_answer,
     plan::{AggregateCall, JoinKey, JoinKind, JoinPlan, Plan, QueryPlan, ScanPlan},
 };
 
@@ -35,6 +36,20 @@ pub struct Details<'a> {
     pub estimates: &'a [u64],
     /// What each node did.
     pub metrics: &'a [NodeMetrics],
+    /// Whether statistics are used, so that aggregates which they can answer are marked.
+    pub statistics: bool,
+}
+
+/// Whether statistics can answer an aggregation, as far as its plan shows.
+fn may_be_answered(plan: &Plan) -> bool {
+    let Plan::Aggregate { input, groups, grouping_sets, aggregates, .. } = plan else {
+        return false;
+    };
+    let Plan::Scan(scan) = &**input else { return false };
+    groups.is_empty()
+        && grouping_sets.is_empty()
+        && (scan.filter.is_none() || scan.prune_is_exact)
+        && aggregates.iter().all(can_answer)
 }
 
 /// The plan as text.
@@ -116,7 +131,9 @@ impl Printer<'_> {
             }
             Plan::Project { input, schema, exprs } => project_line(input.schema(), schema, exprs),
             Plan::Aggregate { input, groups, grouping_sets, aggregates, .. } => {
-                aggregate_line(input.schema(), groups, grouping_sets, aggregates)
+                let line = aggregate_line(input.schema(), groups, grouping_sets, aggregates);
+                let answered = self.details.statistics && may_be_answered(plan);
+                if answered { line + " (from statistics where they suffice)" } else { line }
             }
             Plan::Join(join) => join_line(join),
             Plan::Sort { input, keys, limit } => {
@@ -253,6 +270,7 @@ mod tests {
             projection,
             filter,
             prune: None,
+            prune_is_exact: false,
         })
     }
 

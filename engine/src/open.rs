@@ -21,7 +21,7 @@ use crate::{
         join::JoinBuild, project::Project, scan::TableScan, sort::Sort, values::Batches,
     },
     pipeline::{self, Stream},
-    plan::{JoinKind, JoinPlan, Plan, QueryPlan},
+    plan::{JoinKind, JoinPlan, Plan, QueryPlan, ScanPlan},
     result::{Bounds, ResultStream},
     scheduler::Workers,
 };
@@ -154,7 +154,6 @@ impl Opener {
                 Ok(stream)
             }
             Plan::Aggregate { input, schema, groups, grouping_sets, aggregates } => {
-                let stream = self.open(input, node + 1)?;
                 let aggregate = Aggregate::new(
                     input.schema(),
                     groups,
@@ -163,6 +162,10 @@ impl Opener {
                     schema,
                     &context,
                 )?;
+                let stream = match &**input {
+                    Plan::Scan(scan) => self.open_answered(scan, node + 1, &aggregate)?,
+                    input => self.open(input, node + 1)?,
+                };
                 self.run(&stream, node, aggregate.clone())?;
                 Ok(Stream::new(node, aggregate.source()))
             }
@@ -190,6 +193,26 @@ impl Opener {
                 Ok(Stream::concat(streams))
             }
         }
+    }
+
+    /// The rows of a scan that statistics do not give to the aggregation.
+    fn open_answered(
+        &mut self,
+        plan: &ScanPlan,
+        node: usize,
+        aggregate: &Aggregate,
+    ) -> Result<Stream> {
+        let learnt = self.prunes.remove(&node).unwrap_or_default();
+        // What statistics say of the rows that pass is only what they say of all if they know the whole filter.
+        let judged = learnt.is_empty() && (plan.filter.is_none() || plan.prune_is_exact);
+        let mut scan = TableScan::open(plan, learnt, &self.context)?;
+        if judged
+            && self.context.settings().use_statistics
+            && let Some(left) = aggregate.answer(&plan.projection, scan.scan())?
+        {
+            scan = scan.only(left);
+        }
+        Ok(Stream::new(node, Arc::new(scan)))
     }
 
     fn open_join(&mut self, join: &JoinPlan, node: usize) -> Result<Stream> {

@@ -114,6 +114,8 @@ pub struct ScanPlan {
     pub filter: Option<Expr>,
     /// What statistics can judge of the predicate.
     pub prune: Option<Prune>,
+    /// Whether `prune` is TRUE for just the rows for which `filter` is.
+    pub prune_is_exact: bool,
 }
 
 /// Which relation of a statement a scan reads: a position in the list that the statement was planned against.

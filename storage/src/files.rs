@@ -2,7 +2,7 @@
 //!
 //! Invariants: the list is sorted by path and free of repeats, so that row order does not depend on the file system;
 //! a pattern without a match is an error, never an empty answer.
-//! Next: `parquet/dataset.rs`, which reads the files as one relation.
+//! Next: `parquet/dataset.rs` and `csv/dataset.rs`, which read the files as one relation.
 
 use std::path::Path;
 

@@ -26,10 +26,22 @@ pub enum Level {
     Decoded,
 }
 
+/// What became of a block (of a table) or a row group (of a file) in a scan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BlockUse {
+    /// Its statistics answered in place of its rows.
+    Answered,
+    /// Statistics showed that it holds no match.
+    Skipped,
+    /// Rows were read.
+    Read,
+}
+
 /// What one scan touched.
 #[derive(Debug)]
 pub struct ScanLedger {
     columns: Vec<Counters>,
+    blocks: [AtomicU64; 3],
     /// Bytes of file footers and page indexes that this scan asked for; zero when they were cached.
     footer: AtomicU64,
 }
@@ -49,7 +61,11 @@ impl ScanLedger {
             stored: stored.into(),
             ..Counters::default()
         });
-        Arc::new(Self { columns: columns.collect(), footer: AtomicU64::new(0) })
+        Arc::new(Self {
+            columns: columns.collect(),
+            blocks: Default::default(),
+            footer: AtomicU64::new(0),
+        })
     }
 
     /// How many columns the relation has.
@@ -75,6 +91,16 @@ impl ScanLedger {
     /// Charges a column.
     pub fn charge(&self, column: usize, level: Level, bytes: u64) {
         self.columns[column].touched[level as usize].fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// How many blocks were used in one way.
+    pub fn blocks(&self, of: BlockUse) -> u64 {
+        self.blocks[of as usize].load(Ordering::Relaxed)
+    }
+
+    /// Counts blocks.
+    pub fn count_blocks(&self, of: BlockUse, blocks: usize) {
+        self.blocks[of as usize].fetch_add(blocks as u64, Ordering::Relaxed);
     }
 
     /// Bytes of footers asked for.

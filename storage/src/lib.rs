@@ -12,20 +12,27 @@ mod rank; // the order of a dictionary's entries
 pub mod vector; // Vector, Selection: up to VECTOR_SIZE values, perhaps still encoded
 pub mod ledger; // Ledger: bytes touched per scan, column and level
 pub mod prune; // Prune: what a predicate says about ranges of values
+pub mod reproducible_sum; // sums of doubles that depend on the input alone
+pub mod moment; // means and squared deviations of doubles
 pub mod scan; // ScanSpec, Scan: how the engine reads a relation
 pub mod table; // tables in memory and registered Arrow batches
+pub mod text; // text to numbers, dates and times
 pub mod files; // from path patterns to files
 pub mod parquet; // ParquetDataset: Parquet files in place
+pub mod csv; // CsvDataset: text files of separated values
 pub mod catalog; // names, snapshots, transactions
 
 pub use catalog::{Catalog, CatalogSnapshot, Entry, EntryKind, Transaction};
 pub use encoding::Encoding;
 pub use error::{Result, StorageError};
-pub use ledger::{Level, ScanLedger};
+pub use ledger::{BlockUse, Level, ScanLedger};
+pub use moment::{Moment, MomentSum};
 pub use prune::{ColumnRange, Prune, PruneOp};
 pub use scalar::Scalar;
 pub use scan::{LocalRowFilter, MorselScan, Relation, RowFilter, Scan, ScanBatch, ScanSpec};
-pub use table::{BatchTable, Segment, SegmentBuilder, TableBuilder, TableVersion};
+pub use table::{
+    BatchTable, ExactSums, Segment, SegmentBuilder, Statistics, Sums, TableBuilder, TableVersion,
+};
 pub use types::{ColumnDef, LogicalType, Schema, TimeUnit};
 pub use vector::{DictionaryValues, Selection, Vector};
 

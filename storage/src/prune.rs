@@ -1,6 +1,7 @@
 //! What a predicate says about a range of values: which blocks and row groups cannot hold a match.
 //!
-//! Invariant: pruning is conservative. "Unknown" keeps the block; NaN never lets a block be skipped wrongly.
+//! Invariant: pruning is conservative. "Unknown" keeps the block; NaN never lets a block be skipped, or be taken as a
+//! whole, wrongly.
 
 use std::cmp::Ordering;
 
@@ -91,6 +92,22 @@ impl Prune {
         }
     }
 
+    /// Whether the predicate is TRUE for every row with the given column ranges. `true` is a proof; `false` says
+    /// nothing. Takes time linear in the predicate.
+    pub fn all_match(&self, range: &dyn Fn(usize) -> ColumnRange) -> bool {
+        match self {
+            Self::Compare { column, op, value } => range(*column).all_match(*op, value),
+            Self::In { column, values } => {
+                let range = range(*column);
+                values.iter().any(|value| range.all_match(PruneOp::Eq, value))
+            }
+            Self::IsNull { .. } => false,
+            Self::IsNotNull { column } => range(*column).nulls == Some(0),
+            Self::And(parts) => parts.iter().all(|part| part.all_match(range)),
+            Self::Or(parts) => parts.iter().any(|part| part.all_match(range)),
+        }
+    }
+
     /// Calls `visit` for each column that the predicate mentions, as often as it does.
     pub fn visit_columns(&self, visit: &mut dyn FnMut(usize)) {
         match self {
@@ -123,6 +140,26 @@ impl ColumnRange {
             PruneOp::LtEq => min != Some(Ordering::Greater),
             PruneOp::Gt => !matches!(max, Some(Ordering::Equal | Ordering::Less)),
             PruneOp::GtEq => max != Some(Ordering::Less),
+        }
+    }
+
+    /// Whether every value of the range compares to `value` as `op` says, and none is NULL.
+    pub fn all_match(&self, op: PruneOp, value: &Scalar) -> bool {
+        use Ordering::{Equal, Greater, Less};
+        // Beside NaN as the literal nothing is proven; as a value it is greater than every literal.
+        if self.nulls != Some(0) || value.as_f64().is_some_and(f64::is_nan) {
+            return false;
+        }
+        let (Some(min), Some(max)) = (&self.min, &self.max) else { return false };
+        let order = compare_scalars(min, value).zip(compare_scalars(max, value));
+        let Some((min, max)) = order else { return false };
+        match op {
+            PruneOp::Eq => (min, max) == (Equal, Equal) && self.no_nan,
+            PruneOp::NotEq => min == Greater || max == Less,
+            PruneOp::Lt => max == Less && self.no_nan,
+            PruneOp::LtEq => max != Greater && self.no_nan,
+            PruneOp::Gt => min == Greater,
+            PruneOp::GtEq => min != Less,
         }
     }
 
@@ -242,6 +279,62 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn test_all_match_is_a_proof_and_finds_what_bounds_show() {
+        let literals = [f64::NEG_INFINITY, -1.0, -0.0, 0.0, 1.0, 2.0, f64::INFINITY, f64::NAN];
+        for no_nan in [false, true] {
+            for nulls in [None, Some(0), Some(2)] {
+                let bounds = range(Scalar::float64(-0.0), Scalar::float64(1.0), no_nan);
+                let stats = ColumnRange { nulls, ..bounds };
+                let mut values = vec![-0.0, 0.5, 1.0];
+                values.extend((!no_nan).then_some(f64::NAN));
+                for literal in literals {
+                    for op in OPS {
+                        let order = |v: f64| {
+                            compare_scalars(&Scalar::float64(v), &Scalar::float64(literal)).unwrap()
+                        };
+                        let all = values.iter().all(|&v| holds(op, order(v)));
+                        let got =
+                            compare(op, Scalar::float64(literal)).all_match(&|_| stats.clone());
+                        let wanted = all && nulls == Some(0) && !literal.is_nan();
+                        assert_eq!(got, wanted, "{op:?} {literal} no_nan={no_nan} {nulls:?}");
+                    }
+                }
+            }
+        }
+        // Nothing but NaN: no bounds, no proof.
+        let stats = ColumnRange { nulls: Some(0), ..ColumnRange::default() };
+        assert!(!compare(PruneOp::Gt, Scalar::float64(0.0)).all_match(&|_| stats.clone()));
+    }
+
+    #[test]
+    fn test_all_match_integers_and_logic() {
+        for min in -3..3_i64 {
+            for max in min..3 {
+                let stats = range(Scalar::int64(min), Scalar::int64(max), true);
+                for literal in -4..4 {
+                    for op in OPS {
+                        let expected = (min..=max).all(|v| holds(op, v.cmp(&literal)));
+                        let prune = compare(op, Scalar::int64(literal));
+                        let got = prune.all_match(&|_| stats.clone());
+                        assert_eq!(got, expected, "[{min}, {max}] {op:?} {literal}");
+                        let or = Prune::Or(vec![Prune::IsNull { column: 0 }, prune.clone()]);
+                        assert_eq!(or.all_match(&|_| stats.clone()), expected);
+                        let and = Prune::And(vec![Prune::IsNotNull { column: 0 }, prune]);
+                        assert_eq!(and.all_match(&|_| stats.clone()), expected);
+                    }
+                }
+                let values = vec![Scalar::int64(7), Scalar::int64(min)];
+                let listed = Prune::In { column: 0, values };
+                assert_eq!(listed.all_match(&|_| stats.clone()), min == max);
+            }
+        }
+        assert!(!Prune::IsNotNull { column: 0 }.all_match(&|_| ColumnRange::default()));
+        let stats = range(Scalar::text("b"), Scalar::text("c"), true);
+        assert!(!compare(PruneOp::GtEq, Scalar::int64(1)).all_match(&|_| stats.clone()));
+        assert!(compare(PruneOp::GtEq, Scalar::text("b")).all_match(&|_| stats.clone()));
     }
 
     #[test]

@@ -2,14 +2,15 @@
 //!
 //! Invariants: only the columns of the projection and of the row filter are touched, and those of the projection only
 //! where the filter kept a row. Morsels are numbered in row order and their number is fixed when the scan is opened.
-//! Next: `table/` and `parquet/`, which implement `Scan`.
+//! Next: `table/`, `parquet/` and `csv/`, which implement `Scan`.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use crate::{
     error::Result,
     ledger::ScanLedger,
     prune::{ColumnRange, Prune},
+    table::Statistics,
     types::Schema,
     vector::{Selection, Vector},
 };
@@ -18,7 +19,7 @@ use crate::{
 pub trait Relation: Send + Sync {
     /// The columns.
     fn schema(&self) -> &Schema;
-    /// How many rows, exactly.
+    /// How many rows; about, for formats that do not say (CSV). For estimates only, never for answers.
     fn rows(&self) -> u64;
     /// A fresh ledger with one account per column.
     fn ledger(&self) -> Arc<ScanLedger>;
@@ -84,13 +85,26 @@ pub struct ScanBatch {
 pub trait Scan: Send + Sync {
     /// How many morsels there are. Fixed.
     fn morsels(&self) -> usize;
-    /// Rows before any filter, after pruning.
+    /// Rows before any filter, after pruning; about, for formats that do not say. For progress only.
     fn rows(&self) -> u64;
     /// Starts reading a morsel.
     ///
     /// # Errors
     /// When a file cannot be read or is damaged.
     fn open(&self, morsel: usize) -> Result<Box<dyn MorselScan>>;
+    /// Which morsels `statistics` describes as they are: for each morsel, how many rows it has if none of them is deleted
+    /// and `ScanSpec::prune` is TRUE for all of them, as statistics prove. Whoever asks knows that `prune` says all that
+    /// the filter does (or that there is neither). May be shorter than the number of morsels; the rest is not known.
+    fn whole(&self) -> Vec<Option<u64>> {
+        Vec::new()
+    }
+    /// What is known of a column (an ordinal of the relation) over all rows of a morsel, deleted ones included, charged
+    /// as metadata; `None` when nothing is. Sums of floats are those of the morsel's rows in order, or absent.
+    fn statistics(&self, _morsel: usize, _column: usize) -> Option<Cow<'_, Statistics>> {
+        None
+    }
+    /// Notes that these morsels were answered by their statistics and will not be opened.
+    fn answered(&self, _morsels: &[usize]) {}
 }
 
 /// A morsel being read. Batches without a surviving row are left out.

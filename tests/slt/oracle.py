@@ -12,6 +12,7 @@ import argparse
 import datetime
 import decimal
 import math
+import os
 import pathlib
 import struct
 import sys
@@ -125,6 +126,9 @@ def main() -> int:
     parser.add_argument("--write", action="store_true")
     parser.add_argument("files", nargs="+", type=pathlib.Path)
     args = parser.parse_args()
+    args.files = [file.resolve() for file in args.files]
+    # Where the harness runs: paths in statements count from here.
+    os.chdir(pathlib.Path(__file__).resolve().parent.parent)
     problems = [problem for file in args.files for problem in process(file, args.write)]
     print("\n".join(problems))
     print(f"{len(args.files)} files, {len(problems)} differences")

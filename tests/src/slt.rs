@@ -27,6 +27,7 @@ pub const MATRIX: &[Config] = &[
     Config { name: "vectors of one row", setup: &["SET vector_size = 1"] },
     Config { name: "vectors of seven rows", setup: &["SET vector_size = 7", "SET threads = 3"] },
     Config { name: "optimizer off", setup: &["SET optimizer = false"] },
+    Config { name: "statistics off", setup: &["SET use_statistics = false"] },
 ];
 
 /// What a file's records did.

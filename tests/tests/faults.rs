@@ -260,8 +260,8 @@ fn test_files_that_are_not_parquet_are_named() {
     ground.refuses(&glob, ErrorKind::Io, &["hollow/*.parquet", "no file matches"]);
     let list = format!("read_parquet(['{}', {missing}])", ground.path("sound.parquet").display());
     ground.refuses(&list, ErrorKind::Io, &["missing.parquet"]);
-    let csv = quoted("some.csv", b"a\n1\n");
-    ground.refuses(&csv, ErrorKind::Unsupported, &["some.csv", "Parquet"]);
+    let json = quoted("some.json", b"{}");
+    ground.refuses(&json, ErrorKind::Unsupported, &["some.json", "Parquet"]);
 }
 
 #[test]

@@ -281,8 +281,9 @@ fn write_row(
             Align::Right => space,
             Align::Centre => space / 2,
         };
-        let right = space - left;
-        write!(out, "{VERTICAL} {:left$}{text}{:right$} ", "", "")?;
+        // A width in a format string is limited to 16 bits.
+        let (left, right) = (" ".repeat(left), " ".repeat(space - left));
+        write!(out, "{VERTICAL} {left}{text}{right} ")?;
     }
     writeln!(out, "{VERTICAL}")
 }

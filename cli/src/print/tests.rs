@@ -199,6 +199,16 @@ fn test_table_fits_the_width() {
 }
 
 #[test]
+fn test_table_of_values_wider_than_16_bits() {
+    let text = "x".repeat(70_000);
+    let values: ArrayRef = Arc::new(StringViewArray::from(vec![text.as_str(), "y"]));
+    let (columns, rows) = batch(&[("t", values)]);
+    let shown = show(&columns, &[rows], options(Format::Table));
+    assert!(shown.lines().filter(|line| line.contains('x') || line.contains('y')).count() >= 2);
+    assert!(shown.contains(&text));
+}
+
+#[test]
 fn test_table_counts_wide_characters_twice() {
     let texts = ["\u{65e5}\u{672c}", "e\u{301}", "abcd"];
     let (columns, batch) = batch(&[("t", Arc::new(StringViewArray::from_iter_values(texts)))]);

@@ -11,7 +11,7 @@ use super::Groups;
 use crate::error::Result;
 
 /// Rows per group.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(crate) struct Count {
     rows: Vec<i64>,
 }
@@ -30,6 +30,11 @@ impl Count {
         for (&from, &to) in from.iter().zip(to) {
             self.rows[to as usize] += other.rows[from as usize];
         }
+    }
+
+    /// Counts rows of the only group.
+    pub(crate) fn absorb(&mut self, rows: u64) {
+        self.rows[0] += rows as i64;
     }
 
     pub(crate) fn finish(&self) -> ArrayRef {

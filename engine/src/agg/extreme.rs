@@ -9,7 +9,7 @@ use arrow::{
     array::{ArrayRef, BinaryViewBuilder, StringViewBuilder},
     buffer::NullBuffer,
 };
-use stoadb_storage::{LogicalType, Vector};
+use stoadb_storage::{LogicalType, Scalar, Statistics, Vector};
 
 use super::{
     Call, Groups, State,
@@ -133,6 +133,66 @@ impl Extreme {
         }
     }
 
+    /// Takes what statistics know of a morsel's rows; false, and nothing is taken, when they do not know enough.
+    pub(crate) fn absorb(&mut self, known: &Statistics) -> bool {
+        if known.unknown || known.rows == known.nulls {
+            return !known.unknown;
+        }
+        let largest = self.largest;
+        // NaN is the largest value: the maximum of all, the minimum of nothing else.
+        let nan = self.ty.is_float() && if largest { known.nans > 0 } else { known.ordered() == 0 };
+        let bound = if largest { &known.max } else { &known.min };
+        if !nan && bound.is_none() {
+            return false;
+        }
+        let bound = bound.as_ref();
+        match &mut self.best {
+            Best::Narrow(best) => {
+                let Some(key) = narrow_key(&self.ty, if nan { None } else { bound }) else {
+                    return false;
+                };
+                best[0] = if largest { best[0].max(key) } else { best[0].min(key) };
+            }
+            Best::Wide(best) => {
+                let Some(key) = bound.and_then(Scalar::as_i128) else { return false };
+                best[0] = if largest { best[0].max(key) } else { best[0].min(key) };
+            }
+            Best::Bytes(best) => {
+                let Some(value) = bound.and_then(Scalar::as_bytes) else { return false };
+                if !self.seen[0] || is_better(value, &best[0], largest) {
+                    best[0] = value.into();
+                }
+            }
+        }
+        self.seen[0] = true;
+        true
+    }
+
+    /// The extremes of `scale` times each value plus `offset`, as values of `ty`, which they fit.
+    pub(crate) fn affine(&self, scale: i128, offset: i128, ty: &LogicalType) -> State {
+        let order = ordering(&self.ty);
+        let value = |group: usize| match &self.best {
+            Best::Narrow(best) if self.ty == LogicalType::UInt64 => {
+                i128::from(order(best[group] as u64) as u64)
+            }
+            Best::Narrow(best) => best[group].into(),
+            Best::Wide(best) => best[group],
+            Best::Bytes(_) => 0,
+        };
+        let values = self.seen.iter().enumerate().map(|(group, &seen)| match seen {
+            true => value(group).wrapping_mul(scale).wrapping_add(offset),
+            false => 0,
+        });
+        let wide = matches!(ty, LogicalType::Decimal { precision: 19.., .. });
+        let order = ordering(ty);
+        let best = match wide {
+            true => Best::Wide(values.collect()),
+            false => Best::Narrow(values.map(|value| order(value as u64)).collect()),
+        };
+        let (largest, seen) = (self.largest, self.seen.clone());
+        State::Extreme(Self { ty: ty.clone(), largest, best, seen })
+    }
+
     /// # Errors
     /// `Internal` when a text is no UTF-8.
     pub(crate) fn finish(&self, call: &Call) -> Result<ArrayRef> {
@@ -175,6 +235,21 @@ impl Extreme {
         };
         (best + self.seen.capacity()) as u64
     }
+}
+
+/// The key of a number, time or boolean (`None`: NaN) by which values of the type are ordered.
+fn narrow_key(ty: &LogicalType, value: Option<&Scalar>) -> Option<i64> {
+    let bits = match (ty, value) {
+        (LogicalType::Float32, None) => u64::from(bits::float32_bits(f32::NAN)),
+        (_, None) => bits::float64_bits(f64::NAN),
+        (LogicalType::Float32, Some(value)) => {
+            u64::from(bits::float32_bits(value.as_f64()? as f32))
+        }
+        (LogicalType::Float64, Some(value)) => bits::float64_bits(value.as_f64()?),
+        (LogicalType::Boolean, Some(value)) => u64::from(value.as_bool()?),
+        (_, Some(value)) => value.as_i128()? as u64,
+    };
+    Some(ordering(ty)(bits))
 }
 
 fn fold<T: Copy>(

@@ -5,13 +5,14 @@
 //! Next: `input.rs` (arguments as slices), `op/aggregate/` (groups and the sink).
 
 use arrow::array::{Array, ArrayRef};
-use stoadb_storage::{LogicalType, Scalar, Vector};
+use stoadb_storage::{LogicalType, Scalar, Statistics, Vector};
 
 use crate::{
     error::{EngineError, Result},
     plan::{AggregateCall, AggregateFunction as Function, SortKey},
 };
 
+pub(crate) mod affine;
 mod bit;
 mod collect;
 mod comoments;
@@ -338,10 +339,53 @@ impl State {
     pub(crate) fn seal(&mut self) -> Result<()> {
         match self {
             Self::SumFloat(state) => state.seal(),
+            Self::Moments(state) => state.seal(),
             Self::Collect(state) => state.seal()?,
             _ => {}
         }
         Ok(())
+    }
+
+    /// Takes what statistics know of a morsel's argument into the only group, exactly as `merge` would take the state of
+    /// the morsel's rows. False, and nothing is taken, when they do not know enough.
+    pub(crate) fn absorb(&mut self, call: &Call, rows: u64, known: Option<&Statistics>) -> bool {
+        let Some(known) = known else {
+            return match self {
+                Self::Count(state) if call.args.is_empty() => {
+                    state.absorb(rows);
+                    true
+                }
+                _ => false,
+            };
+        };
+        match self {
+            Self::Count(state) if !known.unknown => {
+                state.absorb((known.rows - known.nulls) as u64);
+                true
+            }
+            Self::Sum(state) => state.absorb(known),
+            Self::SumFloat(state) => state.absorb(known),
+            Self::MomentsExact(state) => state.absorb(known),
+            Self::Moments(state) => state.absorb(known),
+            Self::Extreme(state) => state.absorb(known),
+            _ => false,
+        }
+    }
+
+    /// The sealed state that `call` would have over `scale` times each value plus `offset`, of a state over the values
+    /// (which is that of the other extreme where the scale is negative).
+    ///
+    /// # Errors
+    /// `Internal` for functions that are not derived.
+    pub(crate) fn affine(&self, call: &Call, scale: i128, offset: i128) -> Result<Self> {
+        let ty = call.args.first().unwrap_or(&LogicalType::Null);
+        Ok(match self {
+            Self::Count(state) => Self::Count(state.clone()),
+            Self::Sum(state) => Self::Sum(state.affine(scale, offset)),
+            Self::MomentsExact(state) => Self::MomentsExact(state.affine(scale, offset)),
+            Self::Extreme(state) => state.affine(scale, offset, ty),
+            _ => return Err(EngineError::Internal("an aggregate that is not derived".into())),
+        })
     }
 
     /// Takes groups of a sealed state of the same call: its group `from[i]` into ours `to[i]`, in this order. Repeats

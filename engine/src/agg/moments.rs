@@ -1,7 +1,7 @@
 //! Variances and standard deviations of one argument.
 //!
 //! Invariants: whole numbers and decimals of up to 18 digits are summed exactly and rounded once; everything else keeps
-//! count, mean and sum of squared deviations per morsel, value by value, and merges them in morsel order.
+//! count, mean and sum of squared deviations per morsel (`storage/src/moment.rs`) and merges them in morsel order.
 
 use std::sync::Arc;
 
@@ -9,7 +9,9 @@ use arrow::{
     array::{ArrayRef, Float64Array},
     datatypes::i256,
 };
-use stoadb_storage::{LogicalType, Vector};
+use stoadb_storage::{
+    ExactSums, LogicalType, Moment, MomentSum, Statistics, Sums, Vector, table::sums::sums_i64,
+};
 
 use super::{
     Call, Groups,
@@ -47,6 +49,11 @@ impl Exact {
     pub(crate) fn update(&mut self, args: &[Vector], groups: Groups<'_>) -> Result<()> {
         let [arg] = args else { return Err(EngineError::Internal("one argument wanted".into())) };
         match ints(arg)? {
+            Ints::Narrow(values) if matches!(groups, Groups::One(_)) => {
+                let sums = sums_i64(&values);
+                self.counts[0] += values.len() as i64;
+                self.add_sums(0, &sums);
+            }
             Ints::Narrow(values) => {
                 for (row, &value) in values.iter().enumerate() {
                     self.add(groups.id(row), value.into());
@@ -79,6 +86,40 @@ impl Exact {
         let (sum, over) = self.squares[group].overflowing_add(square);
         self.squares[group] = sum;
         self.carries[group] += u32::from(over);
+    }
+
+    fn add_sums(&mut self, group: usize, sums: &ExactSums) {
+        self.sums[group] += sums.sum;
+        self.add_square(group, sums.squares);
+        self.carries[group] += sums.carries;
+    }
+
+    /// Takes what statistics know of a morsel's rows; false, and nothing is taken, when they do not know enough.
+    pub(crate) fn absorb(&mut self, known: &Statistics) -> bool {
+        let Sums::Exact(sums) = &known.sums else { return false };
+        self.counts[0] += (known.rows - known.nulls) as i64;
+        self.add_sums(0, sums);
+        true
+    }
+
+    /// The sums of `scale` times each value plus `offset`, both of at most 64 bits, where the results have as many.
+    pub(crate) fn affine(&self, scale: i128, offset: i128) -> Self {
+        let mut result = Self { counts: self.counts.clone(), ..Self::default() };
+        let wide = i256::from_i128;
+        let (scale, offset) = (wide(scale), wide(offset));
+        for (group, &count) in self.counts.iter().enumerate() {
+            let offsets = offset.wrapping_mul(wide(count.into()));
+            let scaled = scale.wrapping_mul(wide(self.sums[group]));
+            let squares = i256::from_parts(self.squares[group], self.carries[group].into());
+            // (ax + b)^2 = a^2 x^2 + b (2ax + b)
+            let squares = squares.wrapping_mul(scale).wrapping_mul(scale);
+            let mixed = scaled.wrapping_add(scaled).wrapping_add(offsets).wrapping_mul(offset);
+            let (low, high) = squares.wrapping_add(mixed).to_parts();
+            result.sums.push(scaled.wrapping_add(offsets).to_i128().unwrap_or_default());
+            result.squares.push(low);
+            result.carries.push(high as u32);
+        }
+        result
     }
 
     pub(crate) fn merge(&mut self, other: &Self, from: &[u32], to: &[u32]) {
@@ -140,13 +181,8 @@ fn root(variance: f64, function: Function) -> f64 {
 #[derive(Default)]
 pub(crate) struct Moments {
     groups: Vec<Moment>,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Moment {
-    count: f64,
-    mean: f64,
-    deviations: f64,
+    /// That of rows that all belong to group 0, until `seal`.
+    one: MomentSum,
 }
 
 impl Moments {
@@ -156,31 +192,36 @@ impl Moments {
 
     pub(crate) fn update(&mut self, args: &[Vector], groups: Groups<'_>) -> Result<()> {
         let [arg] = args else { return Err(EngineError::Internal("one argument wanted".into())) };
-        for (row, &value) in doubles(arg)?.iter().enumerate() {
-            let group = &mut self.groups[groups.id(row)];
-            group.count += 1.0;
-            let before = value - group.mean;
-            group.mean += before / group.count;
-            group.deviations += before * (value - group.mean);
+        let values = doubles(arg)?;
+        match groups {
+            Groups::One(_) => self.one.add(&values),
+            Groups::Ids(ids) => {
+                for (&id, &value) in ids.iter().zip(values.iter()) {
+                    self.groups[id as usize].add(value);
+                }
+            }
         }
         Ok(())
     }
 
+    /// Brings the rows of the only group into it.
+    pub(crate) fn seal(&mut self) {
+        let moment = std::mem::take(&mut self.one).total();
+        if let Some(first) = self.groups.first_mut() {
+            first.merge(moment);
+        }
+    }
+
+    /// Takes what statistics know of a morsel's rows; false, and nothing is taken, when they do not know enough.
+    pub(crate) fn absorb(&mut self, known: &Statistics) -> bool {
+        let Sums::Float { moment, .. } = known.sums else { return false };
+        self.groups[0].merge(moment);
+        true
+    }
+
     pub(crate) fn merge(&mut self, other: &Self, from: &[u32], to: &[u32]) {
         for (&from, &to) in from.iter().zip(to) {
-            let (a, b) = (&mut self.groups[to as usize], other.groups[from as usize]);
-            if b.count == 0.0 {
-                continue;
-            }
-            if a.count == 0.0 {
-                *a = b;
-                continue;
-            }
-            let count = a.count + b.count;
-            let distance = b.mean - a.mean;
-            a.mean += distance * (b.count / count);
-            a.deviations += b.deviations + distance * distance * (a.count * b.count / count);
-            a.count = count;
+            self.groups[to as usize].merge(other.groups[from as usize]);
         }
     }
 
@@ -194,6 +235,6 @@ impl Moments {
     }
 
     pub(crate) fn memory(&self) -> u64 {
-        (self.groups.capacity() * size_of::<Moment>()) as u64
+        (self.groups.capacity() * size_of::<Moment>() + self.one.memory()) as u64
     }
 }

@@ -9,7 +9,7 @@ use arrow::{
     array::{ArrayRef, Decimal128Array, Float64Array, Int64Array},
     datatypes::i256,
 };
-use stoadb_storage::{LogicalType, Vector};
+use stoadb_storage::{LogicalType, Statistics, Sums, Vector, table::sums::sum_i64};
 
 use super::{
     Call, Groups, count,
@@ -91,6 +91,31 @@ impl Sum {
         }
     }
 
+    /// Takes what statistics know of a morsel's rows; false, and nothing is taken, when they do not know enough.
+    pub(crate) fn absorb(&mut self, known: &Statistics) -> bool {
+        let Sums::Exact(sums) = &known.sums else { return false };
+        self.counts[0] += (known.rows - known.nulls) as i64;
+        self.add(0, sums.sum);
+        true
+    }
+
+    /// The sums of `scale` times each value plus `offset`, both of at most 64 bits.
+    pub(crate) fn affine(&self, scale: i128, offset: i128) -> Self {
+        let mut result =
+            Self { sums: Vec::new(), counts: self.counts.clone(), carries: Some(Vec::new()) };
+        for (group, &count) in self.counts.iter().enumerate() {
+            let (scale, offset) = (i256::from_i128(scale), i256::from_i128(offset));
+            let offsets = offset.wrapping_mul(i256::from_i128(count.into()));
+            let sum = self.exact(group).wrapping_mul(scale).wrapping_add(offsets);
+            let (low, high) = sum.to_parts();
+            result.sums.push(low as i128);
+            if let Some(carries) = &mut result.carries {
+                carries.push(high as i64 + i64::from((low as i128) < 0));
+            }
+        }
+        result
+    }
+
     fn exact(&self, group: usize) -> i256 {
         let sum = i256::from_i128(self.sums[group]);
         let carry = self.carries.as_ref().map_or(0, |carries| carries[group]);
@@ -125,10 +150,10 @@ impl Sum {
             return Ok(Arc::new(values.collect::<Float64Array>()));
         }
         let value = |group: usize| {
-            i64::try_from(self.sums[group]).map_err(|_| {
+            let sum = self.exact(group);
+            sum.to_i128().and_then(|sum| i64::try_from(sum).ok()).ok_or_else(|| {
                 EngineError::Value(format!(
-                    "the sum {} does not fit BIGINT; sum the values as decimals: sum(x::decimal(38))",
-                    self.sums[group]
+                    "the sum {sum} does not fit BIGINT; sum the values as decimals: sum(x::decimal(38))"
                 ))
             })
         };
@@ -160,21 +185,6 @@ fn decimal(sum: i256, count: i64, rescale: i8, precision: u8, call: &Call) -> Re
     };
     let limit = 10_u128.pow(precision.min(38).into());
     value.to_i128().filter(|value| value.unsigned_abs() < limit).ok_or_else(overflow)
-}
-
-/// The exact sum of any number of values.
-pub(crate) fn sum_i64(values: &[i64]) -> i128 {
-    // Halves of 32 bits: 2^31 of them cannot overflow 64 bits, and the loop is plain 64-bit adds.
-    let mut total = 0_i128;
-    for chunk in values.chunks(1 << 20) {
-        let (mut low, mut high) = (0_i64, 0_i64);
-        for &value in chunk {
-            low += value & 0xffff_ffff;
-            high += value >> 32;
-        }
-        total += (i128::from(high) << 32) + i128::from(low);
-    }
-    total
 }
 
 fn add_i64(sums: &mut [i128], ids: &[u32], values: &[i64]) {

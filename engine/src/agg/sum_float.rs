@@ -5,12 +5,14 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array};
-use stoadb_storage::Vector;
+use stoadb_storage::{
+    Statistics, Sums, Vector,
+    reproducible_sum::{Accumulator, LaneSum},
+};
 
 use super::{Call, Groups, count, input::doubles};
 use crate::{
     error::{EngineError, Result},
-    kernel::reproducible_sum::{Accumulator, LaneSum},
     plan::AggregateFunction,
 };
 
@@ -57,6 +59,17 @@ impl SumFloat {
             self.sums[to as usize].merge(other.sums[from as usize]);
             self.counts[to as usize] += other.counts[from as usize];
         }
+    }
+
+    /// Takes what statistics know of a morsel's rows; false, and nothing is taken, when they do not know enough.
+    pub(crate) fn absorb(&mut self, known: &Statistics) -> bool {
+        let Sums::Float { sum, .. } = known.sums else { return false };
+        // As a morsel's partial result is formed, and then merged.
+        let mut partial = Accumulator::default();
+        partial.merge(sum);
+        self.sums[0].merge(partial);
+        self.counts[0] += (known.rows - known.nulls) as i64;
+        true
     }
 
     pub(crate) fn finish(&self, call: &Call) -> ArrayRef {

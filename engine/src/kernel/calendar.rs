@@ -5,7 +5,8 @@
 
 use chrono::{DateTime, MappedLocalTime, NaiveDateTime, Offset, TimeDelta, TimeZone};
 use chrono_tz::Tz;
-use stoadb_storage::TimeUnit;
+pub(crate) use stoadb_storage::text::{days_of, month_days};
+use stoadb_storage::{TimeUnit, text::parse_offset};
 
 use crate::error::{EngineError, Result};
 
@@ -38,26 +39,6 @@ pub(crate) fn civil(days: i64) -> (i64, u32, u32) {
     let month = if month < 10 { month + 3 } else { month - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     (year, month as u32, day as u32)
-}
-
-/// The day of a year, month 1 to 12 and day of month.
-pub(crate) fn days_of(year: i64, month: u32, day: u32) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let month = (i64::from(month) + 9) % 12;
-    let day_of_year = (153 * month + 2) / 5 + i64::from(day) - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
-}
-
-/// How many days a month has.
-pub(crate) fn month_days(year: i64, month: u32) -> u32 {
-    match month {
-        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
 }
 
 /// The day so many months later, clamped to the month's end.
@@ -131,27 +112,6 @@ impl Zone {
 
 fn naive(seconds: i64) -> Option<NaiveDateTime> {
     DateTime::from_timestamp(seconds, 0).map(|instant| instant.naive_utc())
-}
-
-/// `+hh`, `+hhmm`, `+hh:mm` or `+hh:mm:ss` as seconds.
-pub(crate) fn parse_offset(text: &str) -> Option<i64> {
-    let (sign, rest) = match text.as_bytes().first()? {
-        b'+' => (1, &text[1..]),
-        b'-' => (-1, &text[1..]),
-        _ => return None,
-    };
-    let digits: String = rest.chars().filter(|&c| c != ':').collect();
-    let well_formed = digits.bytes().all(|byte| byte.is_ascii_digit())
-        && matches!(digits.len(), 1 | 2 | 4 | 6)
-        && rest.len() <= 8;
-    if !well_formed {
-        return None;
-    }
-    let hours = digits[..digits.len().min(2)].parse::<i64>().ok()?;
-    let minutes = digits.get(2..4).map_or(Some(0), |m| m.parse::<i64>().ok())?;
-    let seconds = digits.get(4..6).map_or(Some(0), |s| s.parse::<i64>().ok())?;
-    (hours < 24 && minutes < 60 && seconds < 60)
-        .then_some(sign * (hours * 3_600 + minutes * 60 + seconds))
 }
 
 /// How stored timestamps relate to local time.

@@ -25,6 +25,5 @@ pub mod hash; // 64-bit hashes of vectors
 pub mod key; // the key columns of rows, packed so that equality of packed keys is SQL's equality of groups
 pub mod sort_key; // codes whose unsigned order is the SQL order
 pub mod keys; // packed keys
-pub mod reproducible_sum; // sums of doubles that depend on the input alone
 #[cfg(test)]
 pub(crate) mod testing; // random values of every type in every encoding

@@ -11,7 +11,7 @@ use stoadb_storage::{
 use crate::{
     batch::Batch,
     context::QueryContext,
-    error::Result,
+    error::{EngineError, Result},
     eval::{Evaluator, Program},
     expr::Expr,
     op::{LocalSource, Source},
@@ -21,6 +21,8 @@ use crate::{
 /// An opened scan.
 pub struct TableScan {
     scan: Arc<dyn Scan>,
+    /// The morsels that are read; `None` for all.
+    only: Option<Arc<[usize]>>,
 }
 
 impl TableScan {
@@ -43,30 +45,43 @@ impl TableScan {
             ledger: Arc::clone(ledger),
         })?;
         context.progress().rows_total.fetch_add(scan.rows(), Ordering::Relaxed);
-        Ok(Self { scan: scan.into() })
+        Ok(Self { scan: scan.into(), only: None })
+    }
+
+    /// The storage's scan.
+    pub fn scan(&self) -> &dyn Scan {
+        self.scan.as_ref()
+    }
+
+    /// Some of the scan's morsels, which ascend.
+    pub fn only(self, morsels: Vec<usize>) -> Self {
+        Self { only: Some(morsels.into()), ..self }
     }
 }
 
 impl Source for TableScan {
     fn morsels(&self) -> usize {
-        self.scan.morsels()
+        self.only.as_ref().map_or_else(|| self.scan.morsels(), |only| only.len())
     }
 
     fn local(&self, context: &Arc<QueryContext>) -> Result<Box<dyn LocalSource>> {
         let (scan, context) = (Arc::clone(&self.scan), Arc::clone(context));
-        Ok(Box::new(LocalScan { scan, context, morsel: None }))
+        Ok(Box::new(LocalScan { scan, only: self.only.clone(), context, morsel: None }))
     }
 }
 
 struct LocalScan {
     scan: Arc<dyn Scan>,
+    only: Option<Arc<[usize]>>,
     context: Arc<QueryContext>,
     morsel: Option<Box<dyn MorselScan>>,
 }
 
 impl LocalSource for LocalScan {
     fn begin(&mut self, morsel: usize) -> Result<()> {
-        self.morsel = Some(self.scan.open(morsel)?);
+        let morsel = self.only.as_ref().map_or(Some(&morsel), |only| only.get(morsel));
+        let missing = || EngineError::Internal("a scan has no such morsel".into());
+        self.morsel = Some(self.scan.open(*morsel.ok_or_else(missing)?)?);
         Ok(())
     }
 

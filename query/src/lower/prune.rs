@@ -1,7 +1,7 @@
 //! What statistics can judge of a scan's filter.
 //!
 //! Invariant: the filter implies the prune predicate: whatever has no form here is left out of a conjunction and makes
-//! a disjunction unknown.
+//! a disjunction unknown. Where the prune predicate is called exact, it implies the filter too.
 
 use stoadb_engine::{
     Expr,
@@ -15,7 +15,7 @@ use super::{coerce::swapped, literal::fold_exactly};
 /// Fills in `ScanPlan::prune` in a whole plan.
 pub(super) fn add(plan: &mut Plan) {
     match plan {
-        Plan::Scan(scan) => scan.prune = prune_of(scan),
+        Plan::Scan(scan) => judge(scan),
         Plan::Values { .. } | Plan::Shared { .. } => {}
         Plan::Filter { input, .. }
         | Plan::Project { input, .. }
@@ -30,42 +30,66 @@ pub(super) fn add(plan: &mut Plan) {
     }
 }
 
-fn prune_of(scan: &ScanPlan) -> Option<Prune> {
-    scan.filter.as_ref().and_then(condition)
+/// A predicate that a condition implies, and whether it is TRUE for just the rows for which the condition is.
+struct Known {
+    prune: Prune,
+    exact: bool,
 }
 
-/// The prune predicate that a condition implies.
-fn condition(expr: &Expr) -> Option<Prune> {
+impl Known {
+    fn exact(prune: Prune) -> Self {
+        Self { prune, exact: true }
+    }
+}
+
+fn judge(scan: &mut ScanPlan) {
+    let known = scan.filter.as_ref().and_then(condition);
+    scan.prune_is_exact = known.as_ref().is_some_and(|known| known.exact);
+    scan.prune = known.map(|known| known.prune);
+}
+
+/// The prune predicate that a condition implies. Only what is TRUE matters: FALSE and NULL are alike to a filter.
+fn condition(expr: &Expr) -> Option<Known> {
     match expr {
         Expr::And(all) => {
-            let mut known: Vec<Prune> = all.iter().filter_map(condition).collect();
+            let mut known: Vec<Known> = all.iter().filter_map(condition).collect();
+            let exact = known.len() == all.len() && known.iter().all(|known| known.exact);
             match known.len() {
                 0 => None,
-                1 => Some(known.remove(0)),
-                _ => Some(Prune::And(known)),
+                1 => Some(Known { exact, ..known.remove(0) }),
+                _ => {
+                    let prune = Prune::And(known.into_iter().map(|known| known.prune).collect());
+                    Some(Known { prune, exact })
+                }
             }
         }
-        Expr::Or(any) => Some(Prune::Or(any.iter().map(condition).collect::<Option<_>>()?)),
+        Expr::Or(any) => {
+            let known: Vec<Known> = any.iter().map(condition).collect::<Option<_>>()?;
+            let exact = known.iter().all(|known| known.exact);
+            let prune = Prune::Or(known.into_iter().map(|known| known.prune).collect());
+            Some(Known { prune, exact })
+        }
         Expr::Compare { op, left, right } => match (&**left, &**right) {
-            (input, Expr::Literal(value)) => compare(*op, input, value),
-            (Expr::Literal(value), input) => compare(swapped(*op), input, value),
+            (input, Expr::Literal(value)) => compare(*op, input, value).map(Known::exact),
+            (Expr::Literal(value), input) => compare(swapped(*op), input, value).map(Known::exact),
             _ => None,
         },
-        Expr::IsNull(input) => Some(Prune::IsNull { column: column(input)?.0 }),
-        Expr::IsNotNull(input) => Some(Prune::IsNotNull { column: column(input)?.0 }),
+        Expr::IsNull(input) => Some(Known::exact(Prune::IsNull { column: column(input)?.0 })),
+        Expr::IsNotNull(input) => Some(Known::exact(Prune::IsNotNull { column: column(input)?.0 })),
         Expr::InList { input, list, negated: false } => {
             let (column, ty) = plain(input)?;
             let value = |value: &Scalar| fold_exactly(value, ty);
             let known = list.iter().filter(|value| !value.is_null());
             // A value that the column's type cannot hold matches no row.
             let values = known.filter_map(value).collect();
-            Some(Prune::In { column, values })
+            Some(Known::exact(Prune::In { column, values }))
         }
         Expr::Like { input, pattern, escape, negated: false, ignore_case: false } => {
             prefix(input, pattern, *escape)
         }
         Expr::Column { index, ty: LogicalType::Boolean } => {
-            Some(Prune::Compare { column: *index, op: PruneOp::Eq, value: Scalar::boolean(true) })
+            let value = Scalar::boolean(true);
+            Some(Known::exact(Prune::Compare { column: *index, op: PruneOp::Eq, value }))
         }
         _ => None,
     }
@@ -144,7 +168,7 @@ fn widens(from: &LogicalType, to: &LogicalType) -> bool {
 }
 
 /// `column LIKE 'abc%'`: between 'abc' and the first text after all that begin with it.
-fn prefix(input: &Expr, pattern: &Expr, escape: Option<char>) -> Option<Prune> {
+fn prefix(input: &Expr, pattern: &Expr, escape: Option<char>) -> Option<Known> {
     let (column, ty) = column(input)?;
     let Expr::Literal(pattern) = pattern else { return None };
     if *ty != LogicalType::Text {
@@ -156,16 +180,17 @@ fn prefix(input: &Expr, pattern: &Expr, escape: Option<char>) -> Option<Prune> {
     let text = &pattern[..end];
     let compare = |op, text: &str| Prune::Compare { column, op, value: Scalar::text(text) };
     if end == pattern.len() {
-        return Some(compare(PruneOp::Eq, text));
+        return Some(Known::exact(compare(PruneOp::Eq, text)));
     }
     if text.is_empty() {
         return None;
     }
     let from = compare(PruneOp::GtEq, text);
-    Some(match successor(text) {
+    let prune = match successor(text) {
         Some(next) => Prune::And(vec![from, compare(PruneOp::Lt, &next)]),
         None => from,
-    })
+    };
+    Some(Known { prune, exact: pattern[end..].chars().all(|rest| rest == '%') })
 }
 
 /// The smallest text that is greater than every text with the prefix.

@@ -47,7 +47,16 @@ impl Lowerer {
         let relation = RelationId(self.relations.len());
         self.relations.push(Arc::clone(&source.relation));
         let name = source.name.clone();
-        let scan = Plan::Scan(ScanPlan { relation, name, schema, projection, filter, prune: None });
+        let (prune, prune_is_exact) = (None, false);
+        let scan = Plan::Scan(ScanPlan {
+            relation,
+            name,
+            schema,
+            projection,
+            filter,
+            prune,
+            prune_is_exact,
+        });
         Ok(match node.fetch {
             Some(fetch) => {
                 Plan::Limit { input: Box::new(scan), offset: 0, limit: Some(fetch as u64) }

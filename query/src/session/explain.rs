@@ -6,7 +6,7 @@ use stoadb_engine::{
     Plan, QueryContext, QueryPlan,
     explain::{Details, explain_with},
 };
-use stoadb_storage::{Level, ScanLedger};
+use stoadb_storage::{BlockUse, Level, ScanLedger};
 
 use crate::{
     error::Result,
@@ -27,12 +27,13 @@ pub(crate) fn explain(
         return Err(unsupported(statement));
     }
     let prepared = session.prepare(statement)?;
-    let text = if analyze { run(session, prepared)? } else { plain(&prepared) };
+    let text = if analyze { run(session, prepared)? } else { plain(session, &prepared) };
     QueryResult::texts(vec![("plan", text.lines().map(|line| Some(line.into())).collect())])
 }
 
-fn plain(prepared: &Prepared) -> String {
-    explain_with(&prepared.plan, Details { relations: &prepared.relations, ..Details::default() })
+fn plain(session: &Session<'_>, prepared: &Prepared) -> String {
+    let (relations, statistics) = (&*prepared.relations, session.settings.engine.use_statistics);
+    explain_with(&prepared.plan, Details { relations, statistics, ..Details::default() })
 }
 
 fn run(session: &Session<'_>, prepared: Prepared) -> Result<String> {
@@ -55,7 +56,9 @@ fn run(session: &Session<'_>, prepared: Prepared) -> Result<String> {
             metrics.detail = ledger_lines(ledger);
         }
     }
-    let details = Details { relations: &relations, metrics: &metrics, ..Details::default() };
+    let statistics = session.settings.engine.use_statistics;
+    let details =
+        Details { relations: &relations, metrics: &metrics, statistics, ..Details::default() };
     let mut text = explain_with(&plan, details);
     text.push_str(&totals(&context, rows, elapsed));
     Ok(text)
@@ -96,6 +99,14 @@ fn ledger_lines(ledger: &ScanLedger) -> Vec<String> {
     let mut lines = vec![format!("touched {} of {} bytes stored", total, stored)];
     if ledger.footer_bytes() > 0 {
         lines[0].push_str(&format!(", {} bytes of footers", ledger.footer_bytes()));
+    }
+    let [answered, skipped, read] =
+        [BlockUse::Answered, BlockUse::Skipped, BlockUse::Read].map(|of| ledger.blocks(of));
+    if answered + skipped > 0 {
+        lines.push(format!(
+            "of {} blocks statistics answered {answered} and skipped {skipped}, {read} were read",
+            answered + skipped + read
+        ));
     }
     for column in columns.filter(|&column| touched(column) > 0) {
         let level = |(level, name): &(Level, &str)| {

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use stoadb_storage::{
     Relation,
     catalog::{CatalogSnapshot, Entry},
-    parquet::{ParquetDataset, ParquetOptions},
+    csv::CsvDataset,
+    parquet::ParquetDataset,
 };
 
 use crate::{
     error::{Error, ErrorKind, Result},
     planner::{Catalog, CatalogEntry, ObjectNameParts, diagnose::closest},
     session::{database::Database, storage_info},
-    sql::{ast::ObjectName, names::fold, sources::FileRequest},
+    sql::{ast::ObjectName, file_options, names::fold, sources::FileRequest},
 };
 
 /// The catalog as a statement sees it.
@@ -45,23 +46,22 @@ impl Catalog for Names<'_> {
     }
 
     fn file(&self, request: &FileRequest) -> Result<Arc<dyn Relation>> {
-        let parquet = match &request.format {
-            Some(format) => format.eq_ignore_ascii_case("parquet"),
-            None => request.patterns.iter().all(|pattern| {
-                let extension = pattern.rsplit_once('.').map(|(_, extension)| extension);
-                // A folder or a pattern without extension holds Parquet files, if anything.
-                extension.is_none_or(|e| e.eq_ignore_ascii_case("parquet") || e.contains('/'))
-            }),
-        };
-        if !parquet {
-            return Err(Error::unsupported(format!("reading {request}: only Parquet files are")));
+        match file_format(request) {
+            Some(FileFormat::Parquet) => {
+                let options = file_options::parquet(&request.options)?;
+                Ok(ParquetDataset::open(&request.patterns, &options, self.database.footers())?)
+            }
+            Some(FileFormat::Csv) => {
+                let options = file_options::csv(&request.options)?;
+                Ok(CsvDataset::open(&request.patterns, &options)?)
+            }
+            None => {
+                let what = format!("reading {request}: only Parquet and CSV files are");
+                Err(Error::unsupported(what).with_hint(
+                    "the names of CSV files end in .csv or .tsv, perhaps with .gz or .zst",
+                ))
+            }
         }
-        let options = ParquetOptions {
-            hive_partitioning: request.hive_partitioning,
-            union_by_name: request.union_by_name,
-            ..ParquetOptions::default()
-        };
-        Ok(ParquetDataset::open(&request.patterns, &options, self.database.footers())?)
     }
 
     fn storage_info(&self, table: &str) -> Result<Arc<dyn Relation>> {
@@ -86,6 +86,38 @@ impl Catalog for Names<'_> {
             }
         }
     }
+}
+
+/// The formats that are read.
+enum FileFormat {
+    Parquet,
+    Csv,
+}
+
+/// The format of files: what the function says, or what all their names end in.
+fn file_format(request: &FileRequest) -> Option<FileFormat> {
+    if let Some(format) = &request.format {
+        return match format.as_str() {
+            "parquet" => Some(FileFormat::Parquet),
+            "csv" => Some(FileFormat::Csv),
+            _ => None,
+        };
+    }
+    let all = |test: &dyn Fn(&str) -> bool| request.patterns.iter().all(|pattern| test(pattern));
+    let is_csv = |pattern: &str| {
+        let name = pattern.to_ascii_lowercase();
+        let plain = name.strip_suffix(".gz").or(name.strip_suffix(".zst")).unwrap_or(&name);
+        plain.ends_with(".csv") || plain.ends_with(".tsv")
+    };
+    let is_parquet = |pattern: &str| {
+        let extension = pattern.rsplit_once('.').map(|(_, extension)| extension);
+        // A folder or a pattern without extension holds Parquet files, if anything.
+        extension.is_none_or(|e| e.eq_ignore_ascii_case("parquet") || e.contains('/'))
+    };
+    if all(&is_csv) {
+        return Some(FileFormat::Csv);
+    }
+    all(&is_parquet).then_some(FileFormat::Parquet)
 }
 
 /// The name of a table to create, drop or insert into: the last part; parts before it name the one schema there is.

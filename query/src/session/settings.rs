@@ -70,11 +70,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         meaning: "whether plans are rewritten to run faster; answers do not depend on it",
         get: |settings| settings.optimizer.to_string(),
         set: |settings, value| {
-            settings.optimizer = match value.to_ascii_lowercase().as_str() {
-                "true" | "on" | "1" => true,
-                "false" | "off" | "0" => false,
-                _ => return None,
-            };
+            settings.optimizer = switch(value)?;
             Some(())
         },
         values: "true or false",
@@ -103,6 +99,16 @@ pub(crate) const SETTINGS: &[Setting] = &[
             Some(())
         },
         values: "a time such as '30s', '500ms', '5min' or '1h', or 'none'",
+    },
+    Setting {
+        name: "use_statistics",
+        meaning: "whether aggregates are answered from block statistics where these suffice; answers do not depend on it",
+        get: |settings| settings.engine.use_statistics.to_string(),
+        set: |settings, value| {
+            settings.engine.use_statistics = switch(value)?;
+            Some(())
+        },
+        values: "true or false",
     },
     Setting {
         name: "vector_size",
@@ -162,6 +168,14 @@ fn find(name: &str) -> Result<&'static Setting> {
         Error::new(ErrorKind::Name, format!("there is no setting '{name}'"))
             .with_hint(format!("settings are {}", names.join(", ")))
     })
+}
+
+fn switch(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "on" | "1" => Some(true),
+        "false" | "off" | "0" => Some(false),
+        _ => None,
+    }
 }
 
 const UNITS: [(&str, u64); 11] = [

@@ -1,19 +1,20 @@
 //! What FROM names: relations of the catalog, files, table functions.
 //!
-//! How: a file or a call of `read_parquet` or `storage_info` is replaced by a name of its own (`\u{1}file0`), under which
-//! the provider finds the opened files. Invariant: no string literal and no table function is left in FROM.
+//! How: a file or a call of a table function is replaced by a name of its own (`\u{1}file0`), under which the provider finds
+//! the opened files. Invariant: no string literal and no table function is left in FROM.
 
 use std::{fmt, ops::ControlFlow};
 
 use datafusion_sql::sqlparser::ast::{
     Array, Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, ObjectNamePart, Spanned,
-    Statement, TableAlias, TableFactor, UnaryOperator, Value, VisitMut, VisitorMut,
+    Statement, TableAlias, TableFactor, VisitMut, VisitorMut,
 };
 
 use crate::{
     error::{Error, ErrorKind, Result},
     planner::ObjectNameParts,
     sql::{
+        file_options::FileOption,
         names::{EXACT, fold},
         parse::place,
     },
@@ -27,12 +28,10 @@ const STORAGE_INFO: &str = "storage_info";
 pub struct FileRequest {
     /// Paths or patterns, in order.
     pub patterns: Vec<String>,
-    /// `read_parquet`, ...: the format by name; `None` to tell by the extension.
+    /// The format (`parquet`, `csv`), if the function says it; `None` to tell by the extension.
     pub format: Option<String>,
-    /// Whether `key=value` folders are columns; `None` to look.
-    pub hive_partitioning: Option<bool>,
-    /// Match columns by name and fill missing ones with NULL.
-    pub union_by_name: bool,
+    /// How to read them, in order.
+    pub options: Vec<FileOption>,
 }
 
 impl fmt::Display for FileRequest {
@@ -132,7 +131,10 @@ impl VisitorMut for Collector {
 fn file_name(name: &ObjectName) -> Option<String> {
     let [ObjectNamePart::Identifier(ident)] = name.0.as_slice() else { return None };
     let path = &ident.value;
-    let known = [".parquet", ".parq", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".arrow"];
+    let known = [
+        ".parquet", ".parq", ".csv", ".tsv", ".csv.gz", ".tsv.gz", ".csv.zst", ".tsv.zst", ".json",
+        ".jsonl", ".ndjson", ".arrow",
+    ];
     let is_file = match ident.quote_style {
         Some('\'') => true,
         Some(_) => path.contains('*') || known.iter().any(|end| fold(path).ends_with(end)),
@@ -152,6 +154,7 @@ fn call(name: &ObjectName, args: &[FunctionArg]) -> Result<FileRequest> {
     let function = fold(&name.to_string());
     let format = match function.as_str() {
         "read_parquet" | "parquet_scan" => "parquet",
+        "read_csv" | "read_csv_auto" => "csv",
         other => return Err(Error::unsupported(format!("the table function {other}()"))),
     };
     let mut request = FileRequest { format: Some(format.to_owned()), ..FileRequest::default() };
@@ -161,10 +164,10 @@ fn call(name: &ObjectName, args: &[FunctionArg]) -> Result<FileRequest> {
                 request.patterns = patterns(expr)?;
             }
             FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } => {
-                option(&mut request, &fold(&name.value), value)?;
+                request.options.push(FileOption::new(fold(&name.value), value)?);
             }
             FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::BinaryOp { left, right, .. })) => {
-                option(&mut request, &fold(&left.to_string()), right)?;
+                request.options.push(FileOption::new(fold(&left.to_string()), right)?);
             }
             other => {
                 return Err(Error::unsupported(format!("the argument {other} of {function}()")));
@@ -176,28 +179,6 @@ fn call(name: &ObjectName, args: &[FunctionArg]) -> Result<FileRequest> {
         return Err(Error::new(ErrorKind::Type, message));
     }
     Ok(request)
-}
-
-fn option(request: &mut FileRequest, name: &str, value: &Expr) -> Result<()> {
-    let flag = match value {
-        Expr::Value(value) => match &value.value {
-            Value::Boolean(flag) => Some(*flag),
-            Value::Number(digits, _) => Some(digits != "0"),
-            _ => None,
-        },
-        Expr::UnaryOp { op: UnaryOperator::Not, .. } => None,
-        _ => None,
-    };
-    let Some(flag) = flag else {
-        let message = format!("the option {name} is true or false, not {value}");
-        return Err(Error::new(ErrorKind::Type, message).or_span(place(value.span())));
-    };
-    match name {
-        "hive_partitioning" => request.hive_partitioning = Some(flag),
-        "union_by_name" => request.union_by_name = flag,
-        _ => return Err(Error::unsupported(format!("the option {name} of files"))),
-    }
-    Ok(())
 }
 
 fn patterns(expr: &Expr) -> Result<Vec<String>> {

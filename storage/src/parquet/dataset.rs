@@ -22,6 +22,7 @@ use crate::{
     prune::ColumnRange,
     scalar::Scalar,
     scan::{Relation, Scan, ScanSpec},
+    table::Statistics,
     types::{ColumnDef, LogicalType, Schema},
 };
 
@@ -83,6 +84,33 @@ impl FileEntry {
                 }
             }
         }
+    }
+
+    /// What a footer knows of a column in a row group, for answers in place of its rows: the number of NULLs, and bounds
+    /// that are values of the column. `None` where it does not say; no bounds where it may have cut them, for floats
+    /// (whose NaN it leaves out) and for times, whose bounds some writers convert.
+    pub(crate) fn group_statistics(
+        &self,
+        group: usize,
+        column: usize,
+        schema: &Schema,
+    ) -> Option<Statistics> {
+        let known = self.group_range(group, column, schema);
+        let rows = usize::try_from(self.footer.metadata.row_group(group).num_rows()).ok()?;
+        let nulls = usize::try_from(known.nulls?).ok().filter(|&nulls| nulls <= rows)?;
+        let ty = &schema.columns.get(column)?.ty;
+        let exact = ty.is_integer() || *ty == LogicalType::Date;
+        let exact = exact && self.has_exact_bounds(group, column);
+        let (min, max) = if exact { (known.min, known.max) } else { (None, None) };
+        Some(Statistics { rows, nulls, min, max, ..Statistics::default() })
+    }
+
+    /// Whether the bounds of a row group are values of the column.
+    fn has_exact_bounds(&self, group: usize, column: usize) -> bool {
+        let Some(ColumnSource::File(source)) = self.columns.get(column) else { return true };
+        let leaf = self.footer.schema.columns[*source].leaves.start;
+        let chunk = self.footer.metadata.row_group(group).column(leaf);
+        chunk.statistics().is_some_and(|known| known.min_is_exact() && known.max_is_exact())
     }
 
     /// Compressed bytes of a column.

@@ -10,11 +10,11 @@ mod column; // one root column of one row group -> vectors
 mod dataset; // ParquetDataset: files as one relation
 mod footer; // footers, parsed once and cached
 mod group; // one row group: filter first, then the rest
-mod hive; // key=value folders
+pub(crate) mod hive; // key=value folders
 mod index; // the page index
 mod scan; // which row groups are read
 mod schema; // Parquet types -> logical types and reading hints
-mod source; // pread, and a column chunk in memory
+pub(crate) mod source; // pread, and a column chunk in memory
 mod stats; // statistics and bloom filters
 #[cfg(test)]
 mod tests;

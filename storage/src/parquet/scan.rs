@@ -4,7 +4,7 @@
 //! bloom filters are read when a morsel is opened and can only make it empty.
 //! Next: `group.rs`.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use parquet::bloom_filter::Sbbf;
 
@@ -17,8 +17,9 @@ use super::{
 };
 use crate::{
     error::{Result, StorageError},
-    ledger::Level,
+    ledger::{BlockUse, Level},
     scan::{MorselScan, Scan, ScanBatch, ScanSpec},
+    table::Statistics,
     types::Schema,
 };
 
@@ -51,6 +52,8 @@ impl ParquetScan {
                 }
             }
         }
+        let groups: usize = files.iter().map(|entry| entry.footer.metadata.num_row_groups()).sum();
+        spec.ledger.count_blocks(BlockUse::Skipped, groups - morsels.len());
         let shared = Arc::new(Shared::new(files, schema, spec)?);
         Ok(Self { shared, morsels, rows })
     }
@@ -92,8 +95,35 @@ impl Scan for ParquetScan {
         self.rows
     }
 
+    fn whole(&self) -> Vec<Option<u64>> {
+        let Shared { files, schema, spec, .. } = self.shared.as_ref();
+        let whole = |&(file, group): &(usize, usize)| {
+            let entry = &files[file];
+            let passes = match &spec.prune {
+                None => spec.filter.is_none(),
+                Some(prune) => prune.all_match(&|column| entry.group_range(group, column, schema)),
+            };
+            let rows = entry.footer.metadata.row_group(group).num_rows();
+            u64::try_from(rows).ok().filter(|_| passes)
+        };
+        self.morsels.iter().map(whole).collect()
+    }
+
+    fn statistics(&self, morsel: usize, column: usize) -> Option<Cow<'_, Statistics>> {
+        let &(file, group) = self.morsels.get(morsel)?;
+        let Shared { files, schema, spec, .. } = self.shared.as_ref();
+        let known = files[file].group_statistics(group, column, schema)?;
+        spec.ledger.charge(column, Level::Metadata, known.all_bytes());
+        Some(Cow::Owned(known))
+    }
+
+    fn answered(&self, morsels: &[usize]) {
+        self.shared.spec.ledger.count_blocks(BlockUse::Answered, morsels.len());
+    }
+
     fn open(&self, morsel: usize) -> Result<Box<dyn MorselScan>> {
         let Some(&(file, group)) = self.morsels.get(morsel) else { return Ok(Box::new(Nothing)) };
+        self.shared.spec.ledger.count_blocks(BlockUse::Read, 1);
         let entry = &self.shared.files[file];
         let handle = RangeFile::open(&entry.path)?;
         if handle.identity() != entry.footer.identity {

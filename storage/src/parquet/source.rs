@@ -30,6 +30,17 @@ pub(crate) struct FileIdentity {
     inode: u64,
 }
 
+impl FileIdentity {
+    fn of(metadata: &std::fs::Metadata) -> Self {
+        let modified = metadata.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
+        Self {
+            size: metadata.len(),
+            modified: modified.map_or(0, |since| since.as_nanos()),
+            inode: inode(metadata),
+        }
+    }
+}
+
 /// A file opened for reading ranges.
 #[derive(Debug)]
 pub(crate) struct RangeFile {
@@ -53,13 +64,13 @@ impl RangeFile {
             let message = "it is not a regular file".into();
             return Err(StorageError::Io { path: path.into(), message });
         }
-        let modified = metadata.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
-        let identity = FileIdentity {
-            size: metadata.len(),
-            modified: modified.map_or(0, |since| since.as_nanos()),
-            inode: inode(&metadata),
-        };
+        let identity = FileIdentity::of(&metadata);
         Ok(Self { file, path: path.into(), identity, asked: AtomicU64::new(0) })
+    }
+
+    /// The path that was opened.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
     }
 
     /// The version of the file that was opened.
@@ -91,13 +102,26 @@ impl RangeFile {
                 ),
             });
         };
-        self.asked.fetch_add(length as u64, Ordering::Relaxed);
         let mut buffer = vec![0; length];
-        read_exact_at(&self.file, &mut buffer, start).map_err(|error| StorageError::Io {
+        self.fill(start, &mut buffer)?;
+        Ok(buffer.into())
+    }
+
+    /// Fills a buffer with the bytes from `start` on.
+    ///
+    /// # Errors
+    /// `Io` when the file ends before the buffer is full, or reading fails.
+    pub(crate) fn fill(&self, start: u64, buffer: &mut [u8]) -> Result<()> {
+        self.asked.fetch_add(buffer.len() as u64, Ordering::Relaxed);
+        read_exact_at(&self.file, buffer, start).map_err(|error| StorageError::Io {
             path: self.path.clone(),
             message: error.to_string(),
-        })?;
-        Ok(buffer.into())
+        })
+    }
+
+    /// Whether the file is no longer the version that was opened.
+    pub(crate) fn changed(&self) -> bool {
+        self.file.metadata().map_or(true, |metadata| FileIdentity::of(&metadata) != self.identity)
     }
 }
 

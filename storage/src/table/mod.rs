@@ -13,7 +13,8 @@ mod column; // Column: an encoding and what is known of its values
 mod deletes; // DeleteMask: rows that are gone
 mod segment; // Segment: consecutive rows, column by column
 mod sketch; // distinct values, about
-mod stats; // bounds and NULLs
+mod stats; // Statistics: bounds, NULLs, NaN, sums
+pub mod sums; // sums and squares of whole numbers
 mod tail; // Part; how small segments grow together
 mod version; // TableVersion: the relation that queries read
 
@@ -34,6 +35,8 @@ pub(crate) mod tests;
 #[cfg(test)]
 mod encoding_tests;
 #[cfg(test)]
+mod stats_tests;
+#[cfg(test)]
 mod version_tests;
 
 pub use batches::BatchTable;
@@ -43,6 +46,8 @@ pub use column_builder::PendingColumn;
 pub use deletes::DeleteMask;
 pub use info::{ColumnInfo, storage_info};
 pub use segment::{Segment, merge_group, merge_groups, merge_segments};
+pub use stats::Statistics;
+pub use sums::{ExactSums, Sums};
 pub use tail::Part;
 pub use unify::{SharedDictionary, shared_dictionary, with_shared};
 pub use version::{RowId, TableVersion};

@@ -6,6 +6,7 @@
 //! Next: `batches.rs` and `version.rs`, which implement `Parts`.
 
 use std::{
+    borrow::Cow,
     ops::Range,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -15,8 +16,10 @@ use hashbrown::HashSet;
 use crate::{
     BLOCK_ROWS, VECTOR_SIZE,
     error::Result,
-    ledger::{ColumnCharge, Level, array_bytes},
+    ledger::{BlockUse, ColumnCharge, Level, array_bytes},
+    prune::ColumnRange,
     scan::{LocalRowFilter, MorselScan, Scan, ScanBatch, ScanSpec},
+    table::{Statistics, Sums},
     vector::{Selection, Vector},
 };
 
@@ -43,6 +46,15 @@ pub(crate) trait Parts: Send + Sync + 'static {
         rows: Range<usize>,
         account: &Account<'_>,
     ) -> Result<Vector>;
+    /// What is known of a column in one block of a part, or in all of it.
+    fn statistics(
+        &self,
+        _part: usize,
+        _column: usize,
+        _block: Option<usize>,
+    ) -> Option<&Statistics> {
+        None
+    }
 }
 
 /// Which rows of a range are not deleted.
@@ -180,8 +192,48 @@ impl<P: Parts> Scan for RunScan<P> {
         self.shared.rows
     }
 
+    fn whole(&self) -> Vec<Option<u64>> {
+        let shared = self.shared.as_ref();
+        let mut parts = WholeParts { shared, part: usize::MAX, all: false };
+        let morsel = |runs: &Range<usize>| {
+            let runs = &shared.runs[runs.clone()];
+            let whole = runs.iter().all(|run| parts.is_whole(run));
+            whole.then(|| runs.iter().map(|run| run.rows as u64).sum())
+        };
+        shared.morsels.iter().map(morsel).collect()
+    }
+
+    fn statistics(&self, morsel: usize, column: usize) -> Option<Cow<'_, Statistics>> {
+        let shared = self.shared.as_ref();
+        let known = |run: &Run| {
+            let block = Some(run.offset / BLOCK_ROWS);
+            let known = shared.parts.statistics(run.part, column, block)?;
+            shared.spec.ledger.charge(column, Level::Metadata, known.all_bytes());
+            (!known.unknown && known.rows == run.rows).then_some(known)
+        };
+        match &shared.runs[shared.morsels.get(morsel)?.clone()] {
+            [run] => known(run).map(Cow::Borrowed),
+            runs => {
+                let mut all = Statistics::default();
+                for run in runs {
+                    all.merge(known(run)?);
+                }
+                if matches!(all.sums, Sums::Float { .. }) {
+                    all.sums = Sums::None;
+                }
+                Some(Cow::Owned(all))
+            }
+        }
+    }
+
+    fn answered(&self, morsels: &[usize]) {
+        let blocks = morsels.iter().map(|&morsel| self.shared.morsels[morsel].len()).sum();
+        self.shared.spec.ledger.count_blocks(BlockUse::Answered, blocks);
+    }
+
     fn open(&self, morsel: usize) -> Result<Box<dyn MorselScan>> {
         let shared = Arc::clone(&self.shared);
+        shared.spec.ledger.count_blocks(BlockUse::Read, shared.morsels[morsel].len());
         let filter = match &shared.spec.filter {
             None => None,
             Some(filter) => {
@@ -191,6 +243,35 @@ impl<P: Parts> Scan for RunScan<P> {
         };
         let runs = shared.morsels[morsel].clone();
         Ok(Box::new(RunMorsel { shared, filter, runs, done: 0 }))
+    }
+}
+
+/// Tells which runs are whole: no row deleted, the predicate TRUE for all. Runs come in order.
+struct WholeParts<'a, P> {
+    shared: &'a Shared<P>,
+    /// The part of the last run, and whether the predicate is TRUE for all of the part.
+    part: usize,
+    all: bool,
+}
+
+impl<P: Parts> WholeParts<'_, P> {
+    fn is_whole(&mut self, run: &Run) -> bool {
+        let Run { part, offset, rows } = *run;
+        let Shared { parts, spec, .. } = self.shared;
+        if !matches!(parts.live(part, offset..offset + rows), Live::All) {
+            return false;
+        }
+        let Some(prune) = &spec.prune else { return spec.filter.is_none() };
+        let all_match = |block: Option<usize>| {
+            prune.all_match(&|column| {
+                let known = parts.statistics(part, column, block);
+                known.map_or_else(ColumnRange::default, |known| known.range(false))
+            })
+        };
+        if self.part != part {
+            (self.part, self.all) = (part, all_match(None));
+        }
+        self.all || all_match(Some(offset / BLOCK_ROWS))
     }
 }
 

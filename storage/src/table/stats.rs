@@ -1,14 +1,15 @@
 //! What is known of the values of a block, a segment's column, a table's column.
 //!
 //! Invariants: bounds hold for every value that is neither NULL nor NaN; they are absent for types without an order
-//! (intervals, nested values) and where they would be long; counts are exact.
-//! Next: `sketch.rs`, `column.rs`.
+//! (intervals, nested values) and where they would be long; counts and sums are exact, but for sums of floats, which are
+//! those of the rows as one morsel.
+//! Next: `sums.rs`, `sketch.rs`, `column.rs`.
 
 use std::{cmp::Ordering, ops::Range, sync::Arc};
 
 use arrow::{
     array::{
-        Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryViewArray, BooleanArray,
+        Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryViewArray, BooleanArray, Float32Array,
         PrimitiveArray, StringViewArray, UInt16Array, UInt32Array,
     },
     compute,
@@ -22,7 +23,10 @@ use crate::{
     ledger::array_bytes,
     prune::ColumnRange,
     scalar::Scalar,
-    table::sketch::Sketch,
+    table::{
+        sketch::Sketch,
+        sums::{self, ExactSums, Sums},
+    },
     types::LogicalType,
     vector::{NarrowVector, Vector},
 };
@@ -30,92 +34,201 @@ use crate::{
 /// Longest text or blob, in bytes, that is kept as a bound.
 const LONGEST_BOUND: usize = 256;
 
-/// What is known of consecutive rows of a column.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Statistics {
-    pub(crate) rows: usize,
-    nulls: usize,
-    /// Whether a value is NaN.
-    nan: bool,
-    min: Option<Scalar>,
-    max: Option<Scalar>,
+/// What is known of consecutive rows of a column. Plain data: saved databases hold it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Statistics {
+    /// How many rows.
+    pub rows: usize,
+    /// How many of them are NULL.
+    pub nulls: usize,
+    /// How many are NaN.
+    pub nans: usize,
+    /// Whether nothing but the number of rows is known; what the other fields say is meaningless then.
+    pub unknown: bool,
+    /// The least of the values that are neither NULL nor NaN; absent when there is none, for types without an order and
+    /// for long texts.
+    pub min: Option<Scalar>,
+    /// The greatest of them; absent as `min`.
+    pub max: Option<Scalar>,
+    /// Sums of the values.
+    pub sums: Sums,
 }
 
 impl Statistics {
-    /// The statistics of the rows of a range.
+    /// The statistics of the rows of a range, of at most 2^16 rows.
     pub(crate) fn of(encoding: &Encoding, ty: &LogicalType, rows: Range<usize>) -> Result<Self> {
         let nulls = encoding.null_count(rows.clone());
         let len = rows.len();
-        let values = match encoding {
-            _ if nulls == len => return Ok(Self { rows: len, nulls, ..Self::default() }),
-            Encoding::Constant(value) => Arc::clone(value.array()),
-            Encoding::Plain(array) | Encoding::View(array) => array.slice(rows.start, len),
-            Encoding::Narrow { base, offsets } => {
-                return Self::of_narrow(*base, &offsets.slice(rows.start, len), ty, nulls);
-            }
-            Encoding::Dictionary { values, .. } => {
-                let codes = used_codes(encoding, ty, rows, values.values().len())?;
-                compute::take(values.values(), &codes, None)?
-            }
-            Encoding::RunEnd { ends, values } => {
-                let mut runs = run_lengths(ends, rows).map(|(run, _)| run);
-                let first = runs.next().unwrap_or(0);
-                values.slice(first, runs.last().unwrap_or(first) + 1 - first)
-            }
-        };
-        let (bounds, nan) = bounds(&values);
-        let [min, max] = match bounds {
-            None => [None, None],
-            Some(bounds) => bounds.map(|array| short(&array)),
-        };
-        Ok(Self { rows: len, nulls, nan, min: min.transpose()?, max: max.transpose()? })
+        if nulls == len {
+            let sums = match ty {
+                _ if sums::is_exact(ty) => Sums::Exact(ExactSums::default()),
+                _ if ty.is_float() => sums::float(&[]),
+                _ => Sums::None,
+            };
+            return Ok(Self { rows: len, nulls, sums, ..Self::default() });
+        }
+        if ty.is_float() {
+            return Self::of_floats(&encoding.read(ty, rows)?, nulls);
+        }
+        let mut known = Self { rows: len, nulls, ..Self::default() };
+        [known.min, known.max] = bounds_of(encoding, ty, rows.clone())?;
+        let bound = |bound: &Option<Scalar>| bound.as_ref().and_then(Scalar::as_i128);
+        let whole = bound(&known.min).zip(bound(&known.max));
+        known.sums = sums::exact(encoding, ty, rows, whole)?;
+        Ok(known)
     }
 
     /// Those of rows of which nothing is known.
     pub(crate) fn unknown(rows: usize) -> Self {
-        Self { rows, nulls: 0, nan: true, min: None, max: None }
+        Self { rows, unknown: true, ..Self::default() }
     }
 
-    fn of_narrow(base: i64, offsets: &ArrayRef, ty: &LogicalType, nulls: usize) -> Result<Self> {
-        let scalar = |offsets: &ArrayRef| {
-            let vector =
-                NarrowVector { ty: ty.clone(), base, offsets: offsets.clone(), charge: None };
-            Vector::Narrow(vector).scalar(0)
+    fn of_floats(vector: &Vector, nulls: usize) -> Result<Self> {
+        let array = vector.flatten()?;
+        let single = *array.data_type() == DataType::Float32;
+        let doubles = match single {
+            true => compute::cast(&array, &DataType::Float64)?,
+            false => array,
         };
-        let (min, max) = match bounds(offsets).0 {
-            None => (None, None),
-            Some([min, max]) => (Some(scalar(&min)?), Some(scalar(&max)?)),
+        let doubles = doubles.as_primitive::<Float64Type>();
+        let compacted = match doubles.nulls().filter(|nulls| nulls.null_count() > 0) {
+            None => None,
+            Some(nulls) => Some(sums::compact(doubles.values(), nulls)),
         };
-        Ok(Self { rows: offsets.len(), nulls, nan: false, min, max })
+        let values = compacted.as_deref().unwrap_or(doubles.values());
+        let (min, max, nans) = float_bounds(values);
+        let scalar = |value: f64| -> Result<Scalar> {
+            #[expect(clippy::cast_possible_truncation, reason = "a value that was single")]
+            let narrow = |value: f64| Float32Array::from(vec![value as f32]);
+            if single { Scalar::from_array(&narrow(value), 0) } else { Ok(Scalar::float64(value)) }
+        };
+        let [min, max] = match nans < values.len() {
+            true => [Some(scalar(min)?), Some(scalar(max)?)],
+            false => [None, None],
+        };
+        let (rows, sums) = (vector.len(), sums::float(values));
+        Ok(Self { rows, nulls, nans, min, max, sums, unknown: false })
     }
 
-    /// The statistics of these rows and those of `other` together.
+    /// How many values are neither NULL nor NaN.
+    pub fn ordered(&self) -> usize {
+        self.rows - self.nulls - self.nans
+    }
+
+    /// The statistics of these rows and those of `other` after them together. Sums of floats are those of the parts one
+    /// after the other, which are not those of one morsel.
     pub(crate) fn merge(&mut self, other: &Self) {
-        let mine = self.rows == self.nulls && !self.nan;
-        if mine {
+        if self.unknown || other.unknown {
+            *self = Self::unknown(self.rows + other.rows);
+            return;
+        }
+        match (&mut self.sums, &other.sums) {
+            (Sums::Exact(mine), Sums::Exact(other)) => mine.merge(other),
+            (Sums::Float { sum, moment }, Sums::Float { sum: other_sum, moment: other }) => {
+                sum.merge(*other_sum);
+                moment.merge(*other);
+            }
+            (mine, other) if self.rows == 0 => *mine = other.clone(),
+            (mine, _) if other.rows > 0 => *mine = Sums::None,
+            _ => {}
+        }
+        if self.ordered() == 0 {
             (self.min, self.max) = (other.min.clone(), other.max.clone());
-        } else if other.rows > other.nulls {
+        } else if other.ordered() > 0 {
             self.min = extreme(self.min.take(), other.min.as_ref(), Ordering::Less);
             self.max = extreme(self.max.take(), other.max.as_ref(), Ordering::Greater);
         }
         self.rows += other.rows;
         self.nulls += other.nulls;
-        self.nan |= other.nan;
+        self.nans += other.nans;
     }
 
     /// What a predicate may use. The number of NULLs is not known once rows are deleted, unless there was none.
     pub(crate) fn range(&self, deletes: bool) -> ColumnRange {
+        if self.unknown {
+            return ColumnRange::default();
+        }
         let nulls = (!deletes || self.nulls == 0).then_some(self.nulls as u64);
-        ColumnRange { min: self.min.clone(), max: self.max.clone(), nulls, no_nan: !self.nan }
+        ColumnRange { min: self.min.clone(), max: self.max.clone(), nulls, no_nan: self.nans == 0 }
     }
 
-    /// Bytes of these statistics, as the ledger counts them.
+    /// Bytes of the counts and bounds, as the ledger counts them.
     pub(crate) fn bytes(&self) -> u64 {
         let bound = |bound: &Option<Scalar>| {
             bound.as_ref().map_or(0, |bound| array_bytes(bound.array().as_ref()))
         };
         bound(&self.min) + bound(&self.max) + 9
     }
+
+    /// Bytes of all that is known, as the ledger counts them.
+    pub(crate) fn all_bytes(&self) -> u64 {
+        let sums = match self.sums {
+            Sums::None => 0,
+            Sums::Exact(_) => 36,
+            Sums::Float { .. } => 40,
+        };
+        self.bytes() + sums
+    }
+}
+
+/// Least and greatest value of rows of which one is not NULL, for types other than floats.
+fn bounds_of(
+    encoding: &Encoding,
+    ty: &LogicalType,
+    rows: Range<usize>,
+) -> Result<[Option<Scalar>; 2]> {
+    let len = rows.len();
+    let values = match encoding {
+        Encoding::Constant(value) => Arc::clone(value.array()),
+        Encoding::Plain(array) | Encoding::View(array) => array.slice(rows.start, len),
+        Encoding::Narrow { base, offsets } => {
+            let scalar = |offsets: ArrayRef| {
+                let (ty, base) = (ty.clone(), *base);
+                Vector::Narrow(NarrowVector { ty, base, offsets, charge: None }).scalar(0)
+            };
+            return match bounds(&offsets.slice(rows.start, len)) {
+                None => Ok([None, None]),
+                Some([min, max]) => Ok([Some(scalar(min)?), Some(scalar(max)?)]),
+            };
+        }
+        Encoding::Dictionary { values, .. } => {
+            let codes = used_codes(encoding, ty, rows, values.values().len())?;
+            compute::take(values.values(), &codes, None)?
+        }
+        Encoding::RunEnd { ends, values } => {
+            let mut runs = run_lengths(ends, rows).map(|(run, _)| run);
+            let first = runs.next().unwrap_or(0);
+            values.slice(first, runs.last().unwrap_or(first) + 1 - first)
+        }
+    };
+    let [min, max] = match bounds(&values) {
+        None => [None, None],
+        Some(bounds) => bounds.map(|array| short(&array)),
+    };
+    Ok([min.transpose()?, max.transpose()?])
+}
+
+/// Least and greatest of values, NaN left out, and how many are NaN.
+fn float_bounds(values: &[f64]) -> (f64, f64, usize) {
+    const LANES: usize = 8;
+    let mut mins = [f64::INFINITY; LANES];
+    let mut maxs = [f64::NEG_INFINITY; LANES];
+    let mut nans = [0_usize; LANES];
+    let mut see = |lane: usize, value: f64| {
+        mins[lane] = if value < mins[lane] { value } else { mins[lane] };
+        maxs[lane] = if value > maxs[lane] { value } else { maxs[lane] };
+        nans[lane] += usize::from(value.is_nan());
+    };
+    let (chunks, tail) = values.as_chunks::<LANES>();
+    for chunk in chunks {
+        for lane in 0..LANES {
+            see(lane, chunk[lane]);
+        }
+    }
+    tail.iter().enumerate().for_each(|(lane, &value)| see(lane, value));
+    let min = mins.into_iter().fold(f64::INFINITY, f64::min);
+    let max = maxs.into_iter().fold(f64::NEG_INFINITY, f64::max);
+    (min, max, nans.iter().sum())
 }
 
 /// The codes that occur among the rows of a dictionary column, ascending.
@@ -166,13 +279,11 @@ fn compare(a: &Scalar, b: &Scalar) -> Option<Ordering> {
     Some(a.as_bytes()?.cmp(b.as_bytes()?))
 }
 
-/// Least and greatest value of a canonical array as one-row arrays, NULL and NaN left out; and whether NaN occurs.
-fn bounds(array: &ArrayRef) -> (Option<[ArrayRef; 2]>, bool) {
+/// Least and greatest value of a canonical array as one-row arrays, NULL left out; none for floats.
+fn bounds(array: &ArrayRef) -> Option<[ArrayRef; 2]> {
     macro_rules! ordered {
         ($($arrow:ident),*) => {
             match array.data_type() {
-                DataType::Float32 => return floats::<Float32Type>(array),
-                DataType::Float64 => return floats::<Float64Type>(array),
                 DataType::Boolean => {
                     let values = array.as_boolean();
                     let pair = [compute::min_boolean(values), compute::max_boolean(values)];
@@ -198,7 +309,7 @@ fn bounds(array: &ArrayRef) -> (Option<[ArrayRef; 2]>, bool) {
             }
         };
     }
-    let found = ordered!(
+    ordered!(
         Int8Type,
         Int16Type,
         Int32Type,
@@ -216,8 +327,7 @@ fn bounds(array: &ArrayRef) -> (Option<[ArrayRef; 2]>, bool) {
         DurationMillisecondType,
         DurationMicrosecondType,
         DurationNanosecondType
-    );
-    (found, false)
+    )
 }
 
 fn both(pair: [Option<ArrayRef>; 2]) -> Option<[ArrayRef; 2]> {
@@ -234,30 +344,6 @@ fn integers<T: ArrowPrimitiveType<Native: PartialOrd>>(array: &ArrayRef) -> Opti
     let values = array.as_primitive::<T>();
     let pair = [compute::min(values)?, compute::max(values)?];
     Some(pair.map(|value| one::<T>(value, array)))
-}
-
-fn floats<T>(array: &ArrayRef) -> (Option<[ArrayRef; 2]>, bool)
-where
-    T: ArrowPrimitiveType<Native: PartialOrd>,
-{
-    let values = array.as_primitive::<T>();
-    let mut found: Option<(T::Native, T::Native)> = None;
-    let mut nan = false;
-    let mut see = |value: T::Native| {
-        // NaN alone is not comparable with itself.
-        if value.partial_cmp(&value).is_none() {
-            nan = true;
-            return;
-        }
-        let (min, max) = found.get_or_insert((value, value));
-        *min = if value < *min { value } else { *min };
-        *max = if value > *max { value } else { *max };
-    };
-    match values.nulls().filter(|nulls| nulls.null_count() > 0) {
-        None => values.values().iter().for_each(|&value| see(value)),
-        Some(nulls) => nulls.valid_indices().for_each(|row| see(values.value(row))),
-    }
-    (found.map(|(min, max)| [one::<T>(min, array), one::<T>(max, array)]), nan)
 }
 
 /// The sketch of a column's distinct values; `None` when its type has none. Values are hashed in canonical layout, so that

@@ -9,7 +9,7 @@ use std::{ops::Range, sync::Arc};
 use crate::{
     BLOCK_ROWS,
     error::{Result, StorageError},
-    ledger::{Level, ScanLedger},
+    ledger::{BlockUse, Level, ScanLedger},
     prune::{ColumnRange, Prune},
     scan::{Relation, Scan, ScanSpec},
     table::{
@@ -200,6 +200,9 @@ impl Relation for TableVersion {
                 Some(prune) => keep_blocks(&mut runs, i, part, prune, &spec.ledger),
             }
         }
+        let blocks = |part: &Part| part.segment.rows().div_ceil(BLOCK_ROWS);
+        let skipped = self.parts.iter().map(blocks).sum::<usize>() - runs.len();
+        spec.ledger.count_blocks(BlockUse::Skipped, skipped);
         let rows = match &spec.prune {
             None => self.rows,
             Some(_) => runs.iter().map(|run| run.rows as u64).sum::<u64>().min(self.rows),
@@ -251,5 +254,13 @@ impl Parts for PartList {
     ) -> Result<Vector> {
         let column = &self.get(part).segment.columns()[column];
         Ok(account.hand_out(column.read(rows)?))
+    }
+
+    fn statistics(&self, part: usize, column: usize, block: Option<usize>) -> Option<&Statistics> {
+        let known = self.get(part).segment.columns().get(column)?.statistics();
+        match block {
+            None => Some(&known.whole),
+            Some(block) => known.blocks.get(block),
+        }
     }
 }

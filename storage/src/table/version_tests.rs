@@ -54,7 +54,7 @@ fn push_all(builder: &mut TableBuilder, vectors: &[Vector], step: usize) {
     }
 }
 
-fn table_of(columns: &[(&str, ArrayRef)]) -> TableVersion {
+pub(crate) fn table_of(columns: &[(&str, ArrayRef)]) -> TableVersion {
     let schema = schema_of(columns);
     let mut builder = TableBuilder::new(Arc::clone(&schema));
     let vectors: Vec<_> = columns.iter().map(|(_, a)| Vector::Flat(Arc::clone(a))).collect();
@@ -62,7 +62,7 @@ fn table_of(columns: &[(&str, ArrayRef)]) -> TableVersion {
     TableVersion::new(schema, &builder.finish().unwrap()).unwrap()
 }
 
-fn ids(rows: usize) -> ArrayRef {
+pub(crate) fn ids(rows: usize) -> ArrayRef {
     Arc::new(Int64Array::from_iter_values(0..rows as i64))
 }
 

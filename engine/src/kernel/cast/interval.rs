@@ -4,8 +4,8 @@
 //! month, fractions of days become time.
 
 use arrow::datatypes::IntervalMonthDayNano;
+use stoadb_storage::text::{parse_clock, parse_decimal};
 
-use super::parse::{parse_clock, parse_decimal};
 use crate::kernel::{calendar::DAY_NANOS, decimal::divide_round};
 
 /// Billionths, in which numbers are read.

@@ -4,9 +4,9 @@
 //! the decimal nearest to its shortest text. Out of range is a failure, never a wrap.
 
 use arrow::{array::BooleanArray, datatypes::ArrowNativeType};
-use stoadb_storage::{LogicalType, Vector};
+use stoadb_storage::{LogicalType, Vector, text::parse_decimal};
 
-use super::{parse::parse_decimal, with_failure};
+use super::with_failure;
 use crate::{
     error::{EngineError, Result},
     kernel::{

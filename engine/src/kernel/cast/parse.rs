@@ -8,15 +8,18 @@ use arrow::{
     array::{BinaryViewBuilder, BooleanArray},
     datatypes::ArrowNativeType,
 };
-use stoadb_storage::{LogicalType, Vector};
+use stoadb_storage::{
+    LogicalType, Vector,
+    text::{parse_boolean, parse_clock, parse_date, parse_decimal, parse_float, parse_offset},
+};
 
 use super::{interval::parse_interval, with_failure};
 use crate::{
     error::{EngineError, Result},
     kernel::{
         arity::{OnFailure, try_rows, try_vector},
-        calendar::{Clock, DAY_SECONDS, Zone, days_of, month_days, parse_offset},
-        decimal::{fits, power, wide_vector},
+        calendar::{Clock, DAY_SECONDS, Zone},
+        decimal::{fits, wide_vector},
         physical::{Physical, Texts, boolean_vector},
     },
 };
@@ -112,61 +115,6 @@ fn integers<T: ArrowNativeType + FromStr>(
     try_vector(rows, to, input.nulls(), on_failure, |row| texts.get(row).trim().parse::<T>().ok())
 }
 
-fn parse_boolean(text: &str) -> Option<bool> {
-    // PostgreSQL takes every beginning of a word that is not the beginning of the other one.
-    let lower = text.to_ascii_lowercase();
-    let begins = |word: &str| !lower.is_empty() && word.starts_with(&lower);
-    if begins("true") || begins("yes") || lower == "on" || lower == "1" {
-        return Some(true);
-    }
-    let off = begins("off") && lower.len() > 1;
-    (begins("false") || begins("no") || off || lower == "0").then_some(false)
-}
-
-fn parse_float<T: FromStr + Into<f64> + Copy>(text: &str) -> Option<T> {
-    let value = text.parse::<T>().ok()?;
-    // Digits that parse to infinity are out of range.
-    let named = text.bytes().any(|byte| matches!(byte, b'i' | b'I'));
-    (named || !value.into().is_infinite()).then_some(value)
-}
-
-/// A decimal text as an unscaled value, rounded half away from zero; `None` when it is none or too large.
-pub(super) fn parse_decimal(text: &str, scale: i32) -> Option<i128> {
-    let (mantissa, exponent) = match text.find(['e', 'E']) {
-        Some(at) => (&text[..at], text[at + 1..].parse::<i32>().ok()?.clamp(-10_000, 10_000)),
-        None => (text, 0),
-    };
-    let (negative, digits) = match mantissa.as_bytes().first()? {
-        b'-' => (true, &mantissa[1..]),
-        b'+' => (false, &mantissa[1..]),
-        _ => (false, mantissa),
-    };
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let all = || whole.bytes().chain(fraction.bytes());
-    if all().next().is_none() || !all().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    // The digits before this place are kept, the one at it rounds.
-    let kept = i64::try_from(whole.len()).ok()? + i64::from(exponent) + i64::from(scale);
-    let mut value = 0_i128;
-    let mut count = 0_i64;
-    for digit in all().map(|byte| i128::from(byte - b'0')) {
-        if count == kept {
-            value += i128::from(digit >= 5);
-        }
-        if count >= kept {
-            break;
-        }
-        value = value.checked_mul(10)?.checked_add(digit)?;
-        count += 1;
-    }
-    if value != 0 && kept > count && i64::try_from(all().count()).ok()? == count {
-        let zeros = u32::try_from(kept - count).ok().filter(|&zeros| zeros <= 38)?;
-        value = value.checked_mul(power(zeros))?;
-    }
-    Some(if negative { -value } else { value })
-}
-
 /// `\xHH` stands for a byte, everything else for itself.
 fn parse_bytes(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
@@ -182,52 +130,6 @@ fn parse_bytes(text: &str) -> Option<Vec<u8>> {
         rest = &tail[3..];
     }
     Some(bytes)
-}
-
-/// Up to `most` digits in front, as a number, and what follows.
-fn digits(text: &str, most: usize) -> Option<(i64, &str)> {
-    let count = text.bytes().take_while(u8::is_ascii_digit).count();
-    (count > 0 && count <= most).then(|| &text[..count])?.parse().ok().map(|n| (n, &text[count..]))
-}
-
-/// `YYYY-MM-DD` in front as a day, and what follows.
-pub(super) fn parse_date(text: &str) -> Option<(i64, &str)> {
-    let (before_christ, text) = match text.strip_suffix(" BC") {
-        Some(rest) => (true, rest),
-        None => (false, text),
-    };
-    let (year, rest) = digits(text, 6)?;
-    let (month, rest) = digits(rest.strip_prefix('-')?, 2)?;
-    let (day, rest) = digits(rest.strip_prefix('-')?, 2)?;
-    let year = if before_christ { 1 - year } else { year };
-    let (month, day) = (u32::try_from(month).ok()?, u32::try_from(day).ok()?);
-    let valid = (1..=12).contains(&month) && (1..=month_days(year, month)).contains(&day);
-    valid.then(|| (days_of(year, month, day), rest))
-}
-
-/// `HH:MM[:SS[.fraction]]` in front in units, the fraction rounded, and what follows.
-pub(super) fn parse_clock(text: &str, per_second: i64) -> Option<(i64, &str)> {
-    let (hour, rest) = digits(text, 2)?;
-    let (minute, rest) = digits(rest.strip_prefix(':')?, 2)?;
-    let (second, rest) = match rest.strip_prefix(':') {
-        Some(rest) => digits(rest, 2)?,
-        None => (0, rest),
-    };
-    let mut units = 0;
-    let mut rest = rest;
-    if let Some(fraction) = rest.strip_prefix('.') {
-        let count = fraction.bytes().take_while(u8::is_ascii_digit).count();
-        let text = &fraction[..count.min(18)];
-        let digits = text.parse::<i128>().ok()?;
-        let scale = 10_i128.pow(u32::try_from(text.len()).ok()?);
-        let wide = (digits * i128::from(per_second) * 2 + scale) / (2 * scale);
-        units = i64::try_from(wide).ok()?;
-        rest = &fraction[count..];
-    }
-    if hour > 23 || minute > 59 || second > 59 {
-        return None;
-    }
-    Some(((hour * 3_600 + minute * 60 + second) * per_second + units, rest))
 }
 
 /// A date, perhaps with a time and a zone. A zone counts only when the type has one, as in PostgreSQL.

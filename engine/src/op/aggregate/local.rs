@@ -10,15 +10,14 @@ use arrow::{
 };
 use stoadb_storage::Vector;
 
-use super::{Partial, SetPartial, Shared, Slot, groups::GroupIds};
+use super::{Guard, Partial, SetPartial, Shared, Slot, groups::GroupIds};
 use crate::{
-    agg::{Groups, State},
+    agg::{Groups, State, affine::all_within},
     batch::Batch,
     context::{QueryContext, Reservation},
     error::{EngineError, Result},
     eval::Evaluator,
     op::{Feed, LocalSink},
-    plan::AggregateFunction,
 };
 
 /// Batches between two looks at the memory held.
@@ -69,6 +68,28 @@ impl LocalAggregate {
         self.memory.resize(bytes)
     }
 
+    /// Where a derived aggregate's argument could fail, it is computed, so that it does.
+    fn check_guards(&mut self, batch: &Batch, columns: &[Vector]) -> Result<()> {
+        let Some(guarded) = &self.shared.guarded else { return Ok(()) };
+        for Guard { column, low, high } in &self.shared.guards {
+            if !all_within(&columns[*column], *low, *high)? {
+                Evaluator::new(guarded).project(batch)?;
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows of each slot that does not share those of one before it.
+    fn slot_rows(&self, columns: &[Vector], rows: usize) -> Result<Vec<Option<SlotRows>>> {
+        let slots = self.shared.slots.iter().enumerate();
+        let own = slots.map(|(index, slot)| match slot.rows_of == index {
+            true => slot_rows(slot, columns, rows).map(Some),
+            false => Ok(None),
+        });
+        own.collect()
+    }
+
     fn batch_done(&mut self) -> Result<Feed> {
         self.batches += 1;
         if self.batches.is_multiple_of(MEMORY_BATCHES) {
@@ -78,9 +99,11 @@ impl LocalAggregate {
     }
 
     /// Takes the arguments of `count(DISTINCT ...)` as keys.
-    fn push_distinct(&mut self, slots: &[SlotRows]) -> Result<Feed> {
+    fn push_distinct(&mut self, slots: &[Option<SlotRows>]) -> Result<Feed> {
         let shared = Arc::clone(&self.shared);
-        for ((set, definition), slot) in self.sets.iter_mut().zip(&shared.sets).zip(slots) {
+        for ((set, definition), slot) in
+            self.sets.iter_mut().zip(&shared.sets).zip(slots.iter().flatten())
+        {
             let rows = slot.args.first().map_or(0, Vector::len);
             if rows > 0 {
                 set.groups.assign(&definition.layout, &slot.args, rows)?;
@@ -112,8 +135,8 @@ impl LocalSink for LocalAggregate {
     fn push(&mut self, batch: Batch) -> Result<Feed> {
         let rows = batch.len();
         let columns = self.evaluator.project(&batch)?;
-        let slots = self.shared.slots.iter().map(|slot| slot_rows(slot, &columns, rows));
-        let slots = slots.collect::<Result<Vec<_>>>()?;
+        self.check_guards(&batch, &columns)?;
+        let slots = self.slot_rows(&columns, rows)?;
         if self.shared.counts_groups {
             return self.push_distinct(&slots);
         }
@@ -125,7 +148,8 @@ impl LocalSink for LocalAggregate {
                     definition.columns.iter().map(|&column| columns[column].clone()).collect();
                 set.groups.assign(&definition.layout, &keys, rows)?;
             }
-            for (state, slot) in set.states.iter_mut().zip(&slots) {
+            for (state, slot) in set.states.iter_mut().zip(&self.shared.slots) {
+                let Some(slot) = &slots[slot.rows_of] else { continue };
                 let groups = match (&slot.kept, grouped) {
                     (None, false) => Groups::One(rows),
                     (Some(kept), false) => Groups::One(kept.len()),
@@ -194,9 +218,7 @@ fn slot_rows(slot: &Slot, columns: &[Vector], rows: usize) -> Result<SlotRows> {
     let kept: Option<Vec<u32>> = mask
         .filter(|mask| mask.count_set_bits() < rows)
         .map(|mask| mask.set_indices_u32().collect());
-    if !slot.call.distinct
-        && matches!(slot.call.function, AggregateFunction::CountStar | AggregateFunction::Count)
-    {
+    if !slot.reads {
         return Ok(SlotRows { args: Vec::new(), kept });
     }
     let args = slot.columns.iter().map(|&column| columns[column].clone());

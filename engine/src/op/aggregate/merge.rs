@@ -11,7 +11,7 @@ use std::{
 
 use arrow::array::{ArrayRef, Int64Array, new_null_array};
 
-use super::{GroupingSet, Partial, SetPartial, Shared};
+use super::{GroupingSet, OutputCall, Partial, SetPartial, Shared};
 use crate::{
     agg::{State, table::KeyTable},
     context::{QueryContext, Reservation},
@@ -157,6 +157,9 @@ fn merge_partition<'a>(
     }
     for (index, partial) in partials.iter().enumerate() {
         context.check()?;
+        if let Some(answered) = shared.answered.get() {
+            answered.merge_before(index, &mut states, shared)?;
+        }
         let (split, range) = rows_of(index);
         let rows =
             if single { &[0] } else { &split.rows[range.start as usize..range.end as usize] };
@@ -185,6 +188,9 @@ fn merge_partition<'a>(
         if index.is_multiple_of(8) {
             reservation.resize(held(&table, &states))?;
         }
+    }
+    if let Some(answered) = shared.answered.get() {
+        answered.merge_before(partials.len(), &mut states, shared)?;
     }
     reservation.resize(held(&table, &states))?;
     if shared.counts_groups {
@@ -217,8 +223,11 @@ fn columns(
             None => new_null_array(&ty.to_arrow(), rows),
         });
     }
-    for (slot, call) in &shared.outputs {
-        columns.push(states[*slot].finish(call)?);
+    for OutputCall { slot, call, affine } in &shared.outputs {
+        columns.push(match affine {
+            None => states[*slot].finish(call)?,
+            Some((scale, offset)) => states[*slot].affine(call, *scale, *offset)?.finish(call)?,
+        });
     }
     if shared.numbered {
         columns.push(Arc::new(Int64Array::from(vec![set.grouping_id; rows])));

@@ -3,7 +3,8 @@
 //! Invariant: the unit of partial aggregation is the morsel. Each is aggregated by itself, and the partial results are
 //! merged in morsel order, so that neither values nor the order of rows (that of each group's first row) depend on
 //! workers. With grouping sets, the rows of one set follow those of the one before it.
-//! Next: `local.rs` (one morsel), `groups.rs` (rows to groups), `merge.rs` (all morsels), `source.rs`.
+//! Next: `local.rs` (one morsel), `groups.rs` (rows to groups), `statistics.rs` (morsels that need not be read),
+//! `merge.rs` (all morsels), `source.rs`.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -11,7 +12,7 @@ use stoadb_storage::{LogicalType, Schema};
 
 use super::{LocalSink, Sink, Source};
 use crate::{
-    agg::{Call, State},
+    agg::{Call, State, affine::Affine},
     context::{QueryContext, Reservation},
     error::{EngineError, Result},
     eval::Program,
@@ -25,6 +26,7 @@ mod groups;
 mod local;
 mod merge;
 mod source;
+pub(crate) mod statistics;
 #[cfg(test)]
 mod tests;
 
@@ -37,6 +39,8 @@ pub struct Aggregate {
 struct Shared {
     /// Group columns, arguments, filters and order keys, each expression once.
     program: Arc<Program>,
+    /// The input column that each output of the program is, if it is a bare column.
+    inputs: Vec<Option<usize>>,
     group_types: Vec<LogicalType>,
     sets: Vec<GroupingSet>,
     /// Whether the output ends in `grouping_id`.
@@ -44,8 +48,14 @@ struct Shared {
     /// Whether the result is how many groups there are: `count(DISTINCT ...)` alone, over groups of its arguments.
     counts_groups: bool,
     slots: Vec<Slot>,
-    /// The slot and the call of each aggregate.
-    outputs: Vec<(usize, Call)>,
+    /// Where each aggregate's result comes from.
+    outputs: Vec<OutputCall>,
+    /// What must hold of columns for derived aggregates to have the values that they would compute.
+    guards: Vec<Guard>,
+    /// The arguments of derived aggregates that can fail, computed for a batch in which a guard does not hold.
+    guarded: Option<Arc<Program>>,
+    /// Morsels that statistics answer.
+    answered: OnceLock<statistics::Answered>,
     schema: Schema,
     partials: Mutex<Vec<Partial>>,
     result: OnceLock<merge::Output>,
@@ -67,6 +77,25 @@ struct Slot {
     /// Positions of the arguments among the program's outputs, those of the order keys after them.
     columns: Vec<usize>,
     filter: Option<usize>,
+    /// The first slot that takes the same rows of the same arguments, and whether a slot with these rows looks at them.
+    rows_of: usize,
+    reads: bool,
+}
+
+/// An aggregate of the output.
+struct OutputCall {
+    slot: usize,
+    call: Call,
+    /// What the slot's argument is multiplied by and what is added to it, where the slot is not of the argument itself.
+    affine: Option<(i128, i128)>,
+}
+
+/// Bounds of a column's values within which no derived argument fails.
+struct Guard {
+    /// The column's position among the program's outputs.
+    column: usize,
+    low: i128,
+    high: i128,
 }
 
 /// The groups of one morsel.
@@ -112,34 +141,31 @@ impl Aggregate {
         let sets = if grouping_sets.is_empty() { &plain } else { grouping_sets };
         let sets = sets.iter().map(|set| grouping_set(set, groups, &columns, input));
         let sets = sets.collect::<Result<Vec<_>>>()?;
-        let mut slots: Vec<Slot> = Vec::new();
-        let mut outputs = Vec::with_capacity(aggregates.len());
+        let mut calls = Calls::default();
         for aggregate in aggregates {
-            let call = Call::new(aggregate)?;
-            let args = aggregate.args.iter().chain(call.order_by.iter().map(|key| &key.expr));
-            let columns = args.map(|arg| exprs.add(arg)).collect::<Result<Vec<_>>>()?;
-            let filter = aggregate.filter.as_ref().map(|f| exprs.add(f)).transpose()?;
-            let slot = slots.iter().position(|slot| {
-                slot.columns == columns && slot.filter == filter && slot.call.shares_state(&call)
-            });
-            let slot = slot.unwrap_or_else(|| {
-                slots.push(Slot { call: call.clone(), columns, filter });
-                slots.len() - 1
-            });
-            outputs.push((slot, call));
+            calls.add(aggregate, &mut exprs)?;
         }
+        let Calls { mut slots, outputs, guards, guarded } = calls;
+        share_rows(&mut slots);
         let counts_groups = groups.is_empty()
             && grouping_sets.is_empty()
-            && matches!(outputs.as_slice(), [(_, call)] if call.distinct && call.function == AggregateFunction::Count);
+            && matches!(outputs.as_slice(), [OutputCall { call, .. }] if call.distinct && call.function == AggregateFunction::Count);
         let sets = if counts_groups { vec![arguments_set(&slots[0])?] } else { sets };
         let shared = Shared {
             counts_groups,
             program: Program::compile(&exprs.exprs, context)?,
+            inputs: exprs.exprs.iter().map(bare_column).collect(),
             group_types: groups.iter().map(Expr::ty).collect(),
             sets,
             numbered: !grouping_sets.is_empty(),
             slots,
             outputs,
+            guards,
+            guarded: match guarded.as_slice() {
+                [] => None,
+                exprs => Some(Program::compile(exprs, context)?),
+            },
+            answered: OnceLock::new(),
             schema: output.clone(),
             partials: Mutex::default(),
             result: OnceLock::new(),
@@ -189,6 +215,91 @@ fn arguments_set(slot: &Slot) -> Result<GroupingSet> {
         layout: KeyLayout::new(&types)?,
         grouping_id: 0,
     })
+}
+
+fn bare_column(expr: &Expr) -> Option<usize> {
+    match expr {
+        Expr::Column { index, .. } => Some(*index),
+        _ => None,
+    }
+}
+
+/// The aggregates of a plan as they are computed.
+#[derive(Default)]
+struct Calls {
+    slots: Vec<Slot>,
+    outputs: Vec<OutputCall>,
+    guards: Vec<Guard>,
+    guarded: Vec<Expr>,
+}
+
+impl Calls {
+    fn add(&mut self, aggregate: &AggregateCall, exprs: &mut Exprs<'_>) -> Result<()> {
+        let call = Call::new(aggregate)?;
+        let filter = aggregate.filter.as_ref().map(|f| exprs.add(f)).transpose()?;
+        let line = match aggregate.args.as_slice() {
+            [arg] if filter.is_none() => Affine::of(arg).filter(|line| line.derives(&call)),
+            _ => None,
+        };
+        let Some(line) = line else {
+            let args = aggregate.args.iter().chain(call.order_by.iter().map(|key| &key.expr));
+            let columns = args.map(|arg| exprs.add(arg)).collect::<Result<Vec<_>>>()?;
+            let slot = self.slot(&call, columns, filter);
+            self.outputs.push(OutputCall { slot, call, affine: None });
+            return Ok(());
+        };
+        let column = exprs.add(&line.column)?;
+        if !line.is_total() {
+            self.guard(column, line.low, line.high);
+            self.guarded.extend(aggregate.args.iter().cloned());
+        }
+        let slot = self.slot(&line.base(&call), vec![column], None);
+        self.outputs.push(OutputCall { slot, call, affine: Some((line.scale, line.offset)) });
+        Ok(())
+    }
+
+    fn slot(&mut self, call: &Call, columns: Vec<usize>, filter: Option<usize>) -> usize {
+        let known = self.slots.iter().position(|slot| {
+            slot.columns == columns && slot.filter == filter && slot.call.shares_state(call)
+        });
+        known.unwrap_or_else(|| {
+            let rows_of = self.slots.len();
+            self.slots.push(Slot { call: call.clone(), columns, filter, rows_of, reads: true });
+            rows_of
+        })
+    }
+
+    fn guard(&mut self, column: usize, low: i128, high: i128) {
+        match self.guards.iter_mut().find(|guard| guard.column == column) {
+            Some(guard) => {
+                guard.low = guard.low.max(low);
+                guard.high = guard.high.min(high);
+            }
+            None => self.guards.push(Guard { column, low, high }),
+        }
+    }
+}
+
+/// Lets slots that take the same rows of the same arguments take them together.
+fn share_rows(slots: &mut [Slot]) {
+    for index in 0..slots.len() {
+        let (before, rest) = slots.split_at_mut(index);
+        let slot = &mut rest[0];
+        let counts =
+            matches!(slot.call.function, AggregateFunction::CountStar | AggregateFunction::Count);
+        slot.reads = slot.call.distinct || !counts;
+        let arguments = slot.call.args.len();
+        let twin = before.iter_mut().find(|other| {
+            other.columns == slot.columns
+                && other.call.args.len() == arguments
+                && other.filter == slot.filter
+                && other.call.keeps_nulls() == slot.call.keeps_nulls()
+        });
+        if let Some(twin) = twin {
+            slot.rows_of = twin.rows_of;
+            twin.reads |= slot.reads;
+        }
+    }
 }
 
 /// Collects expressions, each once.

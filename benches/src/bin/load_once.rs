@@ -1,0 +1,30 @@
+//! Loads a Parquet file into a table and prints time and memory as JSON: `load_once FILE`. Called by `compare/load.py`.
+
+#![expect(clippy::print_stdout, reason = "this is a command line tool")]
+
+use std::{error::Error, time::Instant};
+
+use stoadb::Database;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let file = std::env::args().nth(1).ok_or("usage: load_once FILE")?;
+    let connection = Database::open_in_memory().connect();
+    connection.execute("SET threads = 2")?;
+    let before = resident()?;
+    let start = Instant::now();
+    connection.execute(&format!("CREATE TABLE t AS SELECT * FROM '{file}'"))?;
+    let seconds = start.elapsed().as_secs_f64();
+    println!("{{\"seconds\": {seconds}, \"mib\": {}}}", resident()? - before);
+    Ok(())
+}
+
+/// MiB of anonymous memory that the process holds.
+fn resident() -> Result<f64, Box<dyn Error>> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()).ok_or("no RssAnon")?;
+    Ok(kib.parse::<f64>()? / 1024.0)
+}

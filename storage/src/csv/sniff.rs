@@ -1,0 +1,519 @@
+//! What a file looks like: dialect, header, and what the texts of its columns may be.
+//!
+//! How: every delimiter is tried on the first records; the one under which all records have the same number of fields, the
+//! most of them, is taken, then one under which most records have. The types come from a sample of records. Invariant: no
+//! guess lets a malformed record pass: the scan checks every one.
+//! Next: `dataset.rs`.
+
+use std::{collections::HashSet, ops::ControlFlow, sync::Arc};
+
+use super::{
+    CHUNK_BYTES, MAX_RECORD,
+    convert::is_null,
+    format::Formats,
+    guess::Guess,
+    input::{Compression, Input, line_at},
+    options::{CsvOptions, CsvTypes, Dialect},
+    split::{Malformed, Sink, Span, split, unescape},
+};
+use crate::{
+    error::{Result, StorageError},
+    parquet::source::{FileIdentity, RangeFile},
+};
+
+const DELIMITERS: [u8; 4] = [b',', b'|', b';', b'\t'];
+/// Records on which dialects are tried.
+const TRIED: usize = 1000;
+
+/// What the caller says about all files.
+pub(crate) struct Given {
+    /// The options.
+    pub options: CsvOptions,
+    /// How dates are written.
+    pub formats: Formats,
+    /// Records to look at in each file.
+    pub sample_rows: usize,
+}
+
+/// What is known of a file.
+#[derive(Debug)]
+pub(crate) struct Sniffed {
+    /// The version of the file.
+    pub identity: FileIdentity,
+    /// How it is compressed.
+    pub compression: Compression,
+    /// How fields are laid out.
+    pub dialect: Dialect,
+    /// Where the first record behind the header begins.
+    pub start: u64,
+    /// The names of the columns, all different.
+    pub names: Vec<String>,
+    /// What the columns may be.
+    pub guesses: Vec<Guess>,
+    /// Records that were looked at, and their bytes.
+    pub sampled: (u64, u64),
+    /// The bytes of each column's fields among them.
+    pub field_bytes: Vec<u64>,
+    /// Whether the sample is the whole file.
+    pub whole: bool,
+}
+
+/// Looks at a file; `None` when it holds no text at all. Also how many bytes that took.
+///
+/// # Errors
+/// `Io` and `Corrupt` as reading does; `Value` for options that no file can have.
+pub(crate) fn sniff(
+    path: &str,
+    given: &Given,
+    header: Option<&[String]>,
+) -> Result<(Option<Sniffed>, u64)> {
+    let file = Arc::new(RangeFile::open(path)?);
+    let compression = Compression::of(path);
+    let mut input = Input::open(Arc::clone(&file), compression, 0)?;
+    input.more(CHUNK_BYTES)?;
+    if input.rest().starts_with(b"\xef\xbb\xbf") {
+        input.advance(3);
+    } else if input.rest().starts_with(b"\xff\xfe") || input.rest().starts_with(b"\xfe\xff") {
+        return Err(corrupt(path, "it is UTF-16 text; UTF-8 is read".into()));
+    }
+    let line_end = match input.rest().contains(&b'\n') || !input.rest().contains(&b'\r') {
+        true => b'\n',
+        false => b'\r',
+    };
+    skip_lines(&mut input, line_end, given.options.skip)?;
+    if input.rest().is_empty() && !input.more(CHUNK_BYTES)? {
+        return Ok((None, file.asked()));
+    }
+    let (dialect, columns) = find_dialect(&mut input, line_end, given)?;
+    let mut sample = Sample::new(columns, dialect, given);
+    sample.read(&mut input)?;
+    let Some((first, start, end)) = sample.first.take() else {
+        let line = line_at(&file, compression, line_end, input.position())?;
+        let malformed = sample.malformed.unwrap_or(Malformed::Long);
+        return Err(corrupt(path, malformed.message(line)));
+    };
+    let names = names(path, &first)?;
+    let has_header = given.options.header.unwrap_or_else(|| {
+        header.is_some_and(|known| *known == names[..]) || sample.suggests_header(&first)
+    });
+    if !has_header {
+        sample.see_first(&first);
+    }
+    let names = if has_header { names } else { numbered(first.len()) };
+    let sniffed = Sniffed {
+        identity: file.identity(),
+        compression,
+        dialect,
+        start: if has_header { end } else { start },
+        names: renamed(path, names, &given.options)?,
+        guesses: sample.guesses,
+        sampled: (sample.rows, sample.bytes),
+        field_bytes: sample.field_bytes,
+        whole: sample.whole,
+    };
+    Ok((Some(sniffed), file.asked()))
+}
+
+/// The error about a file's content.
+pub(crate) fn corrupt(path: &str, message: String) -> StorageError {
+    StorageError::Corrupt { path: path.into(), row_group: None, column: None, message }
+}
+
+impl Malformed {
+    /// What is wrong with the record on a line.
+    pub(crate) fn message(self, line: u64) -> String {
+        match self {
+            Self::Open => format!("line {line}: a quote is opened and never closed"),
+            Self::AfterQuote => format!(
+                "line {line}: a closing quote is followed by more text (a quote within quotes is \
+                 doubled; the option escape says otherwise)"
+            ),
+            Self::Long => {
+                let limit = MAX_RECORD >> 20;
+                format!(
+                    "line {line}: the record that begins here has more than {limit} MiB (is a quote \
+                     open?)"
+                )
+            }
+        }
+    }
+}
+
+/// Steps over lines at the start.
+fn skip_lines(input: &mut Input, line_end: u8, lines: usize) -> Result<()> {
+    let mut left = lines;
+    while left > 0 {
+        match memchr::memchr(line_end, input.rest()) {
+            Some(at) => {
+                input.advance(at + 1);
+                left -= 1;
+            }
+            None => {
+                input.advance(input.rest().len());
+                if !input.more(CHUNK_BYTES)? {
+                    return Ok(());
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The dialect of the text in front of the input, and how many columns it gives. Lines in front that begin with `#` and
+/// do not have as many fields are stepped over.
+fn find_dialect(input: &mut Input, line_end: u8, given: &Given) -> Result<(Dialect, usize)> {
+    loop {
+        let (rest, last) = (input.rest(), input.ended());
+        let comment = comment_lines(rest, line_end);
+        let tried = try_dialects(&rest[comment..], last, line_end, &given.options)?;
+        if let Some((dialect, columns)) = tried {
+            let remarks = remarks(&rest[..comment], columns, &dialect);
+            input.advance(remarks);
+            return Ok((dialect, columns));
+        }
+        let (full, wanted) = (rest.len() > MAX_RECORD, rest.len().max(CHUNK_BYTES));
+        if last || full || (!input.more(wanted)? && !input.ended()) {
+            // Not one whole record: reading the first one says why.
+            let dialect = candidates(&[], line_end, &given.options)?;
+            let dialect = dialect.into_iter().next();
+            let none = || StorageError::Internal("there is no dialect to try".into());
+            return Ok((dialect.ok_or_else(none)?, 1));
+        }
+    }
+}
+
+/// Bytes of the lines in front that begin with `#`.
+fn comment_lines(text: &[u8], line_end: u8) -> usize {
+    let mut at = 0;
+    while text.get(at) == Some(&b'#') {
+        match memchr::memchr(line_end, &text[at..]) {
+            Some(end) => at += end + 1,
+            None => break,
+        }
+    }
+    at
+}
+
+/// Bytes of comment lines that are not part of the data: all, or all but a last one that is a header.
+fn remarks(comment: &[u8], columns: usize, dialect: &Dialect) -> usize {
+    let lines = comment.len().saturating_sub(1);
+    let last_line = comment[..lines].iter().rposition(|&byte| byte == dialect.line_end);
+    let last_line = last_line.map_or(0, |at| at + 1);
+    let mut counts = Counts::default();
+    let read = split(comment, last_line, comment.len(), true, dialect, &mut counts);
+    match read.is_ok() && columns > 1 && counts.0.first() == Some(&columns) {
+        true => last_line,
+        false => comment.len(),
+    }
+}
+
+/// The dialects that the options leave open, best first.
+fn candidates(text: &[u8], line_end: u8, options: &CsvOptions) -> Result<Vec<Dialect>> {
+    let delimiters: Vec<u8> = match options.given_delimiter()? {
+        Some(delimiter) => vec![delimiter],
+        None => DELIMITERS.to_vec(),
+    };
+    let quotes = match options.given_quote()? {
+        Some(quote) => vec![quote],
+        // Apostrophes are text wherever there are true quotes.
+        None if !text.contains(&b'"') && text.contains(&b'\'') => vec![Some(b'"'), Some(b'\'')],
+        None => vec![Some(b'"')],
+    };
+    let mut found = Vec::new();
+    for quote in quotes {
+        let escapes = match (options.given_escape()?, quote) {
+            (Some(escape), _) => vec![escape],
+            (None, Some(quote)) if memchr::memmem::find(text, &[b'\\', quote]).is_some() => {
+                vec![Some(quote), Some(b'\\')]
+            }
+            (None, quote) => vec![quote],
+        };
+        for escape in escapes {
+            let dialect = |&delimiter: &u8| Dialect { delimiter, quote, escape, line_end };
+            found.extend(delimiters.iter().map(dialect));
+        }
+    }
+    if found.iter().any(|d| Some(d.delimiter) == d.quote || Some(d.delimiter) == d.escape) {
+        let message = "delim, quote and escape must differ (quote and escape may be the same)";
+        return Err(StorageError::Value(message.into()));
+    }
+    Ok(found)
+}
+
+/// The best dialect and its number of columns; `None` when the text holds no whole record.
+fn try_dialects(
+    text: &[u8],
+    last: bool,
+    line_end: u8,
+    options: &CsvOptions,
+) -> Result<Option<(Dialect, usize)>> {
+    let expected = match &options.types {
+        CsvTypes::Columns(columns) => Some(columns.len()),
+        _ => None,
+    };
+    let mut best = None;
+    let mut best_score = None;
+    for dialect in candidates(text, line_end, options)? {
+        let mut counts = Counts::default();
+        let sound = split(text, 0, text.len(), last, &dialect, &mut counts).is_ok();
+        let Some((columns, rank)) = counts.judge(sound) else { continue };
+        let score = Some((rank, expected == Some(columns), columns));
+        if score > best_score {
+            best_score = score;
+            best = Some((dialect, columns));
+        }
+    }
+    Ok(best)
+}
+
+/// The numbers of fields of records.
+#[derive(Default)]
+struct Counts(Vec<usize>);
+
+impl Sink for Counts {
+    fn field(&mut self, _column: usize, _span: Span) {}
+
+    fn record(&mut self, _start: usize, columns: usize, blank: bool) -> ControlFlow<()> {
+        if !blank {
+            self.0.push(columns);
+        }
+        match self.0.len() < TRIED {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
+        }
+    }
+}
+
+impl Counts {
+    /// The usual number, and how good a sign it is.
+    fn judge(&self, sound: bool) -> Option<(usize, u8)> {
+        let first = *self.0.first()?;
+        let mut sorted = self.0.clone();
+        sorted.sort_unstable();
+        let runs = sorted.chunk_by(|a, b| a == b);
+        let usual = runs.max_by_key(|run| (run.len(), run[0]))?;
+        let (columns, share) = (usual[0], usual.len());
+        Some(match () {
+            () if sound && share == self.0.len() && columns > 1 => (columns, 3),
+            () if share * 2 > self.0.len() && columns > 1 && first == columns => (columns, 2),
+            () if sound && columns == 1 => (1, 1),
+            () => (first, 0),
+        })
+    }
+}
+
+/// The first record's texts (`None` for NULL), its start and its end.
+type First = (Vec<Option<Vec<u8>>>, u64, u64);
+
+/// A sample of records.
+struct Sample<'a> {
+    given: &'a Given,
+    dialect: Dialect,
+    columns: usize,
+    first: Option<First>,
+    guesses: Vec<Guess>,
+    rows: u64,
+    bytes: u64,
+    field_bytes: Vec<u64>,
+    whole: bool,
+    malformed: Option<Malformed>,
+}
+
+impl<'a> Sample<'a> {
+    fn new(columns: usize, dialect: Dialect, given: &'a Given) -> Self {
+        Self {
+            given,
+            dialect,
+            columns,
+            first: None,
+            guesses: vec![Guess::default(); columns],
+            rows: 0,
+            bytes: 0,
+            field_bytes: vec![0; columns],
+            whole: false,
+            malformed: None,
+        }
+    }
+
+    /// Reads as many records as asked for. A malformed one ends the sample.
+    fn read(&mut self, input: &mut Input) -> Result<()> {
+        let wanted = self.given.sample_rows.max(1) as u64;
+        while self.rows < wanted {
+            let (rest, position) = (input.rest(), input.position());
+            let dialect = self.dialect;
+            let mut records = Records {
+                sample: &mut *self,
+                bytes: rest,
+                position,
+                fields: Vec::new(),
+                scratch: Vec::new(),
+                first_end: false,
+            };
+            let read = split(rest, 0, rest.len(), input.ended(), &dialect, &mut records);
+            let stopped_after_first = records.first_end;
+            let read = match read {
+                Ok(read) => read,
+                Err((_, malformed)) => {
+                    self.malformed = Some(malformed);
+                    return Ok(());
+                }
+            };
+            if stopped_after_first && let Some((_, _, end)) = &mut self.first {
+                *end = position + read as u64;
+            } else {
+                self.bytes += read as u64;
+            }
+            let stuck = read == 0;
+            let left = rest.len() - read;
+            input.advance(read);
+            if left == 0 && input.ended() {
+                self.whole = true;
+                return Ok(());
+            }
+            let more = stuck || left == 0;
+            if left > MAX_RECORD
+                || (more && !input.more(left.max(CHUNK_BYTES))? && stuck && !input.ended())
+            {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the first record names the columns: it does not fit their types, or all is text.
+    fn suggests_header(&self, first: &[Option<Vec<u8>>]) -> bool {
+        let formats = &self.given.formats;
+        let mut pairs = first.iter().zip(&self.guesses);
+        if self.guesses.iter().all(|guess| guess.is_text()) {
+            return pairs.all(|(text, _)| {
+                text.as_ref().is_some_and(|text| {
+                    let mut guess = Guess::default();
+                    guess.see(text, formats);
+                    guess.is_text()
+                })
+            });
+        }
+        pairs.any(|(text, guess)| {
+            text.as_ref().is_some_and(|text| !guess.is_text() && !guess.fits(text, formats))
+        })
+    }
+
+    /// Takes the first record for data.
+    fn see_first(&mut self, first: &[Option<Vec<u8>>]) {
+        self.rows += 1;
+        for (guess, text) in self.guesses.iter_mut().zip(first) {
+            if let Some(text) = text {
+                guess.see(text, &self.given.formats);
+            }
+        }
+    }
+}
+
+/// Takes the records of one buffer into a sample.
+struct Records<'a, 'b> {
+    sample: &'a mut Sample<'b>,
+    bytes: &'a [u8],
+    position: u64,
+    fields: Vec<Span>,
+    scratch: Vec<u8>,
+    /// Whether it broke off behind the first record, so that its end is known.
+    first_end: bool,
+}
+
+impl Sink for Records<'_, '_> {
+    fn field(&mut self, column: usize, span: Span) {
+        self.fields.truncate(column);
+        self.fields.push(span);
+    }
+
+    fn record(&mut self, start: usize, columns: usize, blank: bool) -> ControlFlow<()> {
+        let sample = &mut *self.sample;
+        if columns != sample.columns || (blank && columns > 1) {
+            return ControlFlow::Continue(());
+        }
+        let mut texts = Vec::new();
+        for (column, span) in self.fields.iter().enumerate() {
+            let mut text = span.of(self.bytes);
+            if span.is_escaped() {
+                unescape(text, &sample.dialect, &mut self.scratch);
+                text = &self.scratch;
+            }
+            let text = (!is_null(text, &sample.given.options.nulls)).then_some(text);
+            if sample.first.is_none() {
+                texts.push(text.map(<[u8]>::to_vec));
+            } else if let Some(text) = text {
+                sample.field_bytes[column] += span.len() as u64;
+                sample.guesses[column].see(text, &sample.given.formats);
+            }
+        }
+        if sample.first.is_none() {
+            sample.first = Some((texts, self.position + start as u64, 0));
+            self.first_end = true;
+            return ControlFlow::Break(());
+        }
+        sample.rows += 1;
+        match sample.rows < sample.given.sample_rows as u64 {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
+        }
+    }
+}
+
+/// The names that a header gives.
+fn names(path: &str, header: &[Option<Vec<u8>>]) -> Result<Vec<String>> {
+    let numbered = numbered(header.len());
+    let mut names = Vec::with_capacity(header.len());
+    for (text, number) in header.iter().zip(numbered) {
+        let text = match text {
+            Some(text) => std::str::from_utf8(text)
+                .map_err(|_| corrupt(path, "the header is not valid UTF-8".into()))?,
+            None => "",
+        };
+        names.push(if text.trim().is_empty() { number } else { text.trim().to_owned() });
+    }
+    Ok(distinct(names))
+}
+
+/// The names with `_1`, `_2`, ... behind those that occurred before.
+fn distinct(names: Vec<String>) -> Vec<String> {
+    let mut known: HashSet<String> = HashSet::new();
+    let mut distinct = Vec::with_capacity(names.len());
+    for name in names {
+        let mut candidate = name.clone();
+        let mut repeat = 0;
+        while !known.insert(candidate.to_lowercase()) {
+            repeat += 1;
+            candidate = format!("{name}_{repeat}");
+        }
+        distinct.push(candidate);
+    }
+    distinct
+}
+
+/// `column0`, `column1`, ...; of equal length, so that they sort.
+fn numbered(columns: usize) -> Vec<String> {
+    let width = columns.saturating_sub(1).to_string().len();
+    (0..columns).map(|column| format!("column{column:0width$}")).collect()
+}
+
+/// The names with those that the caller gives in place of the first ones.
+fn renamed(path: &str, mut names: Vec<String>, options: &CsvOptions) -> Result<Vec<String>> {
+    let columns = names.len();
+    let wrong = |option: &str, given: usize| {
+        let message = format!("it has {columns} columns where the option {option} names {given}");
+        Err(StorageError::SchemaMismatch { path: path.into(), message })
+    };
+    if let CsvTypes::Columns(given) = &options.types {
+        if given.len() != columns {
+            return wrong("columns", given.len());
+        }
+        names = given.iter().map(|(name, _)| name.clone()).collect();
+    }
+    if options.names.len() > columns {
+        return wrong("names", options.names.len());
+    }
+    for (name, given) in names.iter_mut().zip(&options.names) {
+        given.clone_into(name);
+    }
+    Ok(distinct(names))
+}
