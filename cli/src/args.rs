@@ -14,6 +14,9 @@ Examples:
   stoa -c \"SELECT count(*) FROM 'hits.parquet'\" Run a statement
   stoa -f report.sql --format csv > report.csv  Run a file of statements
   stoa sales.parquet -c 'SELECT * FROM sales'   Open a file under its name and query it
+  stoa -c \"CREATE TABLE t AS SELECT * FROM 'hits.parquet'; SAVE TO 'hits'\"
+                                                Save a table in the folder 'hits'
+  stoa hits -c 'SELECT count(*) FROM t'         Open the folder as the database
   stoa -c 'SELECT 1' -f more.sql -c 'SELECT 2'  Run several, in the order given
   stoa --memory-limit 4GiB --timeout 30s -f heavy.sql";
 
@@ -21,8 +24,9 @@ Examples:
 #[derive(Debug, Clone, PartialEq, Eq, Parser)]
 #[command(name = "stoa", version, about, after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Files of data (Parquet, CSV, JSON, Arrow); each is opened under its name without the ending
-    #[arg(value_name = "FILE")]
+    /// A folder that SAVE TO made, opened as the database; or files of data (Parquet), each opened under its name without
+    /// the ending
+    #[arg(value_name = "PATH")]
     pub(crate) inputs: Vec<PathBuf>,
     /// Run SQL statements and exit; may be repeated
     #[arg(short = 'c', long = "command", value_name = "SQL")]

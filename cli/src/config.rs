@@ -38,7 +38,7 @@ pub(crate) struct Terminal {
 /// A run's settings.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
-    /// Files to open under their names.
+    /// Files to open under their names, and the folder of a saved database.
     pub(crate) inputs: Vec<PathBuf>,
     /// What to run, in order. Empty: the shell, or standard input when that is no terminal.
     pub(crate) scripts: Vec<Script>,

@@ -15,7 +15,7 @@ use std::{
     process::ExitCode,
 };
 
-use stoadb::{Connection, Database, QueryResult, type_name};
+use stoadb::{Connection, Database, QueryResult, is_saved_database, type_name};
 
 use crate::{
     config::{Config, Script, Terminal},
@@ -44,7 +44,19 @@ fn main() -> ExitCode {
 }
 
 fn run(config: &Config) -> Result<(), String> {
-    let connection = Database::open_in_memory().connect();
+    let (folders, files): (Vec<&Path>, Vec<&Path>) =
+        config.inputs.iter().map(AsRef::as_ref).partition(|path| is_saved_database(path));
+    let database = match folders.as_slice() {
+        [] => Database::open_in_memory(),
+        [folder] => Database::open(folder).map_err(|error| error.render(""))?,
+        [first, second, ..] => {
+            let (first, second) = (first.display(), second.display());
+            return Err(format!(
+                "error: '{first}' and '{second}' are databases; open one at a time"
+            ));
+        }
+    };
+    let connection = database.connect();
     let mut setup = Vec::new();
     if let Some(threads) = config.threads {
         setup.push(format!("SET threads = {threads}"));
@@ -55,15 +67,15 @@ fn run(config: &Config) -> Result<(), String> {
     if let Some(timeout) = config.timeout {
         setup.push(format!("SET timeout = '{}s'", timeout.as_secs_f64()));
     }
-    setup.extend(config.inputs.iter().map(|input| view(input)));
     for sql in &setup {
         connection.execute(sql).map_err(|error| error.render(sql))?;
     }
-    if config.scripts.is_empty() && config.inputs.is_empty() {
+    files.iter().try_for_each(|file| open_file(&connection, file))?;
+    if config.scripts.is_empty() && (files.is_empty() || !folders.is_empty()) {
         return script(&connection, &read_stdin()?, config).map(drop);
     }
     if config.scripts.is_empty() {
-        let names = config.inputs.iter().map(|input| format!("DESCRIBE {}", quoted(&stem(input))));
+        let names = files.iter().map(|file| format!("DESCRIBE {}", quoted(&stem(file))));
         return script(&connection, &names.collect::<Vec<_>>().join(";"), config).map(drop);
     }
     for text in &config.scripts {
@@ -96,9 +108,17 @@ fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-fn view(path: &Path) -> String {
+/// Opens a file, or a folder of files, under its name.
+fn open_file(connection: &Connection, path: &Path) -> Result<(), String> {
     let file = path.display().to_string().replace('\'', "''");
-    format!("CREATE VIEW {} AS SELECT * FROM '{file}'", quoted(&stem(path)))
+    let sql = format!("CREATE VIEW {} AS SELECT * FROM '{file}'", quoted(&stem(path)));
+    let opened = connection.execute(&sql).map_err(|error| error.render(&sql));
+    opened.map(drop).map_err(|message| match path.is_dir() {
+        true => {
+            format!("{message}\nhint: the folder is no saved database either: it has no manifest")
+        }
+        false => message,
+    })
 }
 
 /// Runs the statements of a text and prints what they give. False when nobody reads any more.

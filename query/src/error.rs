@@ -170,6 +170,7 @@ impl From<StorageError> for Error {
                 };
             }
             StorageError::Io { .. }
+            | StorageError::Save { .. }
             | StorageError::Corrupt { .. }
             | StorageError::SchemaMismatch { .. } => ErrorKind::Io,
             StorageError::Unsupported(_) => ErrorKind::Unsupported,

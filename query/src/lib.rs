@@ -18,4 +18,7 @@ pub use session::{
     settings::Settings,
     text::{to_text, type_name},
 };
-pub use stoadb_storage::Scalar;
+pub use stoadb_storage::{
+    Scalar,
+    disk::{Saved, is_saved_database},
+};

@@ -19,6 +19,13 @@ pub enum StorageError {
         /// What the operating system said.
         message: String,
     },
+    /// A database could not be saved; what the folder held before is still there.
+    Save {
+        /// The folder as the user gave it.
+        path: String,
+        /// What is in the way.
+        message: String,
+    },
     /// A file's content is not what its format promises.
     Corrupt {
         /// The path of the file.
@@ -63,6 +70,7 @@ impl fmt::Display for StorageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io { path, message } => write!(f, "cannot read '{path}': {message}"),
+            Self::Save { path, message } => write!(f, "cannot save to '{path}': {message}"),
             Self::Corrupt { path, row_group, column, message } => {
                 write!(f, "the file '{path}' is damaged or not what it claims to be")?;
                 if let Some(group) = row_group {

@@ -21,6 +21,7 @@ pub mod files; // from path patterns to files
 pub mod parquet; // ParquetDataset: Parquet files in place
 pub mod csv; // CsvDataset: text files of separated values
 pub mod catalog; // names, snapshots, transactions
+pub mod disk; // saved databases
 
 pub use catalog::{Catalog, CatalogSnapshot, Entry, EntryKind, Transaction};
 pub use encoding::Encoding;

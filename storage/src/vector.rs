@@ -19,6 +19,7 @@ use arrow::{
 };
 
 use crate::{
+    disk::random_number,
     error::{Result, StorageError},
     ledger::{ColumnCharge, array_bytes},
     narrow, rank,
@@ -72,6 +73,8 @@ pub use crate::rank::NULL_RANK;
 pub struct DictionaryValues {
     values: ArrayRef,
     id: u64,
+    /// The number of its file in a saved database, once it has one.
+    number: OnceLock<u64>,
     hashes: OnceLock<Box<[u32]>>,
     ranks: OnceLock<Option<Box<[u32]>>>,
 }
@@ -79,9 +82,25 @@ pub struct DictionaryValues {
 impl DictionaryValues {
     /// A dictionary of canonical values. Values need not be distinct; NULL entries are allowed.
     pub fn new(values: ArrayRef) -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let id = Self::next_id();
         let (hashes, ranks) = (OnceLock::new(), OnceLock::new());
-        Self { values, id: NEXT.fetch_add(1, Ordering::Relaxed), hashes, ranks }
+        Self { values, id, number: OnceLock::new(), hashes, ranks }
+    }
+
+    /// The dictionary of the file of a number in a saved database, with an id that was taken before.
+    pub(crate) fn stored(values: ArrayRef, id: u64, number: u64) -> Self {
+        Self { id, number: number.into(), ..Self::new(values) }
+    }
+
+    /// An id that no dictionary has.
+    pub(crate) fn next_id() -> u64 {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The number of its file in every saved database that holds it: unique across processes.
+    pub(crate) fn number(&self) -> u64 {
+        *self.number.get_or_init(random_number)
     }
 
     /// The values, in code order.

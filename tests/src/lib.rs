@@ -5,3 +5,4 @@
 pub mod golden; // answers that DuckDB gave
 pub mod slt; // SQL logic tests in a matrix of settings
 pub mod tpch; // the TPC-H tables
+pub mod versions; // databases that show whether they are whole

@@ -48,3 +48,8 @@ fn test_slt_vectors_of_seven_rows() {
 fn test_slt_optimizer_off() {
     run("optimizer off");
 }
+
+#[test]
+fn test_slt_statistics_off() {
+    run("statistics off");
+}

@@ -2,10 +2,10 @@
 //!
 //! Invariants: a state is updated in row order within a morsel and merged in morsel order, so that what it computes
 //! depends on neither workers nor the size of vectors. Kernels see no NULL except where the function wants them.
-//! Next: `input.rs` (arguments as slices), `op/aggregate/` (groups and the sink).
+//! Next: `derive.rs` (states without rows), `input.rs` (arguments as slices), `op/aggregate/` (groups and the sink).
 
 use arrow::array::{Array, ArrayRef};
-use stoadb_storage::{LogicalType, Scalar, Statistics, Vector};
+use stoadb_storage::{LogicalType, Scalar, Vector};
 
 use crate::{
     error::{EngineError, Result},
@@ -17,9 +17,11 @@ mod bit;
 mod collect;
 mod comoments;
 mod count;
+mod derive;
 mod extreme;
 mod input;
 mod moments;
+mod name;
 mod ordered;
 mod pick;
 mod product;
@@ -27,6 +29,8 @@ mod ratio;
 mod sum;
 mod sum_float;
 pub(crate) mod table;
+
+pub(crate) use name::name;
 
 /// The group of each row.
 #[derive(Debug, Clone, Copy)]
@@ -201,42 +205,6 @@ fn cares_for_order(function: Function) -> bool {
     )
 }
 
-/// The function's name in SQL, for messages.
-pub(crate) fn name(function: Function) -> &'static str {
-    match function {
-        Function::CountStar | Function::Count => "count",
-        Function::Sum => "sum",
-        Function::Avg => "avg",
-        Function::Min => "min",
-        Function::Max => "max",
-        Function::VarSamp => "var_samp",
-        Function::VarPop => "var_pop",
-        Function::StddevSamp => "stddev_samp",
-        Function::StddevPop => "stddev_pop",
-        Function::BoolAnd => "bool_and",
-        Function::BoolOr => "bool_or",
-        Function::BitAnd => "bit_and",
-        Function::BitOr => "bit_or",
-        Function::BitXor => "bit_xor",
-        Function::AnyValue => "any_value",
-        Function::First => "first",
-        Function::Last => "last",
-        Function::ArgMin => "arg_min",
-        Function::ArgMax => "arg_max",
-        Function::Median => "median",
-        Function::QuantileCont => "quantile_cont",
-        Function::QuantileDisc => "quantile_disc",
-        Function::Mode => "mode",
-        Function::StringAgg => "string_agg",
-        Function::List => "list",
-        Function::Product => "product",
-        Function::Corr => "corr",
-        Function::CovarSamp => "covar_samp",
-        Function::CovarPop => "covar_pop",
-        Function::SingleValue => "a scalar subquery",
-    }
-}
-
 /// The state of one aggregate over all groups.
 pub(crate) enum State {
     Count(count::Count),
@@ -344,48 +312,6 @@ impl State {
             _ => {}
         }
         Ok(())
-    }
-
-    /// Takes what statistics know of a morsel's argument into the only group, exactly as `merge` would take the state of
-    /// the morsel's rows. False, and nothing is taken, when they do not know enough.
-    pub(crate) fn absorb(&mut self, call: &Call, rows: u64, known: Option<&Statistics>) -> bool {
-        let Some(known) = known else {
-            return match self {
-                Self::Count(state) if call.args.is_empty() => {
-                    state.absorb(rows);
-                    true
-                }
-                _ => false,
-            };
-        };
-        match self {
-            Self::Count(state) if !known.unknown => {
-                state.absorb((known.rows - known.nulls) as u64);
-                true
-            }
-            Self::Sum(state) => state.absorb(known),
-            Self::SumFloat(state) => state.absorb(known),
-            Self::MomentsExact(state) => state.absorb(known),
-            Self::Moments(state) => state.absorb(known),
-            Self::Extreme(state) => state.absorb(known),
-            _ => false,
-        }
-    }
-
-    /// The sealed state that `call` would have over `scale` times each value plus `offset`, of a state over the values
-    /// (which is that of the other extreme where the scale is negative).
-    ///
-    /// # Errors
-    /// `Internal` for functions that are not derived.
-    pub(crate) fn affine(&self, call: &Call, scale: i128, offset: i128) -> Result<Self> {
-        let ty = call.args.first().unwrap_or(&LogicalType::Null);
-        Ok(match self {
-            Self::Count(state) => Self::Count(state.clone()),
-            Self::Sum(state) => Self::Sum(state.affine(scale, offset)),
-            Self::MomentsExact(state) => Self::MomentsExact(state.affine(scale, offset)),
-            Self::Extreme(state) => state.affine(scale, offset, ty),
-            _ => return Err(EngineError::Internal("an aggregate that is not derived".into())),
-        })
     }
 
     /// Takes groups of a sealed state of the same call: its group `from[i]` into ours `to[i]`, in this order. Repeats

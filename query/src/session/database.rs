@@ -1,10 +1,22 @@
 //! A database: its catalog, its threads, and what its connections share.
+//!
+//! Invariant: a folder that the database opened or saved to is not written over when somebody else saved to it since.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use stoadb_engine::function::FunctionRegistry;
-use stoadb_storage::{catalog::Catalog, parquet::FooterCache};
+use stoadb_storage::{
+    Entry,
+    catalog::{Catalog, IfExists},
+    disk::{self, SaveId, Saved},
+    parquet::FooterCache,
+};
 
 use crate::{
     error::{Error, Result},
@@ -15,7 +27,7 @@ use crate::{
 /// Stack of a worker thread: plans and expressions nest as deeply as SQL does.
 const WORKER_STACK_BYTES: usize = 16 << 20;
 
-/// A database in memory. Cheap to clone; clones are the same database.
+/// A database: tables in memory or mapped from a folder. Cheap to clone; clones are the same database.
 ///
 /// ```
 /// let database = stoadb::Database::open_in_memory();
@@ -37,6 +49,25 @@ struct Shared {
     footers: FooterCache,
     functions: Arc<FunctionRegistry>,
     pool: Mutex<Pool>,
+    folders: Mutex<Folders>,
+}
+
+/// The folders that a database opened or saved to.
+#[derive(Default)]
+struct Folders {
+    /// Where `SAVE` without a folder goes.
+    home: Option<PathBuf>,
+    /// What each held when it was opened or saved to last, by its canonical path.
+    known: HashMap<PathBuf, SaveId>,
+}
+
+impl Folders {
+    fn remember(&mut self, path: &Path, id: SaveId) {
+        // A folder that was there a moment ago; if it is gone there is nothing to remember.
+        let Ok(path) = fs::canonicalize(path) else { return };
+        self.home.get_or_insert_with(|| path.clone());
+        self.known.insert(path, id);
+    }
 }
 
 /// The threads of a database.
@@ -59,8 +90,96 @@ impl Database {
             footers: FooterCache::default(),
             functions: Arc::clone(registry()),
             pool: Mutex::new(pool),
+            folders: Mutex::default(),
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// Opens the folder of a saved database. Its files are mapped: opening reads no data, and a query reads the columns
+    /// that it names, whose checksums are verified the first time. What changes from then on is in memory until it is
+    /// saved.
+    ///
+    /// ```
+    /// use stoadb::Database;
+    ///
+    /// let folder = std::env::temp_dir().join(format!("stoadb-example-{}", std::process::id()));
+    /// let database = Database::open_in_memory();
+    /// database.connect().execute("CREATE TABLE t AS SELECT * FROM (VALUES (1), (2), (3)) v(x)")?;
+    /// database.save(&folder)?;
+    ///
+    /// let again = Database::open(&folder)?;
+    /// let connection = again.connect();
+    /// connection.execute("INSERT INTO t VALUES (4)")?;
+    /// connection.execute("SAVE")?; // to the folder that was opened; only the new row is written
+    /// let mut rows = Database::open(&folder)?.connect().query("SELECT count(*) FROM t")?;
+    /// assert_eq!(stoadb::to_text(rows.next().unwrap()?.column(0))?.value(0), "4");
+    /// # std::fs::remove_dir_all(&folder).unwrap();
+    /// # Ok::<(), stoadb::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `Io` when there is no saved database in the folder, a file is missing, or the manifest is damaged; damage in a
+    /// column is an error of the query that reads it.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_with(path.as_ref(), Pool::Own(None))
+    }
+
+    /// Like `open`, on the host's threads.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn open_on(path: impl AsRef<Path>, pool: Arc<ThreadPool>) -> Result<Self> {
+        Self::open_with(path.as_ref(), Pool::Host(pool))
+    }
+
+    fn open_with(path: &Path, pool: Pool) -> Result<Self> {
+        let opened = disk::open(path)?;
+        let database = Self::with_pool(pool);
+        let mut transaction = database.catalog().begin();
+        for (name, entry) in opened.entries {
+            match entry {
+                Entry::Table(table) => {
+                    transaction.create_table(&name, table.as_ref().clone(), IfExists::Fail)?
+                }
+                Entry::View(view) => {
+                    transaction.create_view(&name, view.as_ref().clone(), IfExists::Fail)?
+                }
+                Entry::External(relation) => {
+                    transaction.register(&name, relation, IfExists::Fail)?
+                }
+            };
+        }
+        transaction.commit()?;
+        database.folders().remember(path, opened.id);
+        Ok(database)
+    }
+
+    /// Saves all tables and views, as they are committed now, to a folder, which is made if there is none (its parent is
+    /// not). A database that the folder held is replaced in one step: a save that fails or is killed leaves it whole.
+    /// What the folder holds already is not written again. Registered relations are not saved; `Saved::skipped` names
+    /// them. Others may read and write meanwhile.
+    ///
+    /// # Errors
+    /// `Io` when the folder cannot be written, holds other files, or is being saved to; `Catalog` when the folder is one
+    /// that this database opened or saved to, and another database saved to it since.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<Saved> {
+        let path = path.as_ref();
+        // Held to the end: saves of one database take turns.
+        let mut folders = self.folders();
+        let known = fs::canonicalize(path).ok().and_then(|path| folders.known.get(&path).copied());
+        let saved = disk::save(&self.catalog().snapshot(), path, known)?;
+        folders.remember(path, saved.id);
+        Ok(saved)
+    }
+
+    /// The folder to which `SAVE` without a folder goes: the one that was opened or, if none was, the first that was
+    /// saved to.
+    pub fn folder(&self) -> Option<PathBuf> {
+        self.folders().home.clone()
+    }
+
+    fn folders(&self) -> MutexGuard<'_, Folders> {
+        self.shared.folders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An empty database in memory that works on the host's threads and starts none of its own. Queries may be read from

@@ -11,4 +11,6 @@ mod create; // CREATE, DROP
 mod insert; // INSERT
 mod explain; // EXPLAIN
 mod show; // SHOW, DESCRIBE
+mod summarize; // SUMMARIZE
+mod save; // SAVE
 pub mod text; // values as text

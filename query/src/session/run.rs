@@ -1,7 +1,7 @@
 //! Runs one statement: the table of contents of what StoaDB can be told.
 //!
 //! Invariant: what is not named here is refused by name.
-//! Next: `create.rs`, `insert.rs`, `explain.rs`, `show.rs`.
+//! Next: `create.rs`, `insert.rs`, `explain.rs`, `show.rs`, `summarize.rs`.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
@@ -21,8 +21,9 @@ use crate::{
         create, explain, insert,
         names::Names,
         result::QueryResult,
+        save,
         settings::Settings,
-        show,
+        show, summarize,
     },
     sql::{
         ParsedStatement,
@@ -54,6 +55,9 @@ pub(crate) fn run(
     parameters: &[Scalar],
 ) -> Result<QueryResult> {
     match &parsed.statement {
+        statement if parsed.summarize => {
+            summarize::summarize(&Session::new(connection, state, parameters), statement)
+        }
         Statement::StartTransaction { .. } => begin(connection, state),
         Statement::Commit { .. } => {
             let transaction = state.transaction.take().ok_or_else(no_transaction)?;
@@ -80,6 +84,8 @@ pub(crate) fn run(
             [name] => show::show_setting(&state.settings, &name.value),
             _ => Err(unsupported(&parsed.statement)),
         },
+        // `SAVE TO 'folder'` is parsed as `CALL save('folder')`.
+        Statement::Call(call) => save::call(connection, state, call, parameters),
         statement => autocommit(connection, state, statement, parameters),
     }
 }

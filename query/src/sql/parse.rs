@@ -29,6 +29,8 @@ pub struct ParsedStatement {
     pub range: Range<usize>,
     /// The highest number of a parameter (`$1`, `?`) in the statement.
     pub parameters: usize,
+    /// Whether SUMMARIZE stands before the statement, which is a query then.
+    pub summarize: bool,
 }
 
 impl ParsedStatement {
@@ -80,7 +82,8 @@ fn parse_as(dialect: &StoaDialect, sql: &str) -> Result<Vec<ParsedStatement>> {
             .find(is_code)
             .map_or(start, |t| byte_offset(sql, &lines, t.span.end));
         let parameters = repair_tokens(&mut tokens, sql, &lines)?;
-        let tokens = select_before_from(tokens);
+        let summarize = take_summarize(&mut tokens);
+        let tokens = select_before_from(save_as_call(tokens)?);
         let mut parser = Parser::new(dialect)
             .with_recursion_limit(NESTING_LIMIT)
             .with_tokens_with_locations(tokens);
@@ -91,9 +94,31 @@ fn parse_as(dialect: &StoaDialect, sql: &str) -> Result<Vec<ParsedStatement>> {
             return Err(Error::new(ErrorKind::Syntax, message).or_span(Some(span_of(found.span))));
         }
         balance_statement(&mut statement)?;
-        statements.push(ParsedStatement { statement, range: start..end, parameters });
+        if summarize && !matches!(statement, Statement::Query(_)) {
+            return Err(Error::new(ErrorKind::Syntax, "SUMMARIZE takes a table or a query"));
+        }
+        statements.push(ParsedStatement { statement, range: start..end, parameters, summarize });
     }
     Ok(statements)
+}
+
+/// Takes SUMMARIZE off a statement. A table's name after it becomes `FROM name`.
+fn take_summarize(tokens: &mut Vec<TokenWithSpan>) -> bool {
+    let is_code = |token: &TokenWithSpan| !matches!(token.token, Token::Whitespace(_));
+    let Some(first) = tokens.iter().position(is_code) else { return false };
+    let named = |token: &Token, name: &str| matches!(token, Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(name));
+    if !named(&tokens[first].token, "summarize") {
+        return false;
+    }
+    let Some(next) = tokens[first + 1..].iter().position(is_code) else { return false };
+    let next = &tokens[first + 1 + next].token;
+    let query = ["SELECT", "WITH", "FROM", "VALUES", "TABLE"].iter().any(|word| named(next, word));
+    if query || *next == Token::LParen {
+        tokens.remove(first);
+    } else {
+        tokens[first].token = Token::make_keyword("FROM");
+    }
+    true
 }
 
 /// Numbers `?`, makes `0x1F` a number (and leaves `X'1F'` a blob), drops `_` within numbers. Gives the highest
@@ -133,6 +158,29 @@ fn repair_tokens(tokens: &mut [TokenWithSpan], sql: &str, lines: &[usize]) -> Re
         return Err(Error::new(ErrorKind::Syntax, message));
     }
     Ok(highest.max(positional))
+}
+
+/// Reads `SAVE TO 'folder'` as `CALL save('folder')` and `SAVE` as `CALL save()`: the parser has no such statement.
+fn save_as_call(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>> {
+    let word = |token: &TokenWithSpan, wanted: &str| {
+        matches!(&token.token, Token::Word(word)
+            if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(wanted))
+    };
+    let is_code = |token: &TokenWithSpan| !matches!(token.token, Token::Whitespace(_) | Token::EOF);
+    if !tokens.iter().find(|token| is_code(token)).is_some_and(|token| word(token, "save")) {
+        return Ok(tokens);
+    }
+    let mut code = tokens.into_iter().filter(is_code).peekable();
+    let Some(save) = code.next() else { return Ok(vec![]) };
+    let to = code.next_if(|token| word(token, "to"));
+    if to.is_none() != code.peek().is_none() {
+        let message = "SAVE takes nothing, or TO and a folder: SAVE TO 'folder'";
+        return Err(Error::new(ErrorKind::Syntax, message).or_span(Some(span_of(save.span))));
+    }
+    let at = |token| TokenWithSpan { token, span: save.span };
+    let before = [Token::make_keyword("CALL"), Token::make_word("save", None), Token::LParen];
+    let call = before.map(at).into_iter().chain(code).chain([at(Token::RParen)]);
+    Ok(call.collect())
 }
 
 /// Puts `SELECT *` before the FROM of a query that has no SELECT at all, and makes `TABLE t` one.

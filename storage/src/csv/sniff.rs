@@ -296,7 +296,7 @@ impl Counts {
         Some(match () {
             () if sound && share == self.0.len() && columns > 1 => (columns, 3),
             () if share * 2 > self.0.len() && columns > 1 && first == columns => (columns, 2),
-            () if sound && columns == 1 => (1, 1),
+            () if sound && share == self.0.len() => (1, 1),
             () => (first, 0),
         })
     }

@@ -12,7 +12,7 @@ use crate::{
     encoding::{Encoding, run_lengths},
     ledger::array_bytes,
     scalar::Scalar,
-    table::{column::Column, tail::Part, unify::dictionary, version::TableVersion},
+    table::{column::Column, tail::Part, version::TableVersion},
     types::LogicalType,
     vector::DictionaryValues,
 };
@@ -53,7 +53,7 @@ pub fn storage_info(table: &TableVersion) -> Vec<ColumnInfo> {
             infos.push(ColumnInfo {
                 segment,
                 column: i,
-                encoding: label(column.encoding()),
+                encoding: column.encoding_label(),
                 rows: part.segment.rows() as u64,
                 bytes: once(column, &mut seen),
                 plain_bytes: column.plain_bytes(),
@@ -74,10 +74,8 @@ pub(crate) fn stored<'a>(parts: impl Iterator<Item = &'a Part>, column: usize) -
 
 /// Bytes of a column without those of a dictionary that was seen before.
 fn once(column: &Column, seen: &mut HashSet<u64>) -> u64 {
-    match dictionary(column) {
-        Some(values) if !seen.insert(values.id()) => {
-            column.bytes().saturating_sub(array_bytes(values.values().as_ref()))
-        }
+    match column.dictionary_id() {
+        Some(id) if !seen.insert(id) => column.bytes().saturating_sub(column.dictionary_bytes()),
         _ => column.bytes(),
     }
 }

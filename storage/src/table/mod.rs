@@ -39,6 +39,9 @@ mod stats_tests;
 #[cfg(test)]
 mod version_tests;
 
+pub(crate) use block::ColumnStatistics;
+pub(crate) use sketch::Sketch;
+
 pub use batches::BatchTable;
 pub use builder::{SegmentBuilder, TableBuilder};
 pub use column::Column;

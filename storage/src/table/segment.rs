@@ -4,10 +4,14 @@
 //! it (`deletes.rs`).
 //! Next: `column.rs`, `version.rs`.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
 
 use crate::{
     SEGMENT_ROWS,
+    disk::random_number,
     error::{Result, StorageError},
     table::{builder::concat, column::Column},
 };
@@ -17,12 +21,25 @@ use crate::{
 pub struct Segment {
     rows: usize,
     columns: Box<[Column]>,
+    /// The number of its file in a saved database, once it has one.
+    number: OnceLock<u64>,
 }
 
 impl Segment {
     /// A segment of columns of `rows` rows each.
     pub(crate) fn new(rows: usize, columns: Vec<Column>) -> Self {
-        Self { rows, columns: columns.into() }
+        Self { rows, columns: columns.into(), number: OnceLock::new() }
+    }
+
+    /// The segment of the file of a number in a saved database.
+    pub(crate) fn stored(number: u64, rows: usize, columns: Vec<Column>) -> Self {
+        Self { number: number.into(), ..Self::new(rows, columns) }
+    }
+
+    /// The number of its file in every saved database that holds it: unique across processes, as the segment never
+    /// changes.
+    pub(crate) fn number(&self) -> u64 {
+        *self.number.get_or_init(random_number)
     }
 
     /// A segment of columns of a table, in the table's order, at least one.
@@ -35,6 +52,11 @@ impl Segment {
             return Err(StorageError::Internal("columns of different lengths".into()));
         }
         Ok(Self::new(rows, columns))
+    }
+
+    /// The same rows with the same codes or values, some of the dictionaries extended: the same file in a saved database.
+    pub(crate) fn with_extended(&self, columns: Vec<Column>) -> Result<Self> {
+        Ok(Self { number: self.number.clone(), ..Self::of(columns)? })
     }
 
     /// How many rows, deleted ones included.

@@ -26,6 +26,16 @@ impl Sketch {
         Self { registers: vec![0; REGISTERS].into() }
     }
 
+    /// The sketch of which these are the registers; `None` when they are not so many.
+    pub(crate) fn from_registers(registers: &[u8]) -> Option<Self> {
+        (registers.len() == REGISTERS).then(|| Self { registers: registers.into() })
+    }
+
+    /// The registers, to be stored.
+    pub(crate) fn registers(&self) -> &[u8] {
+        &self.registers
+    }
+
     /// Adds a value by its hash.
     fn add(&mut self, hash: u64) {
         let register = &mut self.registers[(hash >> (64 - BITS)) as usize];

@@ -221,9 +221,7 @@ fn float_bounds(values: &[f64]) -> (f64, f64, usize) {
     };
     let (chunks, tail) = values.as_chunks::<LANES>();
     for chunk in chunks {
-        for lane in 0..LANES {
-            see(lane, chunk[lane]);
-        }
+        chunk.iter().enumerate().for_each(|(lane, &value)| see(lane, value));
     }
     tail.iter().enumerate().for_each(|(lane, &value)| see(lane, value));
     let min = mins.into_iter().fold(f64::INFINITY, f64::min);

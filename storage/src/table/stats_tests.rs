@@ -34,7 +34,7 @@ fn naive_exact(values: &[Scalar]) -> ExactSums {
     let (mut sum, mut squares) = (0, i256::ZERO);
     for value in values.iter().map(|value| value.as_i128().unwrap()) {
         sum += value;
-        squares = squares + i256::from_i128(value) * i256::from_i128(value);
+        squares += i256::from_i128(value) * i256::from_i128(value);
     }
     let (low, high) = squares.to_parts();
     ExactSums { sum, squares: low, carries: high as u32 }

@@ -7,8 +7,9 @@
 use std::ops::Range;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, PrimitiveArray, downcast_integer_array},
+    array::{Array, ArrayRef, AsArray, PrimitiveArray, UInt32Array, downcast_integer_array},
     buffer::NullBuffer,
+    compute,
     datatypes::{ArrowPrimitiveType, DataType, Decimal128Type, i256},
 };
 
@@ -124,17 +125,22 @@ pub(crate) fn exact(
             };
         }
         Encoding::Dictionary { values, .. } => {
-            let entries = whole_numbers(values.values())?;
-            for (value, count) in entries.iter().zip(code_counts(encoding, ty, rows)?) {
-                if let Some(value) = value.filter(|_| count > 0) {
-                    sums.add(value, count as usize);
+            let counts = code_counts(encoding, ty, rows)?;
+            let used: UInt32Array =
+                (0..).zip(&counts).filter(|(_, count)| **count > 0).map(|(code, _)| code).collect();
+            let entries = whole_numbers(&compute::take(values.values(), &used, None)?)?;
+            for (value, &code) in entries.into_iter().zip(used.values()) {
+                if let Some(value) = value {
+                    sums.add(value, counts[code as usize] as usize);
                 }
             }
         }
         Encoding::RunEnd { ends, values } => {
-            let entries = whole_numbers(values)?;
-            for (run, count) in run_lengths(ends, rows) {
-                if let Some(value) = entries.get(run).copied().flatten() {
+            let runs: Vec<(usize, usize)> = run_lengths(ends, rows).collect();
+            let first = runs.first().map_or(0, |(run, _)| *run);
+            let entries = whole_numbers(&values.slice(first, runs.len()))?;
+            for (value, (_, count)) in entries.into_iter().zip(runs) {
+                if let Some(value) = value {
                     sums.add(value, count);
                 }
             }

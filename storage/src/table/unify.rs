@@ -22,8 +22,8 @@ use crate::{
     encoding::Encoding,
     error::Result,
     table::{
-        column::Column, encode::are_distinct, interner::code_width, segment::Segment,
-        sketch::bytes as hash_bytes, tail::Part,
+        encode::are_distinct, interner::code_width, segment::Segment, sketch::bytes as hash_bytes,
+        tail::Part,
     },
     vector::DictionaryValues,
 };
@@ -47,8 +47,8 @@ pub fn shared_dictionary(
     segments: &[Arc<Segment>],
     column: usize,
 ) -> Result<Option<SharedDictionary>> {
-    let dictionaries: Vec<_> =
-        segments.iter().map(|segment| dictionary(&segment.columns()[column])).collect();
+    let dictionaries = segments.iter().map(|segment| segment.columns()[column].dictionary());
+    let dictionaries = dictionaries.collect::<Result<Vec<_>>>()?;
     let mut ids: Vec<u64> = dictionaries.iter().flatten().map(|values| values.id()).collect();
     ids.sort_unstable();
     ids.dedup();
@@ -86,7 +86,7 @@ pub fn with_shared(
     for (column, shared) in columns.iter_mut().zip(shared) {
         let Some(shared) = shared else { continue };
         if let Some(Some(translation)) = shared.translations.get(number)
-            && let Some(encoding) = translated(column.encoding(), translation, &shared.values)
+            && let Some(encoding) = translated(column.encoding()?, translation, &shared.values)
         {
             *column = column.with_encoding(encoding);
             changed = true;
@@ -102,9 +102,11 @@ pub fn with_shared(
 pub(crate) fn adopt(parts: &mut [Part]) -> Result<()> {
     let Some((last, before)) = parts.split_last_mut() else { return Ok(()) };
     for column in 0..last.segment.columns().len() {
-        let Some(mine) = dictionary(&last.segment.columns()[column]) else { continue };
-        let theirs = |part: &Part| dictionary(&part.segment.columns()[column]).cloned();
-        let Some(table) = before.iter().rev().find_map(theirs) else { continue };
+        let Some(mine) = last.segment.columns()[column].dictionary()? else { continue };
+        let theirs = |part: &Part| {
+            part.segment.columns()[column].dictionary().map(|d| d.cloned()).transpose()
+        };
+        let Some(table) = before.iter().rev().find_map(theirs).transpose()? else { continue };
         if table.id() == mine.id() || table.values().len() > MOST_ENTRIES {
             continue;
         }
@@ -118,7 +120,7 @@ pub(crate) fn adopt(parts: &mut [Part]) -> Result<()> {
                 Some(extended) => extended,
             },
         };
-        let encoding = last.segment.columns()[column].encoding();
+        let encoding = last.segment.columns()[column].encoding()?;
         if let Some(encoding) = translated(encoding, &translation, &extended) {
             replace(last, column, encoding)?;
         }
@@ -137,11 +139,10 @@ fn extend(
     new: &Arc<DictionaryValues>,
 ) -> Result<()> {
     for part in parts {
-        if let Encoding::Dictionary { codes, values } = part.segment.columns()[column].encoding()
-            && values.id() == old.id()
-        {
-            let (codes, values) = (Arc::clone(codes), Arc::clone(new));
-            replace(part, column, Encoding::Dictionary { codes, values })?;
+        if part.segment.columns()[column].dictionary_id() == Some(old.id()) {
+            let mut columns = part.segment.columns().to_vec();
+            columns[column] = columns[column].with_dictionary(new)?;
+            part.segment = Arc::new(part.segment.with_extended(columns)?);
         }
     }
     Ok(())
@@ -152,14 +153,6 @@ fn replace(part: &mut Part, column: usize, encoding: Encoding) -> Result<()> {
     columns[column] = columns[column].with_encoding(encoding);
     part.segment = Arc::new(Segment::of(columns)?);
     Ok(())
-}
-
-/// The dictionary of a column, if it has one.
-pub(crate) fn dictionary(column: &Column) -> Option<&Arc<DictionaryValues>> {
-    match column.encoding() {
-        Encoding::Dictionary { values, .. } => Some(values),
-        _ => None,
-    }
 }
 
 /// The codes of a column in another dictionary.

@@ -56,6 +56,34 @@ impl TableVersion {
         empty.append(segments)
     }
 
+    /// The version of a saved table: its settled parts and its tail as they were.
+    ///
+    /// # Errors
+    /// `Internal` when a segment's columns are not the schema's.
+    pub(crate) fn restored(
+        schema: Arc<Schema>,
+        settled: Vec<Part>,
+        tail: Vec<Part>,
+    ) -> Result<Self> {
+        let mut table = Self::new(schema, &[])?;
+        for part in settled.iter().chain(&tail) {
+            table.check(&part.segment)?;
+            table.positions += part.segment.rows() as u64;
+            table.rows += part.live_rows() as u64;
+        }
+        table.parts = Arc::new(PartList { settled: Arc::new(settled), tail });
+        Ok(table)
+    }
+
+    /// That a segment's columns are the schema's.
+    fn check(&self, segment: &Segment) -> Result<()> {
+        let types = segment.columns().iter().map(|column| column.ty());
+        match types.eq(self.schema.columns.iter().map(|column| &column.ty)) {
+            true => Ok(()),
+            false => Err(StorageError::Internal("a segment of another table".into())),
+        }
+    }
+
     /// The version with rows appended; small neighbouring segments are put together. O(rows appended), amortised.
     ///
     /// # Errors
@@ -64,10 +92,7 @@ impl TableVersion {
         let mut next = self.clone();
         let parts = Arc::make_mut(&mut next.parts);
         for segment in segments.iter().filter(|segment| segment.rows() > 0) {
-            let types = segment.columns().iter().map(|column| column.ty());
-            if !types.eq(self.schema.columns.iter().map(|column| &column.ty)) {
-                return Err(StorageError::Internal("a segment of another table".into()));
-            }
+            self.check(segment)?;
             next.positions += segment.rows() as u64;
             next.rows += segment.rows() as u64;
             parts.append(Arc::clone(segment))?;
@@ -153,6 +178,12 @@ impl TableVersion {
     /// The segments with their deleted rows, in row order.
     pub fn parts(&self) -> impl Iterator<Item = &Part> {
         self.parts.iter()
+    }
+
+    /// The segments with their deleted rows, in row order, and whether each is settled, not of the tail.
+    pub(crate) fn parts_settled(&self) -> impl Iterator<Item = (&Part, bool)> {
+        let tail = self.parts.tail.iter().map(|part| (part, false));
+        self.parts.settled.iter().map(|part| (part, true)).chain(tail)
     }
 
     /// Bytes stored.

@@ -99,7 +99,7 @@ fn test_texts_become_a_dictionary_where_that_pays() {
     let encoding = |array: ArrayRef| {
         let table = table_of(&[("c", array)]);
         let part = table.parts().next().unwrap().clone();
-        part.segment.columns()[0].encoding().clone()
+        part.segment.columns()[0].encoding().unwrap().clone()
     };
     let few = encoding(get("few"));
     let Encoding::Dictionary { codes, values } = few else { panic!("{}", few.name()) };
