@@ -212,7 +212,8 @@ pub(crate) fn all_within(vector: &Vector, low: i128, high: i128) -> Result<bool>
     let nulls = vector.nulls();
     Ok(match ints(vector)? {
         Ints::Narrow(offsets, base) => {
-            let (low, high) = (low - i128::from(base), high - i128::from(base));
+            let base = i128::from(base);
+            let (low, high) = (low.saturating_sub(base), high.saturating_sub(base));
             with_offsets!(offsets, offsets => within(offsets, nulls.as_ref(), low, high))
         }
         Ints::Unsigned(values) => within(&values, nulls.as_ref(), low, high),

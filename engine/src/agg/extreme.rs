@@ -160,39 +160,44 @@ impl Extreme {
         }
     }
 
-    /// Takes what statistics know of a morsel's rows; false, and nothing is taken, when they do not know enough.
-    pub(crate) fn absorb(&mut self, known: &Statistics) -> bool {
-        if known.unknown || known.rows == known.nulls {
-            return !known.unknown;
+    /// Whether NaN, the largest value, is the extreme of the rows that statistics describe.
+    fn is_nan(&self, known: &Statistics) -> bool {
+        self.ty.is_float() && if self.largest { known.nans > 0 } else { known.ordered() == 0 }
+    }
+
+    fn bound<'a>(&self, known: &'a Statistics) -> Option<&'a Scalar> {
+        let bound = if self.largest { &known.max } else { &known.min };
+        bound.as_ref().filter(|bound| !self.is_nan(known) && *bound.ty() == self.ty)
+    }
+
+    /// Whether statistics know enough for `absorb`.
+    pub(crate) fn can_absorb(&self, known: &Statistics) -> bool {
+        known.rows == known.nulls || self.is_nan(known) || self.bound(known).is_some()
+    }
+
+    /// Takes what statistics know of a morsel's rows into the only group.
+    pub(crate) fn absorb(&mut self, known: &Statistics) {
+        if known.rows == known.nulls {
+            return;
         }
-        let largest = self.largest;
-        // NaN is the largest value: the maximum of all, the minimum of nothing else.
-        let nan = self.ty.is_float() && if largest { known.nans > 0 } else { known.ordered() == 0 };
-        let bound = if largest { &known.max } else { &known.min };
-        if !nan && bound.is_none() {
-            return false;
-        }
-        let bound = bound.as_ref();
+        let (largest, bound) = (self.largest, self.bound(known));
         match &mut self.best {
             Best::Narrow(best) => {
-                let Some(key) = narrow_key(&self.ty, if nan { None } else { bound }) else {
-                    return false;
-                };
+                let Some(key) = narrow_key(&self.ty, bound) else { return };
                 best[0] = if largest { best[0].max(key) } else { best[0].min(key) };
             }
             Best::Wide(best) => {
-                let Some(key) = bound.and_then(Scalar::as_i128) else { return false };
+                let Some(key) = bound.and_then(Scalar::as_i128) else { return };
                 best[0] = if largest { best[0].max(key) } else { best[0].min(key) };
             }
             Best::Bytes(best) => {
-                let Some(value) = bound.and_then(Scalar::as_bytes) else { return false };
+                let Some(value) = bound.and_then(Scalar::as_bytes) else { return };
                 if !self.seen[0] || is_better(value, &best[0], largest) {
                     best[0] = value.into();
                 }
             }
         }
         self.seen[0] = true;
-        true
     }
 
     /// The extremes of `scale` times each value plus `offset`, as values of `ty`, which they fit.

@@ -15,7 +15,7 @@ use crate::{
     error::{EngineError, Result},
     kernel::{
         bits::{self, Bits, NestedRows},
-        physical::with_offsets,
+        physical::{offset_value, with_offsets},
     },
 };
 
@@ -147,7 +147,7 @@ pub(crate) fn doubles(vector: &Vector) -> Result<ScalarBuffer<f64>> {
     };
     Ok(match ints(vector)? {
         Ints::Narrow(offsets, base) => with_offsets!(offsets, offsets => {
-            let value = |&offset| base.wrapping_add(i64::from(offset)) as f64 / unit;
+            let value = |&offset| base.wrapping_add(offset_value(offset)) as f64 / unit;
             offsets.iter().map(value).collect()
         }),
         Ints::Unsigned(values) => values.iter().map(|&v| v as f64 / unit).collect(),

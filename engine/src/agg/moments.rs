@@ -109,12 +109,11 @@ impl Exact {
         self.carries[group] += sums.carries;
     }
 
-    /// Takes what statistics know of a morsel's rows; false, and nothing is taken, when they do not know enough.
-    pub(crate) fn absorb(&mut self, known: &Statistics) -> bool {
-        let Sums::Exact(sums) = &known.sums else { return false };
+    /// Takes what statistics know of a morsel's rows into the only group.
+    pub(crate) fn absorb(&mut self, known: &Statistics) {
+        let Sums::Exact(sums) = &known.sums else { return };
         self.counts[0] += (known.rows - known.nulls) as i64;
         self.add_sums(0, sums);
-        true
     }
 
     /// The sums of `scale` times each value plus `offset`, both of at most 64 bits, where the results have as many.
@@ -250,11 +249,10 @@ impl Moments {
         }
     }
 
-    /// Takes what statistics know of a morsel's rows; false, and nothing is taken, when they do not know enough.
-    pub(crate) fn absorb(&mut self, known: &Statistics) -> bool {
-        let Sums::Float { moment, .. } = known.sums else { return false };
+    /// Takes what statistics know of a morsel's rows into the only group.
+    pub(crate) fn absorb(&mut self, known: &Statistics) {
+        let Sums::Float { moment, .. } = known.sums else { return };
         self.groups[0].merge(moment);
-        true
     }
 
     pub(crate) fn merge(&mut self, other: &Self, from: &[u32], to: &[u32]) {

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     error::{EngineError, Result},
-    kernel::physical::with_offsets,
+    kernel::physical::{offset_value, with_offsets},
     plan::AggregateFunction,
 };
 
@@ -67,7 +67,7 @@ impl Sum {
             }
             (Ints::Narrow(offsets, base), _) => with_offsets!(offsets, offsets => {
                 for (row, &offset) in offsets.iter().enumerate() {
-                    self.add(groups.id(row), base.wrapping_add(i64::from(offset)).into());
+                    self.add(groups.id(row), base.wrapping_add(offset_value(offset)).into());
                 }
             }),
             (Ints::Unsigned(values), _) => {
@@ -104,12 +104,11 @@ impl Sum {
         }
     }
 
-    /// Takes what statistics know of a morsel's rows; false, and nothing is taken, when they do not know enough.
-    pub(crate) fn absorb(&mut self, known: &Statistics) -> bool {
-        let Sums::Exact(sums) = &known.sums else { return false };
+    /// Takes what statistics know of a morsel's rows into the only group.
+    pub(crate) fn absorb(&mut self, known: &Statistics) {
+        let Sums::Exact(sums) = &known.sums else { return };
         self.counts[0] += (known.rows - known.nulls) as i64;
         self.add(0, sums.sum);
-        true
     }
 
     /// The sums of `scale` times each value plus `offset`, both of at most 64 bits.

@@ -66,15 +66,14 @@ impl SumFloat {
         }
     }
 
-    /// Takes what statistics know of a morsel's rows; false, and nothing is taken, when they do not know enough.
-    pub(crate) fn absorb(&mut self, known: &Statistics) -> bool {
-        let Sums::Float { sum, .. } = known.sums else { return false };
+    /// Takes what statistics know of a morsel's rows into the only group.
+    pub(crate) fn absorb(&mut self, known: &Statistics) {
+        let Sums::Float { sum, .. } = known.sums else { return };
         // As a morsel's partial result is formed, and then merged.
         let mut partial = Accumulator::default();
         partial.merge(sum);
         self.sums[0].merge(partial);
         self.counts[0] += (known.rows - known.nulls) as i64;
-        true
     }
 
     pub(crate) fn finish(&self, call: &Call) -> ArrayRef {

@@ -17,7 +17,7 @@ pub use super::keys::{ByteKeys, KeyWidth, Keys};
 
 use super::{
     bits::{Bits, NestedRows, bits, from_bits, width},
-    physical::with_offsets,
+    physical::{offset_value, with_offsets},
 };
 use crate::error::{EngineError, Result};
 
@@ -98,7 +98,7 @@ impl KeyLayout {
             if let Vector::Narrow(narrow) = vector {
                 let base = narrow.base;
                 with_offsets!(narrow.offsets, offsets => {
-                    let word = |&offset| base.wrapping_add(i64::from(offset)) as u64;
+                    let word = |&offset| base.wrapping_add(offset_value(offset)) as u64;
                     put_words(out, offsets.iter().map(word), nulls.as_ref(), place);
                 });
                 continue;

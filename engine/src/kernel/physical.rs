@@ -154,6 +154,12 @@ macro_rules! with_offsets {
 }
 pub(crate) use with_offsets;
 
+/// An offset of any width in 64 bits.
+#[inline]
+pub(crate) fn offset_value(offset: impl Into<i64>) -> i64 {
+    offset.into()
+}
+
 /// The values of a vector as machine values.
 #[derive(Debug, Clone)]
 pub(crate) struct Column<T: ArrowNativeType> {
@@ -215,7 +221,7 @@ pub(crate) fn column_i64(vector: &Vector) -> Result<Column<i64>> {
 fn widened<T: ArrowNativeType>(narrow: &NarrowVector) -> Result<ScalarBuffer<T>> {
     let base = narrow.base;
     let buffer = with_number!(Physical::of(&narrow.ty), N => with_offsets!(narrow.offsets, offsets => {
-        let widen = |&offset| base.wrapping_add(i64::from(offset)) as N;
+        let widen = |&offset| base.wrapping_add(offset_value(offset)) as N;
         Buffer::from_vec(offsets.iter().map(widen).collect::<Vec<N>>())
     }), _ => return Err(EngineError::Internal(format!("{} in narrow offsets", narrow.ty))));
     if let Some(charge) = &narrow.charge {

@@ -6,7 +6,10 @@
 use arrow::{array::Array, datatypes::DataType};
 use stoadb_storage::{LogicalType, Vector, vector::NarrowVector};
 
-use crate::{expr::ArithmeticOp, kernel::physical::with_offsets};
+use crate::{
+    expr::ArithmeticOp,
+    kernel::physical::{offset_value, with_offsets},
+};
 
 /// `left + right` or `left - right` where one side is narrow and the other one constant; `None` where it takes more than
 /// another base.
@@ -90,10 +93,10 @@ fn span(narrow: &NarrowVector) -> Option<(i64, i64)> {
     with_offsets!(narrow.offsets, offsets => match nulls {
         None => {
             let (low, high) = (offsets.iter().min()?, offsets.iter().max()?);
-            Some((i64::from(*low), i64::from(*high)))
+            Some((offset_value(*low), offset_value(*high)))
         }
         Some(nulls) => {
-            let mut valid = nulls.valid_indices().map(|row| i64::from(offsets[row]));
+            let mut valid = nulls.valid_indices().map(|row| offset_value(offsets[row]));
             let first = valid.next()?;
             Some(valid.fold((first, first), |(low, high), v| (low.min(v), high.max(v))))
         }

@@ -17,7 +17,7 @@ use arrow::{
 };
 use stoadb_storage::{LogicalType, Vector};
 
-use super::physical::with_offsets;
+use super::physical::{offset_value, with_offsets};
 use crate::error::{EngineError, Result};
 
 /// The codes of one vector's values.
@@ -193,7 +193,7 @@ pub fn codes(vector: &Vector) -> Result<KeyCodes> {
         let (base, nulls) = (narrow.base, narrow.offsets.nulls().cloned());
         let value = |offset: i64| base.wrapping_add(offset);
         let codes = with_offsets!(narrow.offsets, offsets => {
-            let values = offsets.iter().map(|&offset| value(offset.into()));
+            let values = offsets.iter().map(|&offset| value(offset_value(offset)));
             match &narrow.ty {
                 LogicalType::Decimal { precision, .. } if *precision > NARROW_DIGITS => {
                     Codes::Wide(values.map(|v| code_i128(v.into())).collect())

@@ -236,3 +236,53 @@ impl LocalSink for LocalWrite {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{ArrayRef, Int64Array};
+    use stoadb_storage::{ColumnDef, LogicalType, Vector};
+
+    use super::*;
+
+    fn rows(schema: &Arc<Schema>, from: i64, rows: usize) -> SegmentBuilder {
+        let mut builder = SegmentBuilder::new(Arc::clone(schema));
+        let values: ArrayRef = Arc::new(Int64Array::from_iter_values(from..from + rows as i64));
+        builder.push(&[Vector::Flat(values)], None).unwrap();
+        builder
+    }
+
+    #[test]
+    fn test_segments_do_not_depend_on_the_order_in_which_morsels_end() {
+        let schema = Arc::new(Schema::new(vec![ColumnDef::new("i", LogicalType::Int64)]));
+        let sizes = [400_000, 400_000, 0, 400_000, 1, SEGMENT_ROWS, 7, 500_000];
+        let starts: Vec<i64> = (0..sizes.len() as i64).map(|i| i << 32).collect();
+        let mut all: Vec<Vec<(usize, Vec<usize>)>> = Vec::new();
+        for order in [[0, 1, 2, 3, 4, 5, 6, 7], [7, 6, 5, 4, 3, 2, 1, 0], [3, 0, 2, 1, 7, 5, 4, 6]]
+        {
+            let mut state = State::default();
+            let mut closed = Vec::new();
+            for morsel in order {
+                let pieces = match sizes[morsel] {
+                    0 => Vec::new(),
+                    n => vec![rows(&schema, starts[morsel], n)],
+                };
+                closed.extend(state.take(morsel, pieces));
+            }
+            assert!(state.waiting.is_empty());
+            closed.extend(state.close());
+            assert!(state.close().is_none());
+            closed.sort_by_key(|(number, _)| *number);
+            let shape = |(number, rows): &Closed| {
+                (*number, rows.iter().map(SegmentBuilder::rows).collect::<Vec<_>>())
+            };
+            all.push(closed.iter().map(shape).collect());
+        }
+        let want = vec![
+            (0, vec![400_000, 400_000]),
+            (1, vec![400_000, 1]),
+            (2, vec![SEGMENT_ROWS]),
+            (3, vec![7, 500_000]),
+        ];
+        assert!(all.iter().all(|shape| *shape == want), "{all:?}");
+    }
+}

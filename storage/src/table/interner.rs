@@ -173,12 +173,14 @@ impl<T: ByteViewType> Interner<T> {
 
     /// The values as views, which share the entries' bytes.
     pub(crate) fn into_views(mut self) -> Result<ArrayRef> {
-        let entries: ArrayRef = Arc::new(self.entries.finish());
-        let nulls = self.validity.finish();
-        if entries.is_empty() {
-            return Ok(arrow::array::new_null_array(&T::DATA_TYPE, self.codes.len()));
+        if let Some(nulls) = self.validity.finish() {
+            // One entry more, so that a NULL points at no bytes.
+            #[expect(clippy::cast_possible_truncation, reason = "a code was made of it")]
+            self.codes.fill((!nulls.inner()).set_indices(), self.table.len() as u32);
+            self.entries.append_null();
         }
-        let codes = UInt32Array::new(self.codes.into_vec().into(), nulls);
+        let entries: ArrayRef = Arc::new(self.entries.finish());
+        let codes = UInt32Array::new(self.codes.into_vec().into(), None);
         Ok(compute::take(&entries, &codes, None)?)
     }
 

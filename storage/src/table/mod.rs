@@ -33,6 +33,8 @@ mod info; // what storage_info shows
 #[cfg(test)]
 pub(crate) mod tests;
 #[cfg(test)]
+mod encoding_tests;
+#[cfg(test)]
 mod stats_tests;
 #[cfg(test)]
 mod version_tests;

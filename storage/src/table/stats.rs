@@ -10,7 +10,7 @@ use std::{cmp::Ordering, ops::Range, sync::Arc};
 use arrow::{
     array::{
         Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryViewArray, BooleanArray, Float32Array,
-        PrimitiveArray, StringViewArray, UInt32Array,
+        PrimitiveArray, StringViewArray, UInt16Array, UInt32Array,
     },
     compute,
     datatypes::*,
@@ -352,9 +352,9 @@ pub(crate) fn sketch(encoding: &Encoding, ty: &LogicalType) -> Option<Sketch> {
         Encoding::Constant(value) => value.array(),
         Encoding::Plain(array) | Encoding::View(array) => array,
         Encoding::Narrow { base, offsets } => {
-            let rows = offsets.len();
-            for at in (0..rows).step_by(VECTOR_SIZE) {
-                let offsets = offsets.slice(at, VECTOR_SIZE.min(rows - at));
+            let offsets = &distinct_offsets(offsets);
+            for at in (0..offsets.len()).step_by(VECTOR_SIZE) {
+                let offsets = offsets.slice(at, VECTOR_SIZE.min(offsets.len() - at));
                 let vector = NarrowVector { ty: ty.clone(), base: *base, offsets, charge: None };
                 let values = Vector::Narrow(vector).flatten().ok()?;
                 sketch.add_array(values.as_ref()).then_some(())?;
@@ -365,4 +365,24 @@ pub(crate) fn sketch(encoding: &Encoding, ty: &LogicalType) -> Option<Sketch> {
         Encoding::RunEnd { values, .. } => values,
     };
     sketch.add_array(values.as_ref()).then_some(sketch)
+}
+
+/// Each offset of one or two bytes once; wider ones as they are.
+fn distinct_offsets(offsets: &ArrayRef) -> ArrayRef {
+    fn used<T: ArrowPrimitiveType<Native: Into<u16>>>(offsets: &ArrayRef) -> ArrayRef {
+        let array = offsets.as_primitive::<T>();
+        let mut used = vec![false; 1 << 16];
+        let mut mark = |value: T::Native| used[usize::from(value.into())] = true;
+        match array.nulls().filter(|nulls| nulls.null_count() > 0) {
+            None => array.values().iter().for_each(|&value| mark(value)),
+            Some(nulls) => nulls.valid_indices().for_each(|row| mark(array.value(row))),
+        }
+        let distinct = (0..=u16::MAX).zip(used).filter(|(_, used)| *used);
+        Arc::new(distinct.map(|(value, _)| Some(value)).collect::<UInt16Array>())
+    }
+    match offsets.data_type() {
+        DataType::UInt8 => used::<UInt8Type>(offsets),
+        DataType::UInt16 => used::<UInt16Type>(offsets),
+        _ => Arc::clone(offsets),
+    }
 }

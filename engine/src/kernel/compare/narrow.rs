@@ -13,7 +13,7 @@ use crate::{
     error::Result,
     kernel::{
         arity::pack_flags,
-        physical::{Column, buffer, with_offsets},
+        physical::{Column, buffer, offset_value, with_offsets},
     },
 };
 
@@ -106,7 +106,7 @@ fn load(narrow: &NarrowVector, first: usize, out: &mut [i64]) {
     let base = narrow.base;
     with_offsets!(narrow.offsets, offsets => {
         for (out, &offset) in out.iter_mut().zip(&offsets[first..]) {
-            *out = base.wrapping_add(i64::from(offset));
+            *out = base.wrapping_add(offset_value(offset));
         }
     });
 }

@@ -183,9 +183,7 @@ fn merge_partition<'a>(
     for (index, part) in parts.enumerate() {
         context.check()?;
         read = index + 1;
-        if let Some(answered) = shared.answered.get() {
-            answered.merge_before(index, &mut states, shared)?;
-        }
+        shared.merge_answered(index, &mut states)?;
         if !single {
             let mut next = table.len() as u32;
             let places = part.places.start as u32..part.places.end as u32;
@@ -207,9 +205,7 @@ fn merge_partition<'a>(
             reservation.resize(held(&table, &states))?;
         }
     }
-    if let Some(answered) = shared.answered.get() {
-        answered.merge_before(read, &mut states, shared)?;
-    }
+    shared.merge_answered(read, &mut states)?;
     reservation.resize(held(&table, &states))?;
     if shared.counts_groups {
         return Ok(Merged { columns: Vec::new(), first });

@@ -65,8 +65,8 @@ struct Shared {
     guards: Vec<Guard>,
     /// The arguments of derived aggregates that can fail, computed for a batch in which a guard does not hold.
     guarded: Option<Arc<Program>>,
-    /// Morsels that statistics answer.
-    answered: OnceLock<statistics::Answered>,
+    /// The statistics' column of each slot, and the morsels that they answer.
+    answered: OnceLock<(Vec<Option<usize>>, statistics::Answered)>,
     schema: Schema,
     partials: Mutex<Vec<Partial>>,
     result: OnceLock<merge::Output>,
