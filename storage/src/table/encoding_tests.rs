@@ -148,7 +148,11 @@ fn check_reads(column: &Column, plain: &ArrayRef, random: &mut Random, context: 
         assert_eq!(flat.data_type(), plain.data_type(), "{context}");
         assert_eq!(flat.to_data(), want.to_data(), "{context} {range:?}");
         let nulls = want.logical_null_count();
-        assert_eq!(column.encoding().null_count(range.clone()), nulls, "{context} {range:?}");
+        assert_eq!(
+            column.encoding().unwrap().null_count(range.clone()),
+            nulls,
+            "{context} {range:?}"
+        );
         let counted = vector.nulls().map_or(0, |nulls| nulls.null_count());
         assert_eq!(counted, nulls, "{context} {range:?}");
         if range.is_empty() {
@@ -200,7 +204,7 @@ fn check_statistics(table: &TableVersion, plain: &ArrayRef, context: &str) {
 
 /// No code or offset stands under a NULL but 0, every code is in range, entries differ.
 fn check_invariants(column: &Column, context: &str) {
-    let (inner, entries) = match column.encoding() {
+    let (inner, entries) = match column.encoding().unwrap() {
         Encoding::Narrow { offsets, .. } => (offsets, usize::MAX),
         Encoding::Dictionary { codes, values } => {
             assert_eq!(values.values().null_count(), 0, "{context}");
@@ -220,7 +224,7 @@ fn check_invariants(column: &Column, context: &str) {
     };
     let wide = compute::cast(inner, &DataType::Int64).unwrap();
     let wide = wide.as_primitive::<Int64Type>();
-    let Encoding::Dictionary { .. } = column.encoding() else {
+    let Encoding::Dictionary { .. } = column.encoding().unwrap() else {
         let raw = compute::cast(
             &make_array(inner.to_data().into_builder().nulls(None).build().unwrap()),
             &DataType::Int64,
@@ -337,7 +341,7 @@ fn texts(range: std::ops::Range<usize>) -> ArrayRef {
 }
 
 fn dictionary_of(segment: &Segment) -> (ArrayRef, u64) {
-    let Encoding::Dictionary { values, .. } = segment.columns()[0].encoding() else {
+    let Encoding::Dictionary { values, .. } = segment.columns()[0].encoding().unwrap() else {
         panic!("{}", segment.columns()[0].encoding_label())
     };
     (Arc::clone(values.values()), values.id())
