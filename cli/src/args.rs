@@ -24,8 +24,8 @@ Examples:
 #[derive(Debug, Clone, PartialEq, Eq, Parser)]
 #[command(name = "stoa", version, about, after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// A folder that SAVE TO made, opened as the database; or files of data (Parquet), each opened under its name without
-    /// the ending
+    /// A folder that SAVE TO made, opened as the database; or files of data (Parquet, CSV), each opened under its name
+    /// without the ending
     #[arg(value_name = "PATH")]
     pub(crate) inputs: Vec<PathBuf>,
     /// Run SQL statements and exit; may be repeated
@@ -39,7 +39,7 @@ pub(crate) struct Args {
     pub(crate) format: Option<Format>,
     /// Most threads of a query [default: all cores]
     #[arg(long, value_name = "N")]
-    pub(crate) threads: Option<usize>,
+    pub(crate) threads: Option<String>,
     /// Most memory that a query's operators may hold, such as 512MiB or 4GB
     #[arg(long, value_name = "BYTES")]
     pub(crate) memory_limit: Option<String>,

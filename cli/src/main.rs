@@ -57,18 +57,10 @@ fn run(config: &Config) -> Result<(), String> {
         }
     };
     let connection = database.connect();
-    let mut setup = Vec::new();
-    if let Some(threads) = config.threads {
-        setup.push(format!("SET threads = {threads}"));
-    }
-    if let Some(bytes) = config.memory_limit {
-        setup.push(format!("SET memory_limit = '{bytes}'"));
-    }
-    if let Some(timeout) = config.timeout {
-        setup.push(format!("SET timeout = '{}s'", timeout.as_secs_f64()));
-    }
-    for sql in &setup {
-        connection.execute(sql).map_err(|error| error.render(sql))?;
+    let set =
+        |(name, value): &(&str, String)| format!("SET {name} = '{}'", value.replace('\'', "''"));
+    for sql in config.settings.iter().map(set) {
+        connection.execute(&sql).map_err(|error| error.render(&sql))?;
     }
     files.iter().try_for_each(|file| open_file(&connection, file))?;
     if config.scripts.is_empty() && (files.is_empty() || !folders.is_empty()) {

@@ -51,6 +51,8 @@ struct Counters {
     name: String,
     stored: AtomicU64,
     touched: [AtomicU64; 4],
+    /// Of the decoded bytes those that are stored so.
+    plain: AtomicU64,
 }
 
 impl ScanLedger {
@@ -91,6 +93,25 @@ impl ScanLedger {
     /// Charges a column.
     pub fn charge(&self, column: usize, level: Level, bytes: u64) {
         self.columns[column].touched[level as usize].fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Charges values that are stored in plain layout: decoded, but not made by decoding.
+    pub fn charge_plain(&self, column: usize, bytes: u64) {
+        self.charge(column, Level::Decoded, bytes);
+        self.columns[column].plain.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes touched of what is stored of a column, at any level; what decoding made of them is not counted.
+    pub fn read(&self, column: usize) -> u64 {
+        let levels = [Level::Metadata, Level::Index, Level::Encoded].into_iter();
+        let plain = self.columns[column].plain.load(Ordering::Relaxed);
+        levels.map(|level| self.touched(column, level)).sum::<u64>() + plain
+    }
+
+    /// Bytes that decoding made of a column.
+    pub fn made(&self, column: usize) -> u64 {
+        let plain = self.columns[column].plain.load(Ordering::Relaxed);
+        self.touched(column, Level::Decoded).saturating_sub(plain)
     }
 
     /// How many blocks were used in one way.

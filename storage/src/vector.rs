@@ -76,6 +76,7 @@ pub struct DictionaryValues {
     /// The number of its file in a saved database, once it has one.
     number: OnceLock<u64>,
     hashes: OnceLock<Box<[u32]>>,
+    words: OnceLock<Box<[u64]>>,
     ranks: OnceLock<Option<Box<[u32]>>>,
 }
 
@@ -83,8 +84,9 @@ impl DictionaryValues {
     /// A dictionary of canonical values. Values need not be distinct; NULL entries are allowed.
     pub fn new(values: ArrayRef) -> Self {
         let id = Self::next_id();
-        let (hashes, ranks) = (OnceLock::new(), OnceLock::new());
-        Self { values, id, number: OnceLock::new(), hashes, ranks }
+        let number = OnceLock::new();
+        let (hashes, words, ranks) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Self { values, id, number, hashes, words, ranks }
     }
 
     /// The dictionary of the file of a number in a saved database, with an id that was taken before.
@@ -116,6 +118,12 @@ impl DictionaryValues {
     /// A 32-bit hash per entry, computed by `hash` on first use and kept, so that no query hashes an entry twice.
     pub fn hashes(&self, hash: impl FnOnce(&ArrayRef) -> Vec<u32>) -> &[u32] {
         self.hashes.get_or_init(|| hash(&self.values).into_boxed_slice())
+    }
+
+    /// The entries of a type of up to 64 bits as words, computed by `word` on first use and kept: rows are then read
+    /// through their codes without decoding the column. What stands under a NULL entry is arbitrary.
+    pub fn words(&self, word: impl FnOnce(&ArrayRef) -> Vec<u64>) -> &[u64] {
+        self.words.get_or_init(|| word(&self.values).into_boxed_slice())
     }
 
     /// The place of each entry in SQL's order, computed on first use and kept: `ranks[a] < ranks[b]` exactly when entry

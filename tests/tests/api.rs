@@ -35,6 +35,30 @@ fn error(connection: &Connection, sql: &str) -> stoadb::Error {
 }
 
 #[test]
+fn test_parameters_are_typed_like_constants() {
+    let connection = Database::open_in_memory().connect();
+    connection.execute("CREATE TABLE t (i INTEGER, d DOUBLE, m DECIMAL(10,2))").unwrap();
+    let values = "(1, 1e300, 1.25), (2, 0.5, 7.00)";
+    connection.execute(&format!("INSERT INTO t VALUES {values}")).unwrap();
+    let check = |sql: &str, value: Scalar, expected: &str| {
+        let mut found = Vec::new();
+        for batch in connection.prepare(sql).unwrap().query(&[value]).unwrap() {
+            let batch = batch.unwrap();
+            let column = to_text(batch.column(0)).unwrap();
+            found.extend((0..batch.num_rows()).map(|row| column.value(row).to_owned()));
+        }
+        assert_eq!(found.join(","), expected, "{sql}");
+    };
+    check("SELECT i FROM t WHERE d + m > $1", Scalar::text("1e299"), "1");
+    check("SELECT i FROM t WHERE d > $1", Scalar::int64(1), "1");
+    check("SELECT i FROM t WHERE m = $1", Scalar::text("1.25"), "1");
+    check("SELECT i FROM t WHERE m = $1", Scalar::text("1.254"), "");
+    check("SELECT i FROM t WHERE m > $1", Scalar::int64(7), "");
+    check("SELECT i + $1 FROM t", Scalar::int64(40), "41,42");
+    check("SELECT m / $1 FROM t WHERE i = 2", Scalar::int64(3), "2.3333333333333333");
+}
+
+#[test]
 fn test_execute_counts_rows_and_scripts_run_in_order() {
     let connection = Database::open_in_memory().connect();
     let script = "CREATE TABLE t (a INTEGER, b TEXT); INSERT INTO t VALUES (1, 'x'), (2, NULL);

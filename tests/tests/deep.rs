@@ -57,6 +57,42 @@ fn test_long_sums() {
 }
 
 #[test]
+fn test_long_differences() {
+    let connection = connect();
+    let mixed = format!("a{}", " + a - 2".repeat(TERMS / 2));
+    assert_eq!(
+        answer(&connection, &format!("SELECT {mixed} FROM t WHERE a = 7")).unwrap(),
+        "25007"
+    );
+    assert_eq!(answer(&connection, &format!("SELECT a FROM t WHERE {mixed} < 0")).unwrap(), "1");
+    let least = chain(|_| "a".to_owned(), " - ");
+    let types = [
+        ("BIGINT", "-69986"),
+        ("UTINYINT", ""),
+        ("DOUBLE", "-69986.0"),
+        ("DECIMAL(3,1)", "-69986.0"),
+    ];
+    for (ty, expected) in types {
+        let sql = format!("SELECT {least} FROM (SELECT a::{ty} AS a FROM t) WHERE a = 7");
+        match answer(&connection, &sql) {
+            Ok(found) => assert_eq!(found, expected, "{ty}"),
+            Err(error) => {
+                assert!(expected.is_empty() && error.message.contains("UTINYINT"), "{error}")
+            }
+        }
+    }
+    // Neither a sum beyond the type on the way nor one below zero is an error.
+    let largest =
+        format!("SELECT a{} FROM (SELECT 9223372036854775807 AS a)", " + a - a".repeat(300));
+    assert_eq!(answer(&connection, &largest).unwrap(), "9223372036854775807");
+    let unsigned = format!("SELECT a{} FROM (SELECT 200::UTINYINT AS a)", " - a + a".repeat(300));
+    assert_eq!(answer(&connection, &unsigned).unwrap(), "200");
+    let dates = format!("SELECT DATE '2024-01-01'{}", " + 1 - 1".repeat(300));
+    let error = answer(&connection, &dates).unwrap_err();
+    assert!(error.message.contains("subtractions with a DATE"), "{error}");
+}
+
+#[test]
 fn test_long_lists_and_cases() {
     let connection = connect();
     let list = chain(|i| format!("{}", i + 5), ", ");

@@ -56,6 +56,8 @@ fn test_a_save_that_is_killed_leaves_the_old_or_the_new_version() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("db");
     let (mut version, mut in_the_middle, mut seed) = (0, 0, 0x5eed_u64);
+    // Longest time until a kill, in microseconds: as long as a few saves take, however busy the machine is.
+    let mut longest = 30_000_u64;
     for kill in 0..200 {
         let mut child = Command::new(env!("CARGO_BIN_EXE_save_loop"))
             .arg(&path)
@@ -63,11 +65,15 @@ fn test_a_save_that_is_killed_leaves_the_old_or_the_new_version() {
             .spawn()
             .unwrap();
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        thread::sleep(Duration::from_micros(2_000 + (seed >> 33) % 45_000));
+        thread::sleep(Duration::from_micros((seed >> 33) % longest));
         child.kill().unwrap();
         assert!(child.wait().unwrap().code().is_none(), "kill {kill}: the child ended by itself");
         let mut said = String::new();
         child.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+        longest = match said.is_empty() {
+            true => (longest * 5 / 4).min(500_000),
+            false => (longest * 9 / 10).max(5_000),
+        };
         // What was said to be saved is; of what came after, the next version at most.
         let saved = said.lines().last().map_or(version, |line| line.parse().unwrap());
         let found = read_version(&path).unwrap_or_else(|error| panic!("kill {kill}: {error}"));
@@ -75,7 +81,7 @@ fn test_a_save_that_is_killed_leaves_the_old_or_the_new_version() {
         in_the_middle += usize::from(leftovers(&path) > 0);
         version = found;
     }
-    assert!(version > 50, "only {version} versions were saved");
+    assert!(version > 20, "only {version} versions were saved");
     assert!(in_the_middle > 10, "only {in_the_middle} kills hit a save");
     // The next save removes what the killed ones left.
     let database = Database::open(&path).unwrap();

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     error::Result,
     expr::{ArithmeticOp, Expr},
+    kernel::physical::with_offsets,
     plan::AggregateFunction as Function,
 };
 
@@ -210,7 +211,11 @@ impl Line {
 pub(crate) fn all_within(vector: &Vector, low: i128, high: i128) -> Result<bool> {
     let nulls = vector.nulls();
     Ok(match ints(vector)? {
-        Ints::Narrow(values) => within(&values, nulls.as_ref(), low, high),
+        Ints::Narrow(offsets, base) => {
+            let base = i128::from(base);
+            let (low, high) = (low.saturating_sub(base), high.saturating_sub(base));
+            with_offsets!(offsets, offsets => within(offsets, nulls.as_ref(), low, high))
+        }
         Ints::Unsigned(values) => within(&values, nulls.as_ref(), low, high),
         Ints::Wide(values) => within(&values, nulls.as_ref(), low, high),
     })

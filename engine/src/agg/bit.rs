@@ -5,7 +5,7 @@
 use arrow::{array::ArrayRef, buffer::NullBuffer};
 use stoadb_storage::Vector;
 
-use super::{Call, Groups};
+use super::{Call, Groups, table::permute};
 use crate::{
     error::{EngineError, Result},
     kernel::bits::{self, Bits},
@@ -35,6 +35,11 @@ impl Bit {
         self.seen.resize(groups, false);
     }
 
+    pub(crate) fn reorder(&mut self, order: &[u32]) {
+        permute(&mut self.values, order);
+        permute(&mut self.seen, order);
+    }
+
     pub(crate) fn update(&mut self, args: &[Vector], groups: Groups<'_>) -> Result<()> {
         let [arg] = args else { return Err(EngineError::Internal("one argument wanted".into())) };
         let Bits::Narrow(values) = bits::bits(arg)? else {
@@ -59,8 +64,8 @@ impl Bit {
     /// # Errors
     /// `Internal` when the result's type is no integer.
     pub(crate) fn finish(&self, call: &Call) -> Result<ArrayRef> {
-        let values: Vec<u128> = self.values.iter().map(|&v| v.into()).collect();
-        bits::from_bits(&call.ty, &values, Some(NullBuffer::from(self.seen.clone())))
+        let nulls = NullBuffer::from(self.seen.clone());
+        bits::from_bits(&call.ty, self.values.len(), |row| self.values[row].into(), Some(nulls))
     }
 
     pub(crate) fn memory(&self) -> u64 {

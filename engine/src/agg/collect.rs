@@ -51,6 +51,9 @@ impl Collect {
         self.groups = groups;
     }
 
+    /// Rows lie by group, which only `merge` can change.
+    pub(crate) fn reorder(&mut self, _order: &[u32]) {}
+
     pub(crate) fn update(&mut self, args: &[Vector], groups: Groups<'_>) -> Result<()> {
         let columns = args.iter().map(|arg| Ok(arg.flatten()?)).collect::<Result<_>>()?;
         let groups = match groups {

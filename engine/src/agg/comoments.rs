@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array};
 use stoadb_storage::Vector;
 
-use super::{Call, Groups, input::doubles};
+use super::{Call, Groups, input::doubles, table::permute};
 use crate::{
     error::{EngineError, Result},
     plan::AggregateFunction as Function,
@@ -29,9 +29,34 @@ struct Comoment {
     xy: f64,
 }
 
+impl Comoment {
+    /// Takes other rows in.
+    fn merge(&mut self, b: &Self) {
+        if self.count == 0.0 || b.count == 0.0 {
+            if self.count == 0.0 {
+                *self = *b;
+            }
+            return;
+        }
+        let count = self.count + b.count;
+        let (dx, dy) = (b.mean_x - self.mean_x, b.mean_y - self.mean_y);
+        let weight = self.count * b.count / count;
+        self.xx += b.xx + dx * dx * weight;
+        self.yy += b.yy + dy * dy * weight;
+        self.xy += b.xy + dx * dy * weight;
+        self.mean_x += dx * (b.count / count);
+        self.mean_y += dy * (b.count / count);
+        self.count = count;
+    }
+}
+
 impl Comoments {
     pub(crate) fn resize(&mut self, groups: usize) {
         self.groups.resize(groups, Comoment::default());
+    }
+
+    pub(crate) fn reorder(&mut self, order: &[u32]) {
+        permute(&mut self.groups, order);
     }
 
     pub(crate) fn update(&mut self, args: &[Vector], groups: Groups<'_>) -> Result<()> {
@@ -52,23 +77,7 @@ impl Comoments {
 
     pub(crate) fn merge(&mut self, other: &Self, from: &[u32], to: &[u32]) {
         for (&from, &to) in from.iter().zip(to) {
-            let (a, b) = (&mut self.groups[to as usize], other.groups[from as usize]);
-            if b.count == 0.0 {
-                continue;
-            }
-            if a.count == 0.0 {
-                *a = b;
-                continue;
-            }
-            let count = a.count + b.count;
-            let (dx, dy) = (b.mean_x - a.mean_x, b.mean_y - a.mean_y);
-            let weight = a.count * b.count / count;
-            a.xx += b.xx + dx * dx * weight;
-            a.yy += b.yy + dy * dy * weight;
-            a.xy += b.xy + dx * dy * weight;
-            a.mean_x += dx * (b.count / count);
-            a.mean_y += dy * (b.count / count);
-            a.count = count;
+            self.groups[to as usize].merge(&other.groups[from as usize]);
         }
     }
 

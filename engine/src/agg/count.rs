@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array};
 use stoadb_storage::Vector;
 
-use super::Groups;
+use super::{Groups, table::permute};
 use crate::error::Result;
 
 /// Rows per group.
@@ -19,6 +19,10 @@ pub(crate) struct Count {
 impl Count {
     pub(crate) fn resize(&mut self, groups: usize) {
         self.rows.resize(groups, 0);
+    }
+
+    pub(crate) fn reorder(&mut self, order: &[u32]) {
+        permute(&mut self.rows, order);
     }
 
     pub(crate) fn update(&mut self, _args: &[Vector], groups: Groups<'_>) -> Result<()> {

@@ -3,36 +3,50 @@
 //! Invariant: what is derived has the bits that the rows would have given.
 //! Next: `affine.rs`, `op/aggregate/statistics.rs`.
 
-use stoadb_storage::{LogicalType, Statistics};
+use stoadb_storage::{LogicalType, Statistics, Sums};
 
 use super::{Call, State};
 use crate::error::{EngineError, Result};
 
 impl State {
-    /// Takes what statistics know of a morsel's argument into the only group, exactly as `merge` would take the state of
-    /// the morsel's rows. False, and nothing is taken, when they do not know enough.
-    pub(crate) fn absorb(&mut self, call: &Call, rows: u64, known: Option<&Statistics>) -> bool {
-        let Some(known) = known else {
-            return match self {
-                Self::Count(state) if call.args.is_empty() => {
-                    state.absorb(rows);
-                    true
-                }
+    /// Whether the order in which morsels are merged shows in the result.
+    pub(crate) fn cares_for_order(&self) -> bool {
+        !matches!(
+            self,
+            Self::Count(_) | Self::Sum(_) | Self::MomentsExact(_) | Self::Extreme(_) | Self::Bit(_)
+        )
+    }
+
+    /// Whether statistics of the argument (`None`: there is none) know enough for `absorb`.
+    pub(crate) fn can_absorb(&self, known: Option<&Statistics>) -> bool {
+        let Some(known) = known else { return matches!(self, Self::Count(_)) };
+        !known.unknown
+            && match self {
+                Self::Count(_) => true,
+                Self::Sum(_) | Self::MomentsExact(_) => matches!(known.sums, Sums::Exact(_)),
+                Self::SumFloat(_) | Self::Moments(_) => matches!(known.sums, Sums::Float { .. }),
+                Self::Extreme(state) => state.can_absorb(known),
                 _ => false,
-            };
-        };
-        match self {
-            Self::Count(state) if !known.unknown => {
-                state.absorb((known.rows - known.nulls) as u64);
-                true
             }
-            Self::Sum(state) => state.absorb(known),
-            Self::SumFloat(state) => state.absorb(known),
-            Self::MomentsExact(state) => state.absorb(known),
-            Self::Moments(state) => state.absorb(known),
-            Self::Extreme(state) => state.absorb(known),
-            _ => false,
+    }
+
+    /// Takes what statistics know of the argument in a morsel of `rows` rows into the only group, exactly as `merge` would
+    /// take the state of the morsel's rows. False, and nothing is taken, when they do not know enough.
+    pub(crate) fn absorb(&mut self, rows: u64, known: Option<&Statistics>) -> bool {
+        if !self.can_absorb(known) {
+            return false;
         }
+        match (self, known) {
+            (Self::Count(state), None) => state.absorb(rows),
+            (Self::Count(state), Some(known)) => state.absorb((known.rows - known.nulls) as u64),
+            (Self::Sum(state), Some(known)) => state.absorb(known),
+            (Self::SumFloat(state), Some(known)) => state.absorb(known),
+            (Self::MomentsExact(state), Some(known)) => state.absorb(known),
+            (Self::Moments(state), Some(known)) => state.absorb(known),
+            (Self::Extreme(state), Some(known)) => state.absorb(known),
+            _ => return false,
+        }
+        true
     }
 
     /// The sealed state that `call` would have over `scale` times each value plus `offset`, of a state over the values

@@ -9,16 +9,20 @@ use arrow::{
     array::{ArrayRef, BinaryViewBuilder, StringViewBuilder},
     buffer::NullBuffer,
 };
-use stoadb_storage::{LogicalType, Scalar, Statistics, Vector};
+use stoadb_storage::{LogicalType, Scalar, Statistics, Vector, vector::NarrowVector};
 
 use super::{
     Call, Groups, State,
-    input::{ordering, text},
+    input::{Offset, ordering, text},
     pick::{Pick, Rule},
+    table::permute,
 };
 use crate::{
     error::{EngineError, Result},
-    kernel::bits::{self, Bits, from_bits},
+    kernel::{
+        bits::{self, Bits, from_bits},
+        physical::with_offsets,
+    },
 };
 
 /// The state for a type.
@@ -66,39 +70,34 @@ impl Extreme {
         self.seen.resize(groups, false);
     }
 
+    pub(crate) fn reorder(&mut self, order: &[u32]) {
+        permute(&mut self.seen, order);
+        match &mut self.best {
+            Best::Narrow(best) => permute(best, order),
+            Best::Wide(best) => permute(best, order),
+            Best::Bytes(best) => permute(best, order),
+        }
+    }
+
     pub(crate) fn update(&mut self, args: &[Vector], groups: Groups<'_>) -> Result<()> {
         let [arg] = args else { return Err(EngineError::Internal("one argument wanted".into())) };
         match &mut self.best {
-            Best::Narrow(best) => {
-                let Bits::Narrow(values) = bits::bits(arg)? else { return Err(misfit()) };
-                let order = ordering(&self.ty);
-                let keys = values.iter().map(|&v| order(v));
-                if self.largest {
-                    fold(best, keys, groups, i64::max);
-                } else {
-                    fold(best, keys, groups, i64::min);
+            Best::Narrow(best) => match arg {
+                Vector::Narrow(narrow) => with_offsets!(narrow.offsets, offsets => {
+                    fold_offsets(best, offsets, narrow, groups, self.largest);
+                }),
+                _ => {
+                    let Bits::Narrow(values) = bits::bits(arg)? else { return Err(misfit()) };
+                    let order = ordering(&self.ty);
+                    let keys = values.iter().map(|&v| order(v));
+                    fold(best, keys, groups, self.largest);
                 }
-            }
+            },
             Best::Wide(best) => {
                 let Bits::Wide(values) = bits::bits(arg)? else { return Err(misfit()) };
-                let keys = values.iter().map(|&v| v as i128);
-                if self.largest {
-                    fold(best, keys, groups, i128::max);
-                } else {
-                    fold(best, keys, groups, i128::min);
-                }
+                fold(best, values.iter().map(|&v| v as i128), groups, self.largest);
             }
-            Best::Bytes(best) => {
-                let array = arg.flatten()?;
-                for row in 0..array.len() {
-                    let group = groups.id(row);
-                    let value = text(&array, row);
-                    if !self.seen[group] || is_better(value, &best[group], self.largest) {
-                        best[group] = value.into();
-                        self.seen[group] = true;
-                    }
-                }
-            }
+            Best::Bytes(_) => return self.update_bytes(arg, groups),
         }
         match groups {
             Groups::One(0) => {}
@@ -106,6 +105,34 @@ impl Extreme {
             Groups::Ids(ids) => ids.iter().for_each(|&id| self.seen[id as usize] = true),
         }
         Ok(())
+    }
+
+    fn update_bytes(&mut self, arg: &Vector, groups: Groups<'_>) -> Result<()> {
+        match arg {
+            Vector::Dictionary(vector) => {
+                let entries = vector.dictionary.values();
+                for (row, &code) in vector.codes_u32().iter().enumerate() {
+                    self.consider(groups.id(row), text(entries, code as usize));
+                }
+            }
+            Vector::Constant { value, rows } => {
+                let value = text(value.array(), 0);
+                (0..*rows).for_each(|row| self.consider(groups.id(row), value));
+            }
+            _ => {
+                let array = arg.flatten()?;
+                (0..array.len()).for_each(|row| self.consider(groups.id(row), text(&array, row)));
+            }
+        }
+        Ok(())
+    }
+
+    fn consider(&mut self, group: usize, value: &[u8]) {
+        let Best::Bytes(best) = &mut self.best else { return };
+        if !self.seen[group] || is_better(value, &best[group], self.largest) {
+            best[group] = value.into();
+            self.seen[group] = true;
+        }
     }
 
     pub(crate) fn merge(&mut self, other: &Self, from: &[u32], to: &[u32]) {
@@ -133,39 +160,44 @@ impl Extreme {
         }
     }
 
-    /// Takes what statistics know of a morsel's rows; false, and nothing is taken, when they do not know enough.
-    pub(crate) fn absorb(&mut self, known: &Statistics) -> bool {
-        if known.unknown || known.rows == known.nulls {
-            return !known.unknown;
+    /// Whether NaN, the largest value, is the extreme of the rows that statistics describe.
+    fn is_nan(&self, known: &Statistics) -> bool {
+        self.ty.is_float() && if self.largest { known.nans > 0 } else { known.ordered() == 0 }
+    }
+
+    fn bound<'a>(&self, known: &'a Statistics) -> Option<&'a Scalar> {
+        let bound = if self.largest { &known.max } else { &known.min };
+        bound.as_ref().filter(|bound| !self.is_nan(known) && *bound.ty() == self.ty)
+    }
+
+    /// Whether statistics know enough for `absorb`.
+    pub(crate) fn can_absorb(&self, known: &Statistics) -> bool {
+        known.rows == known.nulls || self.is_nan(known) || self.bound(known).is_some()
+    }
+
+    /// Takes what statistics know of a morsel's rows into the only group.
+    pub(crate) fn absorb(&mut self, known: &Statistics) {
+        if known.rows == known.nulls {
+            return;
         }
-        let largest = self.largest;
-        // NaN is the largest value: the maximum of all, the minimum of nothing else.
-        let nan = self.ty.is_float() && if largest { known.nans > 0 } else { known.ordered() == 0 };
-        let bound = if largest { &known.max } else { &known.min };
-        if !nan && bound.is_none() {
-            return false;
-        }
-        let bound = bound.as_ref();
+        let (largest, bound) = (self.largest, self.bound(known));
         match &mut self.best {
             Best::Narrow(best) => {
-                let Some(key) = narrow_key(&self.ty, if nan { None } else { bound }) else {
-                    return false;
-                };
+                let Some(key) = narrow_key(&self.ty, bound) else { return };
                 best[0] = if largest { best[0].max(key) } else { best[0].min(key) };
             }
             Best::Wide(best) => {
-                let Some(key) = bound.and_then(Scalar::as_i128) else { return false };
+                let Some(key) = bound.and_then(Scalar::as_i128) else { return };
                 best[0] = if largest { best[0].max(key) } else { best[0].min(key) };
             }
             Best::Bytes(best) => {
-                let Some(value) = bound.and_then(Scalar::as_bytes) else { return false };
+                let Some(value) = bound.and_then(Scalar::as_bytes) else { return };
                 if !self.seen[0] || is_better(value, &best[0], largest) {
                     best[0] = value.into();
                 }
             }
         }
         self.seen[0] = true;
-        true
     }
 
     /// The extremes of `scale` times each value plus `offset`, as values of `ty`, which they fit.
@@ -200,13 +232,11 @@ impl Extreme {
         match &self.best {
             Best::Narrow(best) => {
                 let order = ordering(&self.ty);
-                let values: Vec<u128> =
-                    best.iter().map(|&key| u128::from(order(key as u64) as u64)).collect();
-                from_bits(&self.ty, &values, Some(nulls))
+                let value = |row: usize| u128::from(order(best[row] as u64) as u64);
+                from_bits(&self.ty, best.len(), value, Some(nulls))
             }
             Best::Wide(best) => {
-                let values: Vec<u128> = best.iter().map(|&key| key as u128).collect();
-                from_bits(&self.ty, &values, Some(nulls))
+                from_bits(&self.ty, best.len(), |row| best[row] as u128, Some(nulls))
             }
             Best::Bytes(best) if call.ty == LogicalType::Blob => {
                 let mut builder = BinaryViewBuilder::with_capacity(best.len());
@@ -237,6 +267,26 @@ impl Extreme {
     }
 }
 
+/// Folds offsets in their own width; only the best one of a group is widened where all rows are of one group.
+fn fold_offsets<T: Offset>(
+    best: &mut [i64],
+    offsets: &[T],
+    narrow: &NarrowVector,
+    groups: Groups<'_>,
+    largest: bool,
+) {
+    let flip = if narrow.ty == LogicalType::UInt64 { i64::MIN } else { 0 };
+    let key = |offset: T| narrow.base.wrapping_add(offset.into()) ^ flip;
+    match groups {
+        Groups::One(_) => {
+            let offsets = offsets.iter().copied();
+            let found = if largest { offsets.max() } else { offsets.min() };
+            fold(best, found.map(key).into_iter(), groups, largest);
+        }
+        Groups::Ids(_) => fold(best, offsets.iter().map(|&o| key(o)), groups, largest),
+    }
+}
+
 /// The key of a number, time or boolean (`None`: NaN) by which values of the type are ordered.
 fn narrow_key(ty: &LogicalType, value: Option<&Scalar>) -> Option<i64> {
     let bits = match (ty, value) {
@@ -252,18 +302,23 @@ fn narrow_key(ty: &LogicalType, value: Option<&Scalar>) -> Option<i64> {
     Some(ordering(ty)(bits))
 }
 
-fn fold<T: Copy>(
+fn fold<T: Copy + Ord>(
     best: &mut [T],
     keys: impl Iterator<Item = T>,
     groups: Groups<'_>,
-    better: impl Fn(T, T) -> T,
+    largest: bool,
 ) {
-    match groups {
-        Groups::One(_) => best[0] = keys.fold(best[0], better),
-        Groups::Ids(ids) => {
+    match (groups, largest) {
+        (Groups::One(_), true) => best[0] = keys.fold(best[0], T::max),
+        (Groups::One(_), false) => best[0] = keys.fold(best[0], T::min),
+        (Groups::Ids(ids), true) => {
             for (&id, key) in ids.iter().zip(keys) {
-                let best = &mut best[id as usize];
-                *best = better(*best, key);
+                best[id as usize] = best[id as usize].max(key);
+            }
+        }
+        (Groups::Ids(ids), false) => {
+            for (&id, key) in ids.iter().zip(keys) {
+                best[id as usize] = best[id as usize].min(key);
             }
         }
     }

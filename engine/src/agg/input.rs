@@ -5,43 +5,121 @@
 use std::{cmp::Ordering, sync::Arc};
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray},
+    array::{Array, ArrayRef, AsArray, Int64Array},
     buffer::ScalarBuffer,
     datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, IntervalMonthDayNanoType},
 };
-use stoadb_storage::{LogicalType, Vector};
+use stoadb_storage::{LogicalType, Vector, table::sums::sum_i64};
 
 use crate::{
     error::{EngineError, Result},
-    kernel::bits::{self, Bits, NestedRows},
+    kernel::{
+        bits::{self, Bits, NestedRows},
+        physical::{offset_value, with_offsets},
+    },
 };
 
 /// Whole numbers (unscaled, for decimals).
 pub(crate) enum Ints {
-    Narrow(ScalarBuffer<i64>),
+    /// Offsets of any narrow width from a base, for `with_offsets!`.
+    Narrow(ArrayRef, i64),
     Unsigned(ScalarBuffer<u64>),
     Wide(ScalarBuffer<i128>),
 }
 
-/// The values of integers, decimals, dates, times, timestamps and durations.
+/// The values of integers, decimals, dates, times, timestamps and durations. Narrow vectors stay in their width.
 ///
 /// # Errors
 /// `Internal` for other types.
 pub(crate) fn ints(vector: &Vector) -> Result<Ints> {
     if let Vector::Narrow(narrow) = vector {
-        return Ok(Ints::Narrow(narrow.values_i64()));
+        return Ok(Ints::Narrow(Arc::clone(&narrow.offsets), narrow.base));
     }
-    if matches!(vector.ty()?, LogicalType::Decimal { .. }) {
+    let ty = vector.ty()?;
+    let is_dictionary = matches!(vector, Vector::Dictionary(_));
+    if matches!(ty, LogicalType::Decimal { .. }) && !is_dictionary {
         let array = vector.flatten()?;
         return Ok(Ints::Wide(array.as_primitive::<Decimal128Type>().values().clone()));
     }
     match bits::bits(vector)? {
-        Bits::Narrow(values) if vector.ty()? == LogicalType::UInt64 => Ok(Ints::Unsigned(values)),
+        Bits::Narrow(values) if ty == LogicalType::UInt64 => Ok(Ints::Unsigned(values)),
         Bits::Narrow(values) => {
-            let rows = values.len();
-            Ok(Ints::Narrow(ScalarBuffer::new(values.into_inner(), 0, rows)))
+            let values = ScalarBuffer::<i64>::from(values.into_inner());
+            Ok(Ints::Narrow(Arc::new(Int64Array::new(values, None)), 0))
+        }
+        Bits::Wide(values) if matches!(ty, LogicalType::Decimal { .. }) => {
+            Ok(Ints::Wide(values.iter().map(|&v| v as i128).collect()))
         }
         Bits::Wide(_) => Err(EngineError::Internal("intervals are no whole numbers".into())),
+    }
+}
+
+/// Narrow offsets: what a vector of them comes to.
+pub(crate) trait Offset: Copy + Ord + Into<i64> {
+    /// The exact sum.
+    fn sum(values: &[Self]) -> i128;
+    /// The exact sum of squares, for widths of up to 32 bits.
+    fn squares(values: &[Self]) -> Option<u128>;
+    /// The values themselves, for those of 64 bits.
+    fn plain(_values: &[Self]) -> Option<&[i64]> {
+        None
+    }
+}
+
+impl Offset for u8 {
+    fn sum(values: &[Self]) -> i128 {
+        // 2^24 values of 8 bits fit 32 bits.
+        let sum = |chunk: &[Self]| chunk.iter().map(|&v| u32::from(v)).sum::<u32>();
+        values.chunks(1 << 16).map(|chunk| i128::from(sum(chunk))).sum()
+    }
+    fn squares(values: &[Self]) -> Option<u128> {
+        let sum = |chunk: &[Self]| chunk.iter().map(|&v| u32::from(v) * u32::from(v)).sum::<u32>();
+        Some(values.chunks(1 << 16).map(|chunk| u128::from(sum(chunk))).sum())
+    }
+}
+
+impl Offset for u16 {
+    fn sum(values: &[Self]) -> i128 {
+        let sum = |chunk: &[Self]| chunk.iter().map(|&v| u32::from(v)).sum::<u32>();
+        values.chunks(1 << 16).map(|chunk| i128::from(sum(chunk))).sum()
+    }
+    fn squares(values: &[Self]) -> Option<u128> {
+        let square = |&v: &Self| u64::from(u32::from(v) * u32::from(v));
+        let sum = |chunk: &[Self]| chunk.iter().map(square).sum::<u64>();
+        Some(values.chunks(1 << 16).map(|chunk| u128::from(sum(chunk))).sum())
+    }
+}
+
+impl Offset for u32 {
+    fn sum(values: &[Self]) -> i128 {
+        let sum = |chunk: &[Self]| chunk.iter().map(|&v| u64::from(v)).sum::<u64>();
+        values.chunks(1 << 16).map(|chunk| i128::from(sum(chunk))).sum()
+    }
+    fn squares(values: &[Self]) -> Option<u128> {
+        let mut total = 0;
+        for chunk in values.chunks(1 << 16) {
+            // Halves of 32 bits, so that the loop is plain 64-bit adds.
+            let (mut low, mut high) = (0_u64, 0_u64);
+            for &value in chunk {
+                let square = u64::from(value) * u64::from(value);
+                low += square & 0xffff_ffff;
+                high += square >> 32;
+            }
+            total += (u128::from(high) << 32) + u128::from(low);
+        }
+        Some(total)
+    }
+}
+
+impl Offset for i64 {
+    fn sum(values: &[Self]) -> i128 {
+        sum_i64(values)
+    }
+    fn squares(_values: &[Self]) -> Option<u128> {
+        None
+    }
+    fn plain(values: &[Self]) -> Option<&[i64]> {
+        Some(values)
     }
 }
 
@@ -68,7 +146,10 @@ pub(crate) fn doubles(vector: &Vector) -> Result<ScalarBuffer<f64>> {
         _ => 1.0,
     };
     Ok(match ints(vector)? {
-        Ints::Narrow(values) => values.iter().map(|&v| v as f64 / unit).collect(),
+        Ints::Narrow(offsets, base) => with_offsets!(offsets, offsets => {
+            let value = |&offset| base.wrapping_add(offset_value(offset)) as f64 / unit;
+            offsets.iter().map(value).collect()
+        }),
         Ints::Unsigned(values) => values.iter().map(|&v| v as f64 / unit).collect(),
         Ints::Wide(values) => values.iter().map(|&v| v as f64 / unit).collect(),
     })

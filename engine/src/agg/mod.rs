@@ -19,7 +19,7 @@ mod comoments;
 mod count;
 mod derive;
 mod extreme;
-mod input;
+pub(crate) mod input;
 mod moments;
 mod name;
 mod ordered;
@@ -31,6 +31,7 @@ mod sum_float;
 pub(crate) mod table;
 
 pub(crate) use name::name;
+use name::{cares_for_order, is_idempotent};
 
 /// The group of each row.
 #[derive(Debug, Clone, Copy)]
@@ -177,34 +178,6 @@ impl Call {
     }
 }
 
-/// Whether repeats of a value change nothing.
-fn is_idempotent(function: Function) -> bool {
-    matches!(
-        function,
-        Function::Min
-            | Function::Max
-            | Function::BoolAnd
-            | Function::BoolOr
-            | Function::BitAnd
-            | Function::BitOr
-            | Function::AnyValue
-    )
-}
-
-fn cares_for_order(function: Function) -> bool {
-    matches!(
-        function,
-        Function::AnyValue
-            | Function::First
-            | Function::Last
-            | Function::ArgMin
-            | Function::ArgMax
-            | Function::Mode
-            | Function::StringAgg
-            | Function::List
-    )
-}
-
 /// The state of one aggregate over all groups.
 pub(crate) enum State {
     Count(count::Count),
@@ -335,6 +308,13 @@ impl State {
             _ => return Err(EngineError::Internal("aggregate states of two kinds".into())),
         }
         Ok(())
+    }
+
+    /// Puts the groups into another order: group `order[i]` becomes group `i`. Says whether it did; a state that does
+    /// not lie by group keeps its order.
+    pub(crate) fn reorder(&mut self, order: &[u32]) -> bool {
+        each!(self, state => state.reorder(order));
+        !matches!(self, Self::Collect(_))
     }
 
     /// The results of all groups, of the call's type.

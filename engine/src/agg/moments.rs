@@ -15,11 +15,13 @@ use stoadb_storage::{
 
 use super::{
     Call, Groups,
-    input::{Ints, doubles, ints},
+    input::{Ints, Offset, doubles, ints},
     ratio,
+    table::permute,
 };
 use crate::{
     error::{EngineError, Result},
+    kernel::physical::with_offsets,
     plan::AggregateFunction as Function,
 };
 
@@ -46,19 +48,19 @@ impl Exact {
         self.carries.resize(groups, 0);
     }
 
+    pub(crate) fn reorder(&mut self, order: &[u32]) {
+        permute(&mut self.counts, order);
+        permute(&mut self.sums, order);
+        permute(&mut self.squares, order);
+        permute(&mut self.carries, order);
+    }
+
     pub(crate) fn update(&mut self, args: &[Vector], groups: Groups<'_>) -> Result<()> {
         let [arg] = args else { return Err(EngineError::Internal("one argument wanted".into())) };
         match ints(arg)? {
-            Ints::Narrow(values) if matches!(groups, Groups::One(_)) => {
-                let sums = sums_i64(&values);
-                self.counts[0] += values.len() as i64;
-                self.add_sums(0, &sums);
-            }
-            Ints::Narrow(values) => {
-                for (row, &value) in values.iter().enumerate() {
-                    self.add(groups.id(row), value.into());
-                }
-            }
+            Ints::Narrow(offsets, base) => with_offsets!(offsets, offsets => {
+                self.add_offsets(offsets, base, groups);
+            }),
             Ints::Unsigned(values) => {
                 for (row, &value) in values.iter().enumerate() {
                     self.add(groups.id(row), value.into());
@@ -71,6 +73,19 @@ impl Exact {
             }
         }
         Ok(())
+    }
+
+    fn add_offsets<T: Offset>(&mut self, offsets: &[T], base: i64, groups: Groups<'_>) {
+        if let Groups::One(rows) = groups
+            && let Some(sums) = sums_of(offsets, base)
+        {
+            self.counts[0] += rows as i64;
+            self.add_sums(0, &sums);
+            return;
+        }
+        for (row, &offset) in offsets.iter().enumerate() {
+            self.add(groups.id(row), base.wrapping_add(offset.into()).into());
+        }
     }
 
     #[inline]
@@ -94,12 +109,11 @@ impl Exact {
         self.carries[group] += sums.carries;
     }
 
-    /// Takes what statistics know of a morsel's rows; false, and nothing is taken, when they do not know enough.
-    pub(crate) fn absorb(&mut self, known: &Statistics) -> bool {
-        let Sums::Exact(sums) = &known.sums else { return false };
+    /// Takes what statistics know of a morsel's rows into the only group.
+    pub(crate) fn absorb(&mut self, known: &Statistics) {
+        let Sums::Exact(sums) = &known.sums else { return };
         self.counts[0] += (known.rows - known.nulls) as i64;
         self.add_sums(0, sums);
-        true
     }
 
     /// The sums of `scale` times each value plus `offset`, both of at most 64 bits, where the results have as many.
@@ -170,6 +184,25 @@ fn is_sample(function: Function) -> bool {
     matches!(function, Function::VarSamp | Function::StddevSamp)
 }
 
+/// The exact sums of offsets from a base, where they come to more than a sum value by value.
+fn sums_of<T: Offset>(offsets: &[T], base: i64) -> Option<ExactSums> {
+    if base == 0
+        && let Some(values) = T::plain(offsets)
+    {
+        return Some(sums_i64(values));
+    }
+    // Products of 48 bits, 32 bits and a count of 32 stay far below 128 bits.
+    if base.unsigned_abs() >> 48 != 0 || offsets.len() >> 32 != 0 {
+        return None;
+    }
+    let squares = T::squares(offsets)?;
+    let (count, base, sum) = (offsets.len() as i128, i128::from(base), T::sum(offsets));
+    // The squares of base + offset, together not negative.
+    let rest = base * base * count + 2 * base * sum;
+    let squares = squares.wrapping_add_signed(rest);
+    Some(ExactSums { sum: sum + base * count, squares, carries: 0 })
+}
+
 fn root(variance: f64, function: Function) -> f64 {
     match function {
         Function::StddevSamp | Function::StddevPop => variance.sqrt(),
@@ -188,6 +221,10 @@ pub(crate) struct Moments {
 impl Moments {
     pub(crate) fn resize(&mut self, groups: usize) {
         self.groups.resize(groups, Moment::default());
+    }
+
+    pub(crate) fn reorder(&mut self, order: &[u32]) {
+        permute(&mut self.groups, order);
     }
 
     pub(crate) fn update(&mut self, args: &[Vector], groups: Groups<'_>) -> Result<()> {
@@ -212,11 +249,10 @@ impl Moments {
         }
     }
 
-    /// Takes what statistics know of a morsel's rows; false, and nothing is taken, when they do not know enough.
-    pub(crate) fn absorb(&mut self, known: &Statistics) -> bool {
-        let Sums::Float { moment, .. } = known.sums else { return false };
+    /// Takes what statistics know of a morsel's rows into the only group.
+    pub(crate) fn absorb(&mut self, known: &Statistics) {
+        let Sums::Float { moment, .. } = known.sums else { return };
         self.groups[0].merge(moment);
-        true
     }
 
     pub(crate) fn merge(&mut self, other: &Self, from: &[u32], to: &[u32]) {

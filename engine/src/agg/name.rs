@@ -1,6 +1,7 @@
-//! What aggregate functions are called in messages.
+//! What is known of aggregates by their function alone: the name for messages, whether repeats or the order of rows
+//! matter.
 //!
-//! Invariant: the names are those of SQL.
+//! Invariant: a function has the name that SQL calls it by. Next: `mod.rs`.
 
 use crate::plan::AggregateFunction as Function;
 
@@ -38,4 +39,32 @@ pub(crate) fn name(function: Function) -> &'static str {
         Function::CovarPop => "covar_pop",
         Function::SingleValue => "a scalar subquery",
     }
+}
+
+/// Whether repeats of a value change nothing.
+pub(super) fn is_idempotent(function: Function) -> bool {
+    matches!(
+        function,
+        Function::Min
+            | Function::Max
+            | Function::BoolAnd
+            | Function::BoolOr
+            | Function::BitAnd
+            | Function::BitOr
+            | Function::AnyValue
+    )
+}
+
+pub(super) fn cares_for_order(function: Function) -> bool {
+    matches!(
+        function,
+        Function::AnyValue
+            | Function::First
+            | Function::Last
+            | Function::ArgMin
+            | Function::ArgMax
+            | Function::Mode
+            | Function::StringAgg
+            | Function::List
+    )
 }

@@ -12,6 +12,7 @@ use stoadb_storage::{LogicalType, Vector};
 use super::{
     Call, Groups,
     input::{OrderKey, OrderKeys},
+    table::permute,
 };
 use crate::error::{EngineError, Result};
 
@@ -57,6 +58,13 @@ impl Pick {
 
     fn by_key(&self) -> bool {
         matches!(self.rule, Rule::Smallest | Rule::Largest)
+    }
+
+    pub(crate) fn reorder(&mut self, order: &[u32]) {
+        permute(&mut self.places, order);
+        if self.by_key() {
+            permute(&mut self.keys, order);
+        }
     }
 
     /// # Errors

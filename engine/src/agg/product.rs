@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array};
 use stoadb_storage::Vector;
 
-use super::{Groups, input::doubles};
+use super::{Groups, input::doubles, table::permute};
 use crate::error::{EngineError, Result};
 
 /// Products per group; `None` before the first value.
@@ -19,6 +19,10 @@ pub(crate) struct Product {
 impl Product {
     pub(crate) fn resize(&mut self, groups: usize) {
         self.products.resize(groups, None);
+    }
+
+    pub(crate) fn reorder(&mut self, order: &[u32]) {
+        permute(&mut self.products, order);
     }
 
     pub(crate) fn update(&mut self, args: &[Vector], groups: Groups<'_>) -> Result<()> {

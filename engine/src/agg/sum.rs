@@ -9,15 +9,17 @@ use arrow::{
     array::{ArrayRef, Decimal128Array, Float64Array, Int64Array},
     datatypes::i256,
 };
-use stoadb_storage::{LogicalType, Statistics, Sums, Vector, table::sums::sum_i64};
+use stoadb_storage::{LogicalType, Statistics, Sums, Vector};
 
 use super::{
     Call, Groups, count,
-    input::{Ints, ints},
+    input::{Ints, Offset, ints},
     ratio,
+    table::permute,
 };
 use crate::{
     error::{EngineError, Result},
+    kernel::physical::{offset_value, with_offsets},
     plan::AggregateFunction,
 };
 
@@ -44,19 +46,30 @@ impl Sum {
         }
     }
 
+    pub(crate) fn reorder(&mut self, order: &[u32]) {
+        permute(&mut self.sums, order);
+        permute(&mut self.counts, order);
+        if let Some(carries) = &mut self.carries {
+            permute(carries, order);
+        }
+    }
+
     pub(crate) fn update(&mut self, args: &[Vector], groups: Groups<'_>) -> Result<()> {
         let [arg] = args else { return Err(EngineError::Internal("sum of one argument".into())) };
         count::add_rows(&mut self.counts, groups);
         match (ints(arg)?, groups) {
-            (Ints::Narrow(values), Groups::One(_)) => self.add(0, sum_i64(&values)),
-            (Ints::Narrow(values), Groups::Ids(ids)) if self.carries.is_none() => {
-                add_i64(&mut self.sums, ids, &values);
+            (Ints::Narrow(offsets, base), Groups::One(rows)) => {
+                let sum = with_offsets!(offsets, offsets => Offset::sum(offsets));
+                self.add(0, sum + i128::from(base) * rows as i128);
             }
-            (Ints::Narrow(values), _) => {
-                for (row, &value) in values.iter().enumerate() {
-                    self.add(groups.id(row), value.into());
+            (Ints::Narrow(offsets, base), Groups::Ids(ids)) if self.carries.is_none() => {
+                with_offsets!(offsets, offsets => add_offsets(&mut self.sums, ids, offsets, base));
+            }
+            (Ints::Narrow(offsets, base), _) => with_offsets!(offsets, offsets => {
+                for (row, &offset) in offsets.iter().enumerate() {
+                    self.add(groups.id(row), base.wrapping_add(offset_value(offset)).into());
                 }
-            }
+            }),
             (Ints::Unsigned(values), _) => {
                 for (row, &value) in values.iter().enumerate() {
                     self.add(groups.id(row), value.into());
@@ -91,12 +104,11 @@ impl Sum {
         }
     }
 
-    /// Takes what statistics know of a morsel's rows; false, and nothing is taken, when they do not know enough.
-    pub(crate) fn absorb(&mut self, known: &Statistics) -> bool {
-        let Sums::Exact(sums) = &known.sums else { return false };
+    /// Takes what statistics know of a morsel's rows into the only group.
+    pub(crate) fn absorb(&mut self, known: &Statistics) {
+        let Sums::Exact(sums) = &known.sums else { return };
         self.counts[0] += (known.rows - known.nulls) as i64;
         self.add(0, sums.sum);
-        true
     }
 
     /// The sums of `scale` times each value plus `offset`, both of at most 64 bits.
@@ -187,27 +199,28 @@ fn decimal(sum: i256, count: i64, rescale: i8, precision: u8, call: &Call) -> Re
     value.to_i128().filter(|value| value.unsigned_abs() < limit).ok_or_else(overflow)
 }
 
-fn add_i64(sums: &mut [i128], ids: &[u32], values: &[i64]) {
+/// Adds offsets from a base to the sums of their groups.
+fn add_offsets<T: Offset>(sums: &mut [i128], ids: &[u32], offsets: &[T], base: i64) {
     const ROWS: usize = 1 << 11;
+    let value = |&offset: &T| base.wrapping_add(offset.into());
+    let magnitude = |bits: i64, offset: &T| bits | (value(offset) ^ (value(offset) >> 63));
     // Values below 2^52 of magnitude: 2^11 of them fit 64 bits.
-    let small = values.iter().fold(0, |bits, &value| bits | (value ^ (value >> 63))) >> 52 == 0;
-    if sums.len() > count::FEW_GROUPS || !small {
-        for (&id, &value) in ids.iter().zip(values) {
-            sums[id as usize] += i128::from(value);
+    if sums.len() > count::FEW_GROUPS || offsets.iter().fold(0, magnitude) >> 52 != 0 {
+        for (&id, offset) in ids.iter().zip(offsets) {
+            sums[id as usize] += i128::from(value(offset));
         }
         return;
     }
-    for (ids, values) in ids.chunks(ROWS).zip(values.chunks(ROWS)) {
+    for (ids, offsets) in ids.chunks(ROWS).zip(offsets.chunks(ROWS)) {
         let mut lanes = [[0_i64; count::FEW_GROUPS]; 4];
-        let ((id_quads, ids), (value_quads, values)) =
-            (ids.as_chunks::<4>(), values.as_chunks::<4>());
-        for (ids, values) in id_quads.iter().zip(value_quads) {
-            for (lane, (&id, &value)) in lanes.iter_mut().zip(ids.iter().zip(values)) {
-                lane[id as usize % count::FEW_GROUPS] += value;
+        let ((id_quads, ids), (quads, offsets)) = (ids.as_chunks::<4>(), offsets.as_chunks::<4>());
+        for (ids, quad) in id_quads.iter().zip(quads) {
+            for (lane, (&id, offset)) in lanes.iter_mut().zip(ids.iter().zip(quad)) {
+                lane[id as usize % count::FEW_GROUPS] += value(offset);
             }
         }
-        for (&id, &value) in ids.iter().zip(values) {
-            lanes[0][id as usize % count::FEW_GROUPS] += value;
+        for (&id, offset) in ids.iter().zip(offsets) {
+            lanes[0][id as usize % count::FEW_GROUPS] += value(offset);
         }
         for (group, sum) in sums.iter_mut().enumerate() {
             *sum += lanes.iter().map(|lane| i128::from(lane[group])).sum::<i128>();

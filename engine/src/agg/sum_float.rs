@@ -10,7 +10,7 @@ use stoadb_storage::{
     reproducible_sum::{Accumulator, LaneSum},
 };
 
-use super::{Call, Groups, count, input::doubles};
+use super::{Call, Groups, count, input::doubles, table::permute};
 use crate::{
     error::{EngineError, Result},
     plan::AggregateFunction,
@@ -29,6 +29,11 @@ impl SumFloat {
     pub(crate) fn resize(&mut self, groups: usize) {
         self.sums.resize(groups, Accumulator::default());
         self.counts.resize(groups, 0);
+    }
+
+    pub(crate) fn reorder(&mut self, order: &[u32]) {
+        permute(&mut self.sums, order);
+        permute(&mut self.counts, order);
     }
 
     pub(crate) fn update(&mut self, args: &[Vector], groups: Groups<'_>) -> Result<()> {
@@ -61,15 +66,14 @@ impl SumFloat {
         }
     }
 
-    /// Takes what statistics know of a morsel's rows; false, and nothing is taken, when they do not know enough.
-    pub(crate) fn absorb(&mut self, known: &Statistics) -> bool {
-        let Sums::Float { sum, .. } = known.sums else { return false };
+    /// Takes what statistics know of a morsel's rows into the only group.
+    pub(crate) fn absorb(&mut self, known: &Statistics) {
+        let Sums::Float { sum, .. } = known.sums else { return };
         // As a morsel's partial result is formed, and then merged.
         let mut partial = Accumulator::default();
         partial.merge(sum);
         self.sums[0].merge(partial);
         self.counts[0] += (known.rows - known.nulls) as i64;
-        true
     }
 
     pub(crate) fn finish(&self, call: &Call) -> ArrayRef {

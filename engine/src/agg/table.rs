@@ -165,3 +165,8 @@ fn probe<K: KeyStore>(
         ids.push(id as u32);
     }
 }
+
+/// The values at some places, in their order.
+pub(crate) fn permute<T: Clone>(values: &mut Vec<T>, order: &[u32]) {
+    *values = order.iter().map(|&place| values[place as usize].clone()).collect();
+}

@@ -13,7 +13,10 @@ use arrow::{
     compute::concat,
     datatypes::{DataType, UInt8Type, UInt16Type, UInt32Type},
 };
-use stoadb_storage::{DictionaryValues, LogicalType, Vector, vector::DictionaryVector};
+use stoadb_storage::{
+    DictionaryValues, LogicalType, Vector,
+    vector::{DictionaryVector, NarrowVector},
+};
 
 use super::{
     node::{Columns, NodeId, Op},
@@ -24,6 +27,7 @@ use crate::{
     kernel::{
         arity::positions,
         physical::{boolean_vector, booleans},
+        shift::bounds,
     },
 };
 
@@ -47,13 +51,24 @@ enum Outcome {
 /// A node's results for the entries of a dictionary, the last one for NULL.
 pub(super) struct Mapped {
     values: Vector,
-    /// For texts: the results as a dictionary, with the result for NULL only when that is not NULL.
+    /// Unless nested or boolean: the results as a dictionary, with the result for NULL only when that is not NULL.
     dictionary: Option<Arc<DictionaryValues>>,
     /// For booleans: 0, 1, or 2 for NULL.
     truth: Vec<u8>,
     /// How many entries there are, NULL left out.
     entries: usize,
     null_to_null: bool,
+}
+
+/// Functions of narrow offsets of so much work a row are worth a look-up instead.
+const NARROW_COST: u32 = 6;
+/// Entries of the dictionaries that stand for narrow offsets: at least so many.
+const LEAST_ENTRIES: usize = 256;
+
+/// The values that narrow offsets of 8 or 16 bits from a base can mean, as a dictionary whose codes are the offsets.
+pub(super) struct OffsetValues {
+    base: i64,
+    dictionary: Arc<DictionaryValues>,
 }
 
 /// Runs a body with the codes of a vector as a slice of their own width.
@@ -79,13 +94,13 @@ macro_rules! with_codes {
 impl Run<'_> {
     /// The node's values by way of a dictionary, if it reads one column and that is dictionary-encoded.
     pub(super) fn by_dictionary(&mut self, id: NodeId) -> Result<Option<Vector>> {
-        let Some((column, dictionary)) = self.dictionary_of(id) else { return Ok(None) };
+        let Some((column, dictionary)) = self.dictionary_of(id)? else { return Ok(None) };
         let Some(mapped) = self.mapped(id, column, &dictionary, self.rows())? else {
             return Ok(None);
         };
-        match self.value(column)? {
-            Vector::Dictionary(vector) => mapped.vector(&vector, &self.nodes[id].ty).map(Some),
-            _ => Ok(None),
+        match coded(&self.value(column)?, &dictionary) {
+            Some(vector) => mapped.vector(&vector, &self.nodes[id].ty).map(Some),
+            None => Ok(None),
         }
     }
 
@@ -95,29 +110,69 @@ impl Run<'_> {
         id: NodeId,
         candidates: Option<&[u32]>,
     ) -> Result<Option<Vec<u32>>> {
-        let Some((column, dictionary)) = self.dictionary_of(id) else { return Ok(None) };
+        let Some((column, dictionary)) = self.dictionary_of(id)? else { return Ok(None) };
         let rows = candidates.map_or(self.rows(), <[u32]>::len);
         let Some(mapped) = self.mapped(id, column, &dictionary, rows)? else { return Ok(None) };
         let Op::Column(index) = self.nodes[column].op else { return Ok(None) };
-        match self.whole_column(index) {
-            Some(Vector::Dictionary(vector)) if !mapped.truth.is_empty() => {
-                Ok(Some(mapped.true_rows(vector, candidates)))
+        match self.whole_column(index).and_then(|vector| coded(vector, &dictionary)) {
+            Some(vector) if !mapped.truth.is_empty() => {
+                Ok(Some(mapped.true_rows(&vector, candidates)))
             }
             _ => Ok(None),
         }
     }
 
-    fn dictionary_of(&self, id: NodeId) -> Option<(NodeId, Arc<DictionaryValues>)> {
+    /// The one column that a node reads and its dictionary; for narrow columns, one that is made for the purpose.
+    fn dictionary_of(&mut self, id: NodeId) -> Result<Option<(NodeId, Arc<DictionaryValues>)>> {
         let node = &self.nodes[id];
-        let Columns::One(column) = node.columns else { return None };
+        let Columns::One(column) = node.columns else { return Ok(None) };
         if !node.is_pure || self.on_entries() {
-            return None;
+            return Ok(None);
         }
-        let Op::Column(index) = self.nodes[column].op else { return None };
-        match self.whole_column(index) {
-            Some(Vector::Dictionary(vector)) => Some((column, Arc::clone(&vector.dictionary))),
+        let Op::Column(index) = self.nodes[column].op else { return Ok(None) };
+        let dictionary = match self.whole_column(index) {
+            Some(Vector::Dictionary(vector)) => Some(Arc::clone(&vector.dictionary)),
+            Some(Vector::Narrow(vector)) if node.cost >= NARROW_COST => {
+                self.offset_values(column, vector)?
+            }
             _ => None,
+        };
+        Ok(dictionary.map(|dictionary| (column, dictionary)))
+    }
+
+    /// The dictionary whose codes are the offsets of a narrow column; `None` where offsets are wide or, under NULL,
+    /// beyond the type.
+    fn offset_values(
+        &mut self,
+        column: NodeId,
+        vector: &NarrowVector,
+    ) -> Result<Option<Arc<DictionaryValues>>> {
+        let used = match vector.offsets.data_type() {
+            DataType::UInt8 => LEAST_ENTRIES,
+            DataType::UInt16 => {
+                let offsets = vector.offsets.as_primitive::<UInt16Type>().values();
+                usize::from(offsets.iter().copied().max().unwrap_or(0)) + 1
+            }
+            _ => return Ok(None),
+        };
+        if let Some(known) = &self.state.offsets[column]
+            && known.base == vector.base
+            && known.dictionary.values().len() >= used
+        {
+            return Ok(Some(Arc::clone(&known.dictionary)));
         }
+        let Some((_, most)) = bounds(&vector.ty) else { return Ok(None) };
+        let room = usize::try_from(most - i128::from(vector.base)).unwrap_or(0).saturating_add(1);
+        let entries = used.next_power_of_two().max(LEAST_ENTRIES).min(room);
+        if entries < used {
+            return Ok(None);
+        }
+        let offsets = Arc::new(UInt32Array::from_iter_values(0..entries as u32));
+        let all = NarrowVector { offsets, charge: None, ..vector.clone() };
+        let dictionary = Arc::new(DictionaryValues::new(Vector::Narrow(all).flatten()?));
+        let values = OffsetValues { base: vector.base, dictionary: Arc::clone(&dictionary) };
+        self.state.offsets[column] = Some(values);
+        Ok(Some(dictionary))
     }
 
     fn mapped(
@@ -169,6 +224,19 @@ impl Run<'_> {
     }
 }
 
+/// A vector as codes into its dictionary, or into the one that was made for its offsets.
+fn coded(vector: &Vector, dictionary: &Arc<DictionaryValues>) -> Option<DictionaryVector> {
+    match vector {
+        Vector::Dictionary(vector) => Some(vector.clone()),
+        Vector::Narrow(narrow) => Some(DictionaryVector {
+            codes: Arc::clone(&narrow.offsets),
+            dictionary: Arc::clone(dictionary),
+            charge: narrow.charge.clone(),
+        }),
+        _ => None,
+    }
+}
+
 impl Mapped {
     fn new(values: Vector, ty: &LogicalType) -> Result<Self> {
         let entries = values.len().saturating_sub(1);
@@ -181,7 +249,10 @@ impl Mapped {
                 let byte = |row| if array.is_null(row) { 2 } else { u8::from(array.value(row)) };
                 truth = (0..array.len()).map(byte).collect();
             }
-            LogicalType::Text | LogicalType::Blob if !matches!(values, Vector::Constant { .. }) => {
+            ty if !ty.is_nested()
+                && *ty != LogicalType::Null
+                && !matches!(values, Vector::Constant { .. }) =>
+            {
                 let array = values.flatten()?;
                 let kept = if null_to_null { entries } else { entries + 1 };
                 dictionary = Some(Arc::new(DictionaryValues::new(array.slice(0, kept))));

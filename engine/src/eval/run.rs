@@ -8,7 +8,7 @@ use arrow::array::{Array, new_empty_array};
 use stoadb_storage::{LogicalType, Scalar, Selection, Vector};
 
 use super::{
-    dictionary::Served,
+    dictionary::{OffsetValues, Served},
     node::{Node, NodeId, Op},
 };
 use crate::{
@@ -28,6 +28,8 @@ use crate::{
 pub(super) struct State {
     /// Per node, the dictionaries that it met last.
     pub(super) dictionaries: Vec<Vec<Served>>,
+    /// Per node of a column, the values of the narrow offsets that it had last.
+    pub(super) offsets: Vec<Option<OffsetValues>>,
     /// Register files for reuse.
     spare: Vec<Vec<Option<Vector>>>,
 }
@@ -36,7 +38,8 @@ impl State {
     /// State for a program of so many nodes.
     pub(super) fn new(nodes: usize) -> Self {
         let dictionaries = std::iter::repeat_with(Vec::new).take(nodes).collect();
-        Self { dictionaries, spare: Vec::new() }
+        let offsets = std::iter::repeat_with(|| None).take(nodes).collect();
+        Self { dictionaries, offsets, spare: Vec::new() }
     }
 
     fn registers(&mut self, nodes: usize) -> Vec<Option<Vector>> {

@@ -19,6 +19,7 @@ use crate::{
         arity::{binary, fallible, map, unary, union_nulls, zip},
         decimal,
         physical::{Column, Physical, column, column_i64, null_vector, vector_of, with_number},
+        shift::shifted,
         temporal,
     },
 };
@@ -50,6 +51,9 @@ pub(crate) fn arithmetic(
     let (left_ty, right_ty) = (left.ty()?, right.ty()?);
     if left_ty == LogicalType::Null || right_ty == LogicalType::Null {
         return Ok(null_vector(ty, rows));
+    }
+    if let Some(vector) = shifted(op, left, right, ty) {
+        return Ok(vector);
     }
     if matches!(ty, LogicalType::Decimal { .. }) {
         return decimal::arithmetic(op, left, right, rows, ty);

@@ -152,28 +152,36 @@ pub(crate) fn fallible<R: ArrowNativeType>(
 
 /// A bitmap of `f` over values.
 pub(crate) fn bits<T: Copy>(values: &[T], f: impl Fn(T) -> bool) -> BooleanBuffer {
-    let mut words = Vec::with_capacity(values.len().div_ceil(64));
-    for chunk in values.chunks(64) {
-        let mut word = 0_u64;
-        for (i, &value) in chunk.iter().enumerate() {
-            word |= u64::from(f(value)) << i;
+    pack_flags(values.len(), |first, flags| {
+        for (&value, flag) in values[first..].iter().zip(flags) {
+            *flag = u8::from(f(value));
         }
-        words.push(word);
-    }
-    BooleanBuffer::new(arrow::buffer::Buffer::from_vec(words), 0, values.len())
+    })
 }
 
 /// A bitmap of `f` over pairs of values.
 pub(crate) fn bits2<T: Copy>(a: &[T], b: &[T], f: impl Fn(T, T) -> bool) -> BooleanBuffer {
-    let mut words = Vec::with_capacity(a.len().div_ceil(64));
-    for (a, b) in a.chunks(64).zip(b.chunks(64)) {
-        let mut word = 0_u64;
-        for (i, (&a, &b)) in a.iter().zip(b).enumerate() {
-            word |= u64::from(f(a, b)) << i;
+    pack_flags(a.len().min(b.len()), |first, flags| {
+        for ((&a, &b), flag) in a[first..].iter().zip(&b[first..]).zip(flags) {
+            *flag = u8::from(f(a, b));
         }
-        words.push(word);
+    })
+}
+
+/// A bitmap of the rows that get the flag 1; `fill` as for `compress_flags`.
+pub(crate) fn pack_flags(rows: usize, fill: impl Fn(usize, &mut [u8])) -> BooleanBuffer {
+    let mut words = Vec::with_capacity(rows.div_ceil(64));
+    for first in (0..rows).step_by(64) {
+        let mut flags = [0_u8; 64];
+        // A slice of known length makes the common loop one without a rest.
+        if rows - first >= 64 {
+            fill(first, &mut flags);
+        } else {
+            fill(first, &mut flags[..rows - first]);
+        }
+        words.push(pack(&flags));
     }
-    BooleanBuffer::new(arrow::buffer::Buffer::from_vec(words), 0, a.len().min(b.len()))
+    BooleanBuffer::new(arrow::buffer::Buffer::from_vec(words), 0, rows)
 }
 
 /// The rows among the candidates (`None`: all of `rows`) for which `f` holds, without branches.
@@ -204,6 +212,15 @@ pub(crate) fn compress<T: Copy>(values: &[T], f: impl Fn(T) -> bool) -> Vec<u32>
     compress_flags(values.len(), |first, flags| {
         for (&value, flag) in values[first..].iter().zip(flags) {
             *flag = u8::from(f(value));
+        }
+    })
+}
+
+/// The positions of the pairs of values for which `f` holds.
+pub(crate) fn compress2<T: Copy>(a: &[T], b: &[T], f: impl Fn(T, T) -> bool) -> Vec<u32> {
+    compress_flags(a.len().min(b.len()), |first, flags| {
+        for ((&a, &b), flag) in a[first..].iter().zip(&b[first..]).zip(flags) {
+            *flag = u8::from(f(a, b));
         }
     })
 }

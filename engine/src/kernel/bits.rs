@@ -11,14 +11,14 @@ use arrow::{
         Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, ListArray, MapArray,
         PrimitiveArray, StructArray, downcast_primitive_array,
     },
-    buffer::{Buffer, NullBuffer, ScalarBuffer},
+    buffer::{BooleanBuffer, Buffer, NullBuffer, ScalarBuffer},
     datatypes::{
         ArrowNativeType, DataType, Decimal128Type, Float32Type, Float64Type,
-        IntervalMonthDayNanoType,
+        IntervalMonthDayNanoType, UInt8Type, UInt16Type, UInt32Type,
     },
     row::{RowConverter, SortField},
 };
-use stoadb_storage::{LogicalType, TimeUnit, Vector};
+use stoadb_storage::{LogicalType, TimeUnit, Vector, vector::DictionaryVector};
 
 use crate::error::{EngineError, Result};
 
@@ -78,7 +78,39 @@ pub fn bits(vector: &Vector) -> Result<Bits> {
             let rows = values.len();
             Ok(Bits::Narrow(ScalarBuffer::new(values.into_inner(), 0, rows)))
         }
-        Vector::Dictionary(_) => array_bits(vector.flatten()?.as_ref()),
+        Vector::Dictionary(dictionary) => match dictionary_words(dictionary)? {
+            Some(words) => Ok(Bits::Narrow(gather_words(dictionary, words))),
+            None => array_bits(vector.flatten()?.as_ref()),
+        },
+    }
+}
+
+/// The bits of a dictionary's entries, computed once a dictionary; `None` for types of more than 64 bits.
+pub(crate) fn dictionary_words(vector: &DictionaryVector) -> Result<Option<&[u64]>> {
+    let ty = LogicalType::from_arrow(vector.dictionary.values().data_type())?;
+    if !matches!(width(&ty), Some(0..=64)) {
+        return Ok(None);
+    }
+    let words = vector.dictionary.words(|values| match array_bits(values.as_ref()) {
+        Ok(Bits::Narrow(words)) => words.to_vec(),
+        _ => Vec::new(),
+    });
+    // Words are missing only when an entry has too many digits for its type, which `array_bits` reports.
+    Ok((words.len() == vector.dictionary.values().len()).then_some(words))
+}
+
+/// The word of each row; 0 for a code under NULL into a dictionary without entries.
+fn gather_words(vector: &DictionaryVector, words: &[u64]) -> ScalarBuffer<u64> {
+    fn gather<T: Copy + Into<u64>>(codes: &[T], words: &[u64]) -> ScalarBuffer<u64> {
+        if words.is_empty() {
+            return vec![0; codes.len()].into();
+        }
+        codes.iter().map(|&code| words[code.into() as usize]).collect()
+    }
+    match vector.codes.data_type() {
+        DataType::UInt8 => gather(vector.codes.as_primitive::<UInt8Type>().values(), words),
+        DataType::UInt16 => gather(vector.codes.as_primitive::<UInt16Type>().values(), words),
+        _ => gather(vector.codes.as_primitive::<UInt32Type>().values(), words),
     }
 }
 
@@ -149,42 +181,50 @@ fn integer_bits(array: &dyn Array) -> Result<Bits> {
     )
 }
 
-/// The array of the given values, the inverse of `bits` up to normalisation. Bits above the type's width are ignored.
+/// The array of `rows` values given by row, the inverse of `bits` up to normalisation. Bits above the type's width are
+/// ignored.
 ///
 /// # Errors
 /// `Internal` for a type without a fixed width.
-pub fn from_bits(ty: &LogicalType, values: &[u128], nulls: Option<NullBuffer>) -> Result<ArrayRef> {
+pub fn from_bits(
+    ty: &LogicalType,
+    rows: usize,
+    value: impl Fn(usize) -> u128,
+    nulls: Option<NullBuffer>,
+) -> Result<ArrayRef> {
     let arrow = ty.to_arrow();
-    let rows = values.len();
     let array: ArrayRef = match width(ty) {
         Some(0) => arrow::array::new_null_array(&arrow, rows),
         Some(1) => {
-            let set = values.iter().map(|&v| v & 1 == 1).collect();
+            let set = BooleanBuffer::collect_bool(rows, |row| value(row) & 1 == 1);
             Arc::new(BooleanArray::new(set, nulls))
         }
-        Some(8) => raw(&arrow, &collect(values, |v| v as u8), nulls)?,
-        Some(16) => raw(&arrow, &collect(values, |v| v as u16), nulls)?,
-        Some(32) => raw(&arrow, &collect(values, |v| v as u32), nulls)?,
+        Some(8) => raw(&arrow, &collect(rows, |row| value(row) as u8), nulls)?,
+        Some(16) => raw(&arrow, &collect(rows, |row| value(row) as u16), nulls)?,
+        Some(32) => raw(&arrow, &collect(rows, |row| value(row) as u32), nulls)?,
         Some(64) if matches!(ty, LogicalType::Decimal { .. }) => {
-            raw(&arrow, &collect(values, |v| i128::from(v as i64)), nulls)?
+            raw(&arrow, &collect(rows, |row| i128::from(value(row) as i64)), nulls)?
         }
-        Some(64) => raw(&arrow, &collect(values, |v| v as u64), nulls)?,
+        Some(64) => raw(&arrow, &collect(rows, |row| value(row) as u64), nulls)?,
         Some(_) if *ty == LogicalType::Interval => {
-            let unpack = |v: u128| arrow::datatypes::IntervalMonthDayNano {
-                months: (v >> 96) as i32,
-                days: (v >> 64) as i32,
-                nanoseconds: v as i64,
+            let unpack = |row: usize| {
+                let v = value(row);
+                arrow::datatypes::IntervalMonthDayNano {
+                    months: (v >> 96) as i32,
+                    days: (v >> 64) as i32,
+                    nanoseconds: v as i64,
+                }
             };
-            raw(&arrow, &collect(values, unpack), nulls)?
+            raw(&arrow, &collect(rows, unpack), nulls)?
         }
-        Some(_) => raw(&arrow, &collect(values, |v| v as i128), nulls)?,
+        Some(_) => raw(&arrow, &collect(rows, |row| value(row) as i128), nulls)?,
         None => return Err(EngineError::Internal(format!("no fixed width for {ty}"))),
     };
     Ok(array)
 }
 
-fn collect<T: ArrowNativeType>(values: &[u128], f: impl Fn(u128) -> T) -> Buffer {
-    Buffer::from_vec(values.iter().map(|&v| f(v)).collect::<Vec<T>>())
+fn collect<T: ArrowNativeType>(rows: usize, f: impl Fn(usize) -> T) -> Buffer {
+    Buffer::from_vec((0..rows).map(f).collect::<Vec<T>>())
 }
 
 fn raw(ty: &DataType, values: &Buffer, nulls: Option<NullBuffer>) -> Result<ArrayRef> {

@@ -14,10 +14,13 @@ use crate::{
     error::Result,
     expr::CompareOp,
     kernel::{
-        arity::{bits, union_nulls},
+        arity::{bits, pack_flags, union_nulls},
         compare::compare,
         decimal::{Decimals, Unscaled},
-        physical::{Bytes, Physical, boolean_vector, booleans, column, column_i64, with_number},
+        physical::{
+            Bytes, Physical, boolean_vector, booleans, column, column_i64, with_number,
+            with_offsets,
+        },
     },
 };
 
@@ -99,19 +102,21 @@ impl InList {
     }
 
     fn integers(&self, input: &Vector, rows: usize) -> Result<BooleanBuffer> {
-        let ty = input.ty()?;
-        let physical = Physical::of(&ty);
+        if let Vector::Narrow(narrow) = input {
+            return Ok(with_offsets!(narrow.offsets, offsets => self.search(offsets, narrow.base)));
+        }
+        let physical = Physical::of(&input.ty()?);
         if physical == Physical::I128 {
             let decimals = Decimals::new(input)?;
             return Ok(match &decimals.values {
-                Unscaled::Small(column) if !column.constant => self.search(&column.values),
+                Unscaled::Small(column) if !column.constant => self.search(&column.values, 0),
                 _ => BooleanBuffer::collect_bool(rows, |row| self.has_wide(decimals.get(row))),
             });
         }
-        if matches!(input, Vector::Narrow(_)) || physical == Physical::I64 {
+        if physical == Physical::I64 {
             let column = column_i64(input)?;
             if !column.constant {
-                return Ok(self.search(&column.values));
+                return Ok(self.search(&column.values, 0));
             }
         }
         with_number!(physical, T => {
@@ -120,17 +125,18 @@ impl InList {
         }, _ => Ok(BooleanBuffer::new_unset(rows)))
     }
 
-    fn search(&self, values: &[i64]) -> BooleanBuffer {
+    /// Which offsets from a base are in the list: few values are brought into the domain of the offsets first.
+    fn search<T>(&self, offsets: &[T], base: i64) -> BooleanBuffer
+    where
+        T: Copy + PartialEq + TryFrom<i128> + Into<i64>,
+    {
         match &self.values {
-            Values::Few(list) => match list.as_slice() {
-                &[a] => bits(values, |value| value == a),
-                &[a, b] => bits(values, |value| (value == a) | (value == b)),
-                &[a, b, c] => bits(values, |value| (value == a) | (value == b) | (value == c)),
-                list => bits(values, |value| {
-                    list.iter().fold(false, |found, &other| found | (value == other))
-                }),
-            },
-            _ => bits(values, |value| self.has(value)),
+            Values::Few(list) => {
+                let offset = |&value: &i64| T::try_from(i128::from(value) - i128::from(base)).ok();
+                let list: Vec<T> = list.iter().filter_map(offset).collect();
+                any_of(offsets, &list)
+            }
+            _ => bits(offsets, |offset| self.has(base.wrapping_add(offset.into()))),
         }
     }
 
@@ -152,6 +158,17 @@ impl InList {
             _ => false,
         }
     }
+}
+
+/// Which values equal one of a few others.
+fn any_of<T: Copy + PartialEq>(values: &[T], others: &[T]) -> BooleanBuffer {
+    pack_flags(values.len(), |first, flags| {
+        for &other in others {
+            for (&value, flag) in values[first..].iter().zip(&mut *flags) {
+                *flag |= u8::from(value == other);
+            }
+        }
+    })
 }
 
 fn integers(list: Vec<i128>) -> Values {

@@ -15,7 +15,10 @@ use stoadb_storage::{LogicalType, Vector};
 
 pub use super::keys::{ByteKeys, KeyWidth, Keys};
 
-use super::bits::{Bits, NestedRows, bits, from_bits, width};
+use super::{
+    bits::{Bits, NestedRows, bits, from_bits, width},
+    physical::{offset_value, with_offsets},
+};
 use crate::error::{EngineError, Result};
 
 /// How a list of key columns is packed.
@@ -89,23 +92,19 @@ impl KeyLayout {
         out.clear();
         out.resize(rows, 0);
         for (column, vector) in self.columns.iter().zip(columns) {
-            let Bits::Narrow(values) = bits(vector)? else { return Err(misfit(&column.ty)) };
-            let mask = low_bits(column.bits) as u64;
-            match column.nulls(vector) {
-                None => {
-                    for (key, &value) in out.iter_mut().zip(values.iter()) {
-                        // A value that fills the word has shift 0 or, with a flag below, does not come here.
-                        *key |= (value & mask) << (column.shift & 63);
-                    }
-                }
-                Some(nulls) => {
-                    for (row, (key, &value)) in out.iter_mut().zip(values.iter()).enumerate() {
-                        let valid = u64::from(nulls.is_valid(row));
-                        let value = (value & mask & valid.wrapping_neg()) << (column.shift & 63);
-                        *key |= value | (valid ^ 1) << column.flag_shift();
-                    }
-                }
+            let (mask, nulls) = (low_bits(column.bits) as u64, column.nulls(vector));
+            // A value that fills the word has shift 0 or, with a flag below, does not come here.
+            let place = (mask, column.shift & 63, column.flag_shift());
+            if let Vector::Narrow(narrow) = vector {
+                let base = narrow.base;
+                with_offsets!(narrow.offsets, offsets => {
+                    let word = |&offset| base.wrapping_add(offset_value(offset)) as u64;
+                    put_words(out, offsets.iter().map(word), nulls.as_ref(), place);
+                });
+                continue;
             }
+            let Bits::Narrow(values) = bits(vector)? else { return Err(misfit(&column.ty)) };
+            put_words(out, values.iter().copied(), nulls.as_ref(), place);
         }
         Ok(())
     }
@@ -173,14 +172,13 @@ impl KeyLayout {
     fn unpack_words(&self, rows: usize, key: impl Fn(usize) -> u128) -> Result<Vec<Vector>> {
         let column = |column: &KeyColumn| {
             let mask = low_bits(column.bits);
-            let values = (0..rows).map(|row| key(row) >> (column.shift & 127) & mask);
-            let values: Vec<u128> = values.collect();
+            let value = |row: usize| key(row) >> (column.shift & 127) & mask;
             let nulls = column.nullable.then(|| {
                 let valid = |row| key(row) >> column.flag_shift() & 1 == 0;
                 NullBuffer::new(BooleanBuffer::collect_bool(rows, valid))
             });
             let nulls = nulls.filter(|nulls| nulls.null_count() > 0);
-            Ok(Vector::Flat(from_bits(&column.ty, &values, nulls)?))
+            Ok(Vector::Flat(from_bits(&column.ty, rows, value, nulls)?))
         };
         self.columns.iter().map(column).collect()
     }
@@ -192,6 +190,28 @@ impl KeyLayout {
             vectors.push(Vector::Flat(column.read(&mut cursors)?));
         }
         Ok(vectors)
+    }
+}
+
+/// Puts a column's words into keys at a place: the mask of its bits, where they start, and where its NULL flag is.
+fn put_words(
+    keys: &mut [u64],
+    words: impl Iterator<Item = u64>,
+    nulls: Option<&NullBuffer>,
+    (mask, shift, flag): (u64, u32, u32),
+) {
+    match nulls {
+        None => {
+            for (key, word) in keys.iter_mut().zip(words) {
+                *key |= (word & mask) << shift;
+            }
+        }
+        Some(nulls) => {
+            for ((key, word), valid) in keys.iter_mut().zip(words).zip(nulls) {
+                let valid = u64::from(valid);
+                *key |= (word & mask & valid.wrapping_neg()) << shift | (valid ^ 1) << flag;
+            }
+        }
     }
 }
 
@@ -253,7 +273,8 @@ impl KeyColumn {
                 values[row] = u128::from_le_bytes(word);
                 *cursor = rest;
             }
-            return from_bits(&self.ty, &values, Some(nulls).filter(|n| n.null_count() > 0));
+            let nulls = Some(nulls).filter(|nulls| nulls.null_count() > 0);
+            return from_bits(&self.ty, values.len(), |row| values[row], nulls);
         }
         let mut values: Vec<Option<&[u8]>> = vec![None; cursors.len()];
         for (row, cursor) in cursors.iter_mut().enumerate().filter(|(row, _)| valid[*row]) {

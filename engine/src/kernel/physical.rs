@@ -10,10 +10,10 @@ use arrow::{
         Array, ArrayData, ArrayRef, AsArray, BinaryViewArray, BooleanArray, StringViewArray,
         make_array,
     },
-    buffer::{NullBuffer, ScalarBuffer},
+    buffer::{Buffer, NullBuffer, ScalarBuffer},
     datatypes::{ArrowNativeType, DataType},
 };
-use stoadb_storage::{LogicalType, Scalar, Vector};
+use stoadb_storage::{LogicalType, Scalar, Vector, vector::NarrowVector};
 
 use crate::error::{EngineError, Result};
 
@@ -123,6 +123,43 @@ macro_rules! with_number {
 }
 pub(crate) use with_number;
 
+/// Runs a body with the offsets of a narrow vector as a slice of their own width: `u8`, `u16`, `u32` or `i64`.
+macro_rules! with_offsets {
+    ($offsets:expr, $values:ident => $body:expr) => {{
+        use ::arrow::array::AsArray as _;
+        let offsets = &$offsets;
+        match offsets.data_type() {
+            ::arrow::datatypes::DataType::UInt8 => {
+                let $values: &[u8] =
+                    offsets.as_primitive::<::arrow::datatypes::UInt8Type>().values();
+                $body
+            }
+            ::arrow::datatypes::DataType::UInt16 => {
+                let $values: &[u16] =
+                    offsets.as_primitive::<::arrow::datatypes::UInt16Type>().values();
+                $body
+            }
+            ::arrow::datatypes::DataType::UInt32 => {
+                let $values: &[u32] =
+                    offsets.as_primitive::<::arrow::datatypes::UInt32Type>().values();
+                $body
+            }
+            _ => {
+                let $values: &[i64] =
+                    offsets.as_primitive::<::arrow::datatypes::Int64Type>().values();
+                $body
+            }
+        }
+    }};
+}
+pub(crate) use with_offsets;
+
+/// An offset of any width in 64 bits.
+#[inline]
+pub(crate) fn offset_value(offset: impl Into<i64>) -> i64 {
+    offset.into()
+}
+
 /// The values of a vector as machine values.
 #[derive(Debug, Clone)]
 pub(crate) struct Column<T: ArrowNativeType> {
@@ -152,6 +189,14 @@ pub(crate) fn column<T: ArrowNativeType>(vector: &Vector) -> Result<Column<T>> {
         Vector::Constant { value, .. } if !value.is_null() => {
             Ok(Column { values: buffer(value.array().as_ref())?, nulls: None, constant: true })
         }
+        Vector::Narrow(narrow) if Physical::of(&narrow.ty) != Physical::I64 => {
+            let nulls = narrow.offsets.nulls().cloned();
+            Ok(Column { values: widened(narrow)?, nulls, constant: false })
+        }
+        Vector::Narrow(_) => {
+            let Column { values, nulls, constant } = column_i64(vector)?;
+            Ok(Column { values: cast_buffer(values.into_inner())?, nulls, constant })
+        }
         _ => {
             let array = vector.flatten()?;
             let values = buffer(array.as_ref())?;
@@ -170,6 +215,27 @@ pub(crate) fn column_i64(vector: &Vector) -> Result<Column<i64>> {
     }
     let nulls = narrow.offsets.nulls().cloned();
     Ok(Column { values: narrow.values_i64(), nulls, constant: false })
+}
+
+/// The values of a narrow vector in the width of its type, in one pass. Charged as decoded.
+fn widened<T: ArrowNativeType>(narrow: &NarrowVector) -> Result<ScalarBuffer<T>> {
+    let base = narrow.base;
+    let buffer = with_number!(Physical::of(&narrow.ty), N => with_offsets!(narrow.offsets, offsets => {
+        let widen = |&offset| base.wrapping_add(offset_value(offset)) as N;
+        Buffer::from_vec(offsets.iter().map(widen).collect::<Vec<N>>())
+    }), _ => return Err(EngineError::Internal(format!("{} in narrow offsets", narrow.ty))));
+    if let Some(charge) = &narrow.charge {
+        charge.decoded(buffer.len() as u64);
+    }
+    cast_buffer(buffer)
+}
+
+fn cast_buffer<T: ArrowNativeType>(buffer: Buffer) -> Result<ScalarBuffer<T>> {
+    let rows = buffer.len() / size_of::<T>();
+    match buffer.len().is_multiple_of(size_of::<T>()) {
+        true => Ok(ScalarBuffer::new(buffer, 0, rows)),
+        false => Err(EngineError::Internal("values of another width".into())),
+    }
 }
 
 /// The first buffer of an array of fixed-width values.

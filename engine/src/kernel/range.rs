@@ -4,10 +4,7 @@
 //! Invariants: bounds are inclusive and of the values' own unit; a NULL lies in no range; positions ascend.
 //! Next: `compare.rs`, for every other comparison.
 
-use arrow::{
-    array::{Array, AsArray},
-    datatypes::{ArrowNativeType, DataType, Int64Type, UInt8Type, UInt16Type, UInt32Type},
-};
+use arrow::{array::Array, datatypes::ArrowNativeType};
 use stoadb_storage::{Vector, vector::NarrowVector};
 
 use crate::{
@@ -15,7 +12,7 @@ use crate::{
     expr::CompareOp,
     kernel::{
         arity::{compress, positions},
-        physical::{Physical, buffer},
+        physical::{Physical, buffer, with_offsets},
     },
 };
 
@@ -113,13 +110,7 @@ fn rows_of_narrow(narrow: &NarrowVector, range: Range, candidates: Option<&[u32]
     let base = i128::from(narrow.base);
     let Range { low, high } = range;
     let range = Range { low: low.saturating_sub(base), high: high.saturating_sub(base) };
-    let offsets = &narrow.offsets;
-    match offsets.data_type() {
-        DataType::UInt8 => rows(offsets.as_primitive::<UInt8Type>().values(), range, candidates),
-        DataType::UInt16 => rows(offsets.as_primitive::<UInt16Type>().values(), range, candidates),
-        DataType::UInt32 => rows(offsets.as_primitive::<UInt32Type>().values(), range, candidates),
-        _ => rows(offsets.as_primitive::<Int64Type>().values(), range, candidates),
-    }
+    with_offsets!(narrow.offsets, offsets => rows(offsets, range, candidates))
 }
 
 fn rows<T: Whole>(values: &[T], range: Range, candidates: Option<&[u32]>) -> Vec<u32> {

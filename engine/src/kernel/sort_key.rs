@@ -17,6 +17,7 @@ use arrow::{
 };
 use stoadb_storage::{LogicalType, Vector};
 
+use super::physical::{offset_value, with_offsets};
 use crate::error::{EngineError, Result};
 
 /// The codes of one vector's values.
@@ -189,20 +190,21 @@ pub fn code_interval(value: IntervalMonthDayNano) -> u128 {
 /// `Unsupported` for nested types that hold a type without an order; `Internal` for a broken vector.
 pub fn codes(vector: &Vector) -> Result<KeyCodes> {
     if let Vector::Narrow(narrow) = vector {
-        let values = narrow.values_i64();
-        let nulls = narrow.offsets.nulls().cloned();
-        let codes = match &narrow.ty {
-            LogicalType::Decimal { precision, .. } if *precision > NARROW_DIGITS => {
-                Codes::Wide(values.iter().map(|&v| code_i128(v.into())).collect())
+        let (base, nulls) = (narrow.base, narrow.offsets.nulls().cloned());
+        let value = |offset: i64| base.wrapping_add(offset);
+        let codes = with_offsets!(narrow.offsets, offsets => {
+            let values = offsets.iter().map(|&offset| value(offset_value(offset)));
+            match &narrow.ty {
+                LogicalType::Decimal { precision, .. } if *precision > NARROW_DIGITS => {
+                    Codes::Wide(values.map(|v| code_i128(v.into())).collect())
+                }
+                LogicalType::UInt8
+                | LogicalType::UInt16
+                | LogicalType::UInt32
+                | LogicalType::UInt64 => Codes::Narrow(values.map(i64::cast_unsigned).collect()),
+                _ => Codes::Narrow(values.map(code_i64).collect()),
             }
-            LogicalType::UInt8
-            | LogicalType::UInt16
-            | LogicalType::UInt32
-            | LogicalType::UInt64 => {
-                Codes::Narrow(values.iter().map(|v| v.cast_unsigned()).collect())
-            }
-            _ => Codes::Narrow(values.iter().map(|&v| code_i64(v)).collect()),
-        };
+        });
         return Ok(KeyCodes { codes, nulls });
     }
     array_codes(&vector.flatten()?)

@@ -25,7 +25,7 @@ use self::{
     graph::{Graph, Mask},
 };
 use crate::lower::{
-    columns_of, conjuncts, is_volatile, join_plan, plain, project, push_filter, substitute,
+    columns_of, conjuncts, is_volatile, join_plan, plain, project, push_filter, raises, substitute,
     swap_columns, swap_key,
 };
 
@@ -109,9 +109,13 @@ fn is_region(plan: &Plan) -> bool {
         Plan::Join(join) => {
             let mut exprs =
                 join.keys.iter().flat_map(|key| [&key.left, &key.right]).chain(&join.residual);
-            join.kind == JoinKind::Inner && !exprs.any(is_volatile)
+            let fixed = join.residual.as_ref().is_some_and(raises);
+            join.kind == JoinKind::Inner && !fixed && !exprs.any(is_volatile)
         }
-        Plan::Filter { input, predicate } => !is_volatile(predicate) && is_region(input),
+        // A condition that may raise an error stays above the joins that it was written over.
+        Plan::Filter { input, predicate } => {
+            !is_volatile(predicate) && !raises(predicate) && is_region(input)
+        }
         Plan::Project { input, exprs, .. } => exprs.iter().all(plain) && is_region(input),
         _ => false,
     }

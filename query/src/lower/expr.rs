@@ -13,10 +13,11 @@ use stoadb_storage::{LogicalType, Scalar};
 
 use super::{
     Lowerer, STACK_GROWTH, STACK_LEFT, call, coerce, literal, planner_error, scope::Scope,
+    signed_sum::signed_sum,
 };
 use crate::{
     error::{Error, Result},
-    planner::scalars::DIVIDE,
+    planner::scalars::{DIVIDE, SIGNED_SUM},
 };
 
 impl Lowerer {
@@ -75,6 +76,9 @@ impl Lowerer {
             Logical::ScalarFunction(function) => {
                 let ty = expr.get_type(scope).map_err(planner_error)?;
                 let mut args = self.exprs(&function.args, scope)?;
+                if function.name() == SIGNED_SUM {
+                    return signed_sum(args, &LogicalType::from_arrow(&ty)?);
+                }
                 if function.name() == DIVIDE
                     && let (Some(right), Some(left)) = (args.pop(), args.pop())
                 {

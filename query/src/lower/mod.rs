@@ -21,9 +21,11 @@ mod project;
 mod operators;
 mod prune;
 mod push_down;
+mod raises;
 mod scan;
 mod scope;
 mod share;
+mod signed_sum;
 mod sort;
 mod subquery;
 #[cfg(test)]
@@ -57,6 +59,7 @@ pub(crate) use self::{
     expr::{and, conjuncts},
     join::{join_plan, swap_columns, swap_key},
     push_down::{push_filter, substitute},
+    raises::{any_raises, raises},
 };
 
 /// A plan for the engine and the relations that it names by position.

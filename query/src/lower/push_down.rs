@@ -1,8 +1,11 @@
 //! Filters sink as near to the scans as their columns allow.
 //!
 //! Invariants: a condition passes an operator only if it then judges the same rows by the same values; conditions with
-//! a volatile function stay where they are. The library pushes filters too; this pass also fuses them into scans and
-//! makes the result independent of which of the library's rules ran.
+//! a volatile function stay where they are. A condition that may raise an error (`raises.rs`) is never asked of a row
+//! that an earlier condition, or a join below which it was written, keeps from it: conditions of ON come before those of
+//! WHERE, and each list keeps its order. The library pushes filters too, unless one may raise an error
+//! (`planner/optimizer.rs`); this pass also fuses them into scans and makes the result independent of which of the
+//! library's rules ran.
 
 use stoadb_engine::{
     Expr,
@@ -13,6 +16,7 @@ use super::{
     call::is_volatile,
     expr::{and, conjuncts},
     join::{Side, join_plan, key_of, side},
+    raises::raises,
 };
 
 /// Pushes all filters of a plan down.
@@ -29,8 +33,13 @@ fn push(plan: Plan, conditions: Vec<Expr>) -> Plan {
     match plan {
         Plan::Filter { input, predicate } => {
             let mut own = conjuncts(predicate);
-            own.retain(|condition| !conditions.contains(condition));
-            own.extend(conditions);
+            let known = own.len();
+            own.extend(
+                conditions
+                    .into_iter()
+                    .filter(|condition| !own[..known].contains(condition))
+                    .collect::<Vec<_>>(),
+            );
             if own.iter().any(is_volatile) {
                 return filter(push(*input, Vec::new()), own);
             }
@@ -90,20 +99,33 @@ fn push_join(join: JoinPlan, conditions: Vec<Expr>) -> Plan {
     let JoinPlan { left, right, kind, mut keys, residual, .. } = join;
     let width = left.schema().len();
     let (mut to_left, mut to_right, mut stay, mut kept) = (vec![], vec![], vec![], vec![]);
+    // Conditions of the join itself: one side's may be applied before, unless that side's rows all survive.
+    for condition in residual.map(conjuncts).unwrap_or_default() {
+        let fixed = is_volatile(&condition) || raises(&condition);
+        let place = if fixed { None } else { side(&condition, width) };
+        match (kind, place) {
+            (JoinKind::Inner | JoinKind::LeftSemi | JoinKind::RightSemi, Some(Side::Left))
+            | (JoinKind::Right | JoinKind::RightAnti, Some(Side::Left)) => to_left.push(condition),
+            (JoinKind::Full | JoinKind::Right | JoinKind::RightAnti, _) => kept.push(condition),
+            (_, Some(Side::Right)) => to_right.push(shifted(condition, width)),
+            _ => kept.push(condition),
+        }
+    }
     // Conditions above the join.
     for condition in conditions {
-        let place = match kind {
-            // The output has only the right side's columns.
-            JoinKind::RightSemi | JoinKind::RightAnti => {
-                to_right.push(condition);
-                continue;
-            }
-            // A constant condition holds for all rows or for none: ask it first.
-            _ if all_columns(&condition, |_| false) => Some(Side::Left),
-            _ => side(&condition, width),
-        };
+        let place = above(&condition, kind, width);
+        let all_rows = matches!(
+            (kind, place),
+            (JoinKind::Left | JoinKind::LeftMark, Some(Side::Left))
+                | (JoinKind::Right, Some(Side::Right))
+        );
+        if raises(&condition) && !(all_rows && stay.is_empty()) {
+            stay.push(condition);
+            continue;
+        }
         match (kind, place) {
-            (JoinKind::Inner, Some(Side::Right)) | (JoinKind::Right, Some(Side::Right)) => {
+            (JoinKind::RightSemi | JoinKind::RightAnti, _) => to_right.push(condition),
+            (JoinKind::Inner | JoinKind::Right, Some(Side::Right)) => {
                 to_right.push(shifted(condition, width));
             }
             (JoinKind::Right | JoinKind::Full, _) | (_, Some(Side::Right)) => stay.push(condition),
@@ -115,19 +137,19 @@ fn push_join(join: JoinPlan, conditions: Vec<Expr>) -> Plan {
             (_, None) => stay.push(condition),
         }
     }
-    // Conditions of the join itself: one side's may be applied before, unless that side's rows all survive.
-    for condition in residual.map(conjuncts).unwrap_or_default() {
-        let place = if is_volatile(&condition) { None } else { side(&condition, width) };
-        match (kind, place) {
-            (JoinKind::Inner | JoinKind::LeftSemi | JoinKind::RightSemi, Some(Side::Left))
-            | (JoinKind::Right | JoinKind::RightAnti, Some(Side::Left)) => to_left.push(condition),
-            (JoinKind::Full | JoinKind::Right | JoinKind::RightAnti, _) => kept.push(condition),
-            (_, Some(Side::Right)) => to_right.push(shifted(condition, width)),
-            _ => kept.push(condition),
-        }
-    }
     let residual = (!kept.is_empty()).then(|| and(kept));
     filter(join_plan(kind, push(*left, to_left), push(*right, to_right), keys, residual), stay)
+}
+
+/// The side whose columns a condition above a join uses.
+fn above(condition: &Expr, kind: JoinKind, width: usize) -> Option<Side> {
+    match kind {
+        // The output has only the right side's columns.
+        JoinKind::RightSemi | JoinKind::RightAnti => Some(Side::Right),
+        // A constant condition holds for all rows or for none: ask it first.
+        _ if all_columns(condition, |_| false) => Some(Side::Left),
+        _ => side(condition, width),
+    }
 }
 
 /// A condition over right columns only, counted from the first right column.
@@ -147,8 +169,8 @@ fn split(conditions: Vec<Expr>, down: impl Fn(&Expr) -> Option<Expr>) -> (Vec<Ex
     let (mut pushed, mut stay) = (Vec::new(), Vec::new());
     for condition in conditions {
         match down(&condition) {
-            Some(condition) => pushed.push(condition),
-            None => stay.push(condition),
+            Some(condition) if stay.is_empty() || !raises(&condition) => pushed.push(condition),
+            _ => stay.push(condition),
         }
     }
     (pushed, stay)

@@ -25,8 +25,7 @@ pub fn check(plan: &LogicalPlan) -> Result<()> {
 
 /// Refuses correlated subqueries whose meaning the rewrites would change: a window is computed over all rows of the inner
 /// relation instead of those that match the outer row, OFFSET is lost, and so is the row that an aggregate without groups
-/// has for no rows. Refuses ORDER BY keys that the planner library would take for other columns than SQL does. Takes the
-/// plan before any rewrite.
+/// has for no rows. Takes the plan before any rewrite.
 ///
 /// # Errors
 /// `Unsupported`, naming the construct.
@@ -41,7 +40,6 @@ pub fn check_raw(plan: &LogicalPlan) -> Result<()> {
         };
         let mut result = match node {
             LogicalPlan::Subquery(subquery) => correlated(subquery),
-            LogicalPlan::Sort(sort) => sort_keys(sort),
             _ => Ok(()),
         };
         node.apply_expressions(|expr| {
@@ -105,37 +103,6 @@ fn correlated_aggregate(plan: &LogicalPlan) -> Result<()> {
         )),
         false => Ok(()),
     }
-}
-
-/// Refuses expressions over a name that is both an alias and another column of the input: within an expression it means
-/// the input's column, which the planner library does not reach.
-fn sort_keys(sort: &datafusion_expr::Sort) -> Result<()> {
-    let mut input = sort.input.as_ref();
-    if let LogicalPlan::Distinct(datafusion_expr::Distinct::All(distinct)) = input {
-        input = distinct.as_ref();
-    }
-    let LogicalPlan::Projection(projection) = input else { return Ok(()) };
-    let fields = projection.input.schema().fields();
-    let hides = |name: &str| {
-        let alias = projection.expr.iter().find_map(|item| match item {
-            Expr::Alias(alias) if alias.name == name => Some(alias.expr.as_ref()),
-            _ => None,
-        });
-        let same = |item: &Expr| matches!(item, Expr::Column(column) if column.name == name);
-        alias.is_some_and(|item| !same(item)) && fields.iter().any(|field| field.name() == name)
-    };
-    for key in sort.expr.iter().filter(|key| !matches!(key.expr, Expr::Column(_))) {
-        let columns = key.expr.column_refs();
-        let hidden = columns.iter().find(|c| c.relation.is_none() && hides(&c.name));
-        if let Some(column) = hidden {
-            let name = crate::sql::names::unmark(&column.name);
-            let what = format!(
-                "ORDER BY an expression of \"{name}\", the name of an input and of an output column"
-            );
-            return Err(Error::unsupported(what).with_hint("give the output column another name"));
-        }
-    }
-    Ok(())
 }
 
 fn check_node(plan: &LogicalPlan) -> Result<()> {

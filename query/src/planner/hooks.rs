@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef, IntervalUnit, TimeUnit};
 use datafusion_common::{
     Column, DFSchema, Result, ScalarValue, TableReference, not_impl_err, plan_err,
+    tree_node::Transformed,
 };
 use datafusion_expr::{
     BinaryExpr, Expr, ExprSchemable, GetFieldAccess, Operator, cast,
@@ -124,6 +125,32 @@ fn days(mut expr: RawBinaryExpr, schema: &DFSchema) -> Result<RawBinaryExpr> {
         expr.left = days;
     }
     Ok(expr)
+}
+
+/// An operator as it is planned now that the types of its operands are known.
+///
+/// # Errors
+/// Those of the planner library when an operand has no type.
+pub fn planned(
+    expr: BinaryExpr,
+    schema: &DFSchema,
+    functions: &Arc<Functions>,
+) -> Result<Transformed<Expr>> {
+    let op = match expr.op {
+        Operator::Plus => BinaryOperator::Plus,
+        Operator::Minus => BinaryOperator::Minus,
+        Operator::Divide => BinaryOperator::Divide,
+        _ => return Ok(Transformed::no(Expr::BinaryExpr(expr))),
+    };
+    let BinaryExpr { left, op: operator, right } = expr;
+    let planner = StoaPlanner { functions: Arc::clone(functions) };
+    let raw = RawBinaryExpr { op, left: *left, right: *right };
+    Ok(Transformed::yes(match planner.plan_binary_op(raw, schema)? {
+        PlannerResult::Planned(expr) => expr,
+        PlannerResult::Original(RawBinaryExpr { left, right, .. }) => {
+            Expr::BinaryExpr(BinaryExpr::new(Box::new(left), operator, Box::new(right)))
+        }
+    }))
 }
 
 #[expect(deprecated, reason = "the planner library still passes count(*) this way")]

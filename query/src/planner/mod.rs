@@ -178,8 +178,9 @@ pub fn plan_query(
     guarded(statement, || {
         let (raw, spelling) = raw_plan(statement, catalog, settings, &options, &functions, 0)?;
         let names = output::output_names(&raw, &spelling);
+        let raw = rules::sort_names(raw)?;
         check::check_raw(&raw)?;
-        let (raw, parameters) = parameters::bind(raw, parameters, &options)?;
+        let (raw, parameters) = parameters::bind(raw, parameters, &options, &functions)?;
         let plan = optimizer::optimize(raw, &options, &functions, settings.optimizer)?;
         check::check(&plan)?;
         Ok(Planned { plan, output_names: names, parameters })
@@ -286,11 +287,13 @@ fn raw_plan(
     let mut folded = statement.clone();
     let spelling = sql::names::fold_statement(&mut folded, &clashing, false);
     sql::using::rewrite(&mut folded, &columns)?;
+    sql::order_by::rewrite(&mut folded);
     let (plan, mut spelling) = match planner.sql_statement_to_plan(folded) {
         Ok(plan) => (plan, spelling),
         Err(error) if diagnose::is_duplicate_name(&error) => {
             let spelling = sql::names::fold_statement(&mut statement, &clashing, true);
             sql::using::rewrite(&mut statement, &columns)?;
+            sql::order_by::rewrite(&mut statement);
             (planner.sql_statement_to_plan(statement)?, spelling)
         }
         Err(error) => return Err(error.into()),

@@ -25,10 +25,13 @@ use datafusion_optimizer::{
     rewrite_set_comparison::RewriteSetComparison, scalar_subquery_to_join::ScalarSubqueryToJoin,
 };
 
-use crate::planner::{
-    functions::Functions,
-    predicates,
-    rules::{SimplifyFunctions, common_types},
+use crate::{
+    lower::any_raises,
+    planner::{
+        functions::Functions,
+        predicates,
+        rules::{SimplifyFunctions, common_types},
+    },
 };
 
 type Rules = Vec<Arc<dyn OptimizerRule + Send + Sync>>;
@@ -84,7 +87,11 @@ pub fn optimize(
     let plan = common_types(plan)?;
     let plan = Analyzer::new().execute_and_check(plan, options, |_, _| {})?;
     let plan = predicates::rewrite(plan)?;
-    let rules = if everything { all() } else { necessary() };
+    let mut rules = if everything { all() } else { necessary() };
+    if any_raises(&plan)? {
+        // It forgets the order of conditions, and asks them of rows that a join would drop; `lower` pushes with care.
+        rules.retain(|rule| rule.name() != "push_down_filter");
+    }
     let context = Context {
         started: Utc::now(),
         aliases: Arc::new(AliasGenerator::new()),

@@ -2,16 +2,24 @@
 //!
 //! Invariant: a parameter with a value never reaches the optimizer as a placeholder.
 
+use std::{collections::HashMap, sync::Arc};
+
+use arrow::datatypes::DataType;
 use datafusion_common::{
     ScalarValue,
     config::ConfigOptions,
     tree_node::{Transformed, TreeNode},
 };
-use datafusion_expr::{Expr, LogicalPlan};
+use datafusion_expr::{
+    Expr, LogicalPlan, expr::Placeholder, expr_rewriter::NamePreserver, utils::merge_schema,
+};
 use datafusion_optimizer::{AnalyzerRule, analyzer::type_coercion::TypeCoercion};
 use stoadb_storage::{LogicalType, Scalar};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    planner::{functions::Functions, hooks, rules::common_types},
+};
 
 /// Puts the known values in, and tells the type of each parameter by number from 1.
 ///
@@ -21,16 +29,11 @@ pub fn bind(
     plan: LogicalPlan,
     values: &[Option<Scalar>],
     options: &ConfigOptions,
+    functions: &Arc<Functions>,
 ) -> Result<(LogicalPlan, Vec<Option<LogicalType>>)> {
-    let types = plan.get_parameter_types()?;
+    let types = types(&plan, options)?;
     if types.is_empty() {
         return Ok((plan, Vec::new()));
-    }
-    let mut types = types;
-    if types.values().any(Option::is_none)
-        && let Ok(typed) = TypeCoercion::new().analyze(plan.clone(), options)
-    {
-        types = typed.get_parameter_types()?;
     }
     let number = |name: &str| name.strip_prefix('$').and_then(|n| n.parse::<usize>().ok());
     let most = types.keys().filter_map(|name| number(name)).max().unwrap_or(0);
@@ -59,23 +62,97 @@ pub fn bind(
             })
         })
         .collect::<Result<Vec<Option<ScalarValue>>>>()?;
+    let value = |placeholder: &Placeholder| {
+        number(&placeholder.id).and_then(|number| literals.get(number.checked_sub(1)?)?.clone())
+    };
     let plan = plan.transform_up_with_subqueries(|plan| {
+        let schema = merge_schema(&plan.inputs());
+        let names = NamePreserver::new(&plan);
         let bound = plan.map_expressions(|expr| {
-            expr.transform_up(|expr| match &expr {
-                Expr::Placeholder(placeholder) => {
-                    let value = number(&placeholder.id)
-                        .and_then(|number| literals.get(number.checked_sub(1)?)?.clone());
-                    Ok(match value {
-                        Some(value) => Transformed::yes(Expr::Literal(value, None)),
-                        None => Transformed::no(expr),
-                    })
-                }
+            let name = names.save(&expr);
+            let bound = expr.transform_up(|expr| match &expr {
+                Expr::Placeholder(placeholder) => Ok(match value(placeholder) {
+                    Some(value) => Transformed::yes(Expr::Literal(value, None)),
+                    None => Transformed::no(expr),
+                }),
                 _ => Ok(Transformed::no(expr)),
-            })
+            })?;
+            if !bound.transformed {
+                return Ok(bound);
+            }
+            // The operators are planned anew: some depend on the types of their operands.
+            let planned = bound.data.transform_up(|expr| match expr {
+                Expr::BinaryExpr(expr) => hooks::planned(expr, &schema, functions),
+                expr => Ok(Transformed::no(expr)),
+            })?;
+            Ok(Transformed::yes(name.restore(planned.data)))
         })?;
         bound.map_data(LogicalPlan::recompute_schema)
     })?;
     Ok((plan.data, parameters))
+}
+
+/// The types that a statement wants of its parameters, by name: those of the operands beside them, after these were
+/// brought together as they are with constants.
+fn types(plan: &LogicalPlan, options: &ConfigOptions) -> Result<HashMap<String, Option<DataType>>> {
+    let mut types = plan.get_parameter_types()?;
+    if types.is_empty() {
+        return Ok(types);
+    }
+    // Where this fails, binding or planning says why.
+    let Ok(typed) = forgotten(plan.clone()).and_then(common_types).and_then(inferred) else {
+        return Ok(types);
+    };
+    let coerced = TypeCoercion::new().analyze(typed.clone(), options);
+    for plan in coerced.into_iter().chain([typed]) {
+        let Ok(known) = plan.get_parameter_types() else { continue };
+        types.extend(
+            known.into_iter().filter(|(_, ty)| ty.as_ref().is_some_and(|ty| !ty.is_null())),
+        );
+    }
+    Ok(types)
+}
+
+/// The plan without the types that the library gave to parameters because of the operands beside them.
+fn forgotten(plan: LogicalPlan) -> datafusion_common::Result<LogicalPlan> {
+    let forget = |expr: &mut Expr| {
+        if let Expr::Placeholder(placeholder) = expr {
+            placeholder.field = None;
+        }
+    };
+    let forgotten = plan.transform_up_with_subqueries(|plan| {
+        plan.map_expressions(|expr| {
+            expr.transform_up(|mut expr| {
+                match &mut expr {
+                    Expr::BinaryExpr(binary) => {
+                        [&mut binary.left, &mut binary.right].into_iter().for_each(|e| forget(e));
+                    }
+                    Expr::Between(between) => {
+                        [&mut between.low, &mut between.high].into_iter().for_each(|e| forget(e));
+                    }
+                    Expr::InList(list) => list.list.iter_mut().for_each(forget),
+                    _ => return Ok(Transformed::no(expr)),
+                }
+                Ok(Transformed::yes(expr))
+            })
+        })
+    })?;
+    Ok(forgotten.data)
+}
+
+fn inferred(plan: LogicalPlan) -> datafusion_common::Result<LogicalPlan> {
+    let inferred = plan.transform_up_with_subqueries(|plan| {
+        let schema = merge_schema(&plan.inputs());
+        let plan = plan.map_expressions(|expr| {
+            let (expr, found) = expr.infer_placeholder_types(&schema)?;
+            Ok(if found { Transformed::yes(expr) } else { Transformed::no(expr) })
+        })?;
+        match plan.transformed {
+            true => plan.map_data(LogicalPlan::recompute_schema),
+            false => Ok(plan),
+        }
+    })?;
+    Ok(inferred.data)
 }
 
 /// A value as a literal, brought to the wanted type when the statement knows one.
@@ -86,8 +163,23 @@ fn literal(value: &Scalar, wanted: Option<&Option<LogicalType>>) -> Result<Scala
         Some(Some(ty))
             if ty != value.ty() && matches!(value.ty(), LogicalType::Null | LogicalType::Text) =>
         {
+            let ty = match (value.as_str(), ty) {
+                (Some(text), LogicalType::Decimal { precision, scale }) => {
+                    with_digits_of(text, *precision, *scale)
+                }
+                (_, ty) => ty.clone(),
+            };
             Ok(literal.cast_to(&ty.to_arrow())?)
         }
         _ => Ok(literal),
     }
+}
+
+/// A decimal type that has all digits of a text behind the point.
+fn with_digits_of(text: &str, precision: u8, scale: i8) -> LogicalType {
+    let digits = text.split_once('.').map_or(0, |(_, digits)| digits.trim_end().len());
+    let whole = i16::from(precision) - i16::from(scale);
+    let scale = i8::try_from(digits.min(38)).unwrap_or(38).max(scale);
+    let digits = whole + i16::from(scale);
+    LogicalType::Decimal { precision: u8::try_from(digits.clamp(1, 38)).unwrap_or(38), scale }
 }

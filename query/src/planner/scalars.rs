@@ -6,12 +6,14 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
-use datafusion_common::{Result, ScalarValue, exec_err, plan_err};
+use datafusion_common::{DataFusionError, Result, ScalarValue, exec_err, plan_err};
 use datafusion_expr::{
-    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
-    Volatility,
+    ColumnarValue, Expr, Operator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
+    Signature, Volatility, type_coercion::binary::BinaryTypeCoercer,
 };
 use stoadb_storage::LogicalType;
+
+use crate::error::Error;
 
 /// Timestamps as SQL's TIMESTAMP has them.
 pub(super) const TIMESTAMP: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
@@ -36,10 +38,14 @@ const NAMES: &[(&str, &[&str], usize, usize)] = &[
     ("bit_not", &[], 1, 1),
     ("xor", &[], 2, 2),
     (DIVIDE, &[], 2, 2),
+    (SIGNED_SUM, &[], 2, usize::MAX),
 ];
 
 /// The division of decimals.
 pub(crate) const DIVIDE: &str = "divide_op";
+
+/// A long chain of `+` and `-`: a text of signs, and the terms.
+pub(crate) const SIGNED_SUM: &str = "signed_sum_op";
 
 /// The functions of this file.
 pub(super) fn scalars() -> impl Iterator<Item = Arc<ScalarUDF>> {
@@ -183,9 +189,43 @@ impl Scalar {
                 let whole = i16::from(p1) - i16::from(s1) + i16::from(s2);
                 DataType::Decimal128(38, quotient_scale(whole, s1))
             }
+            SIGNED_SUM => return sum_type(types.get(1..).unwrap_or_default()),
             _ => first,
         })
     }
+}
+
+/// The type of a sum of numbers: a decimal has digits for thousands of terms.
+fn sum_type(types: &[DataType]) -> Result<DataType> {
+    if let Some(other) = types.iter().find(|ty| !ty.is_numeric() && !ty.is_null()) {
+        let other =
+            LogicalType::from_arrow(other).map_or_else(|_| other.to_string(), |ty| ty.to_string());
+        let what = format!("more than 400 additions and subtractions with a {other}");
+        return Err(DataFusionError::External(Box::new(Error::unsupported(what))));
+    }
+    let floating = types.iter().any(DataType::is_floating);
+    let decimals = types.iter().any(DataType::is_decimal);
+    if floating && decimals {
+        return Ok(DataType::Float64);
+    }
+    if decimals {
+        let (mut whole, mut most_scale) = (0, 0);
+        for (precision, scale) in types.iter().filter_map(digits) {
+            whole = whole.max(i16::from(precision) - i16::from(scale));
+            most_scale = most_scale.max(scale);
+        }
+        let digits = (whole + 5 + i16::from(most_scale)).clamp(1, 38);
+        return Ok(DataType::Decimal128(u8::try_from(digits).unwrap_or(38), most_scale));
+    }
+    let mut common = DataType::Null;
+    for ty in types.iter().filter(|ty| !ty.is_null()) {
+        common = match common {
+            DataType::Null => ty.clone(),
+            known if known == *ty => known,
+            known => BinaryTypeCoercer::new(&known, &Operator::Plus, ty).get_result_type()?,
+        };
+    }
+    Ok(if common.is_null() { DataType::Int64 } else { common })
 }
 
 impl ScalarUDFImpl for Scalar {
@@ -252,7 +292,8 @@ mod tests {
         let function = scalars().find(|function| function.name() == name).unwrap();
         let args = function.coerce_types(args).unwrap();
         let places = places.map(|places| ScalarValue::Int64(Some(places)));
-        let constants = [None, places.as_ref()];
+        let mut constants = vec![None, places.as_ref()];
+        constants.resize(args.len().max(2), None);
         let fields: Vec<FieldRef> =
             args.iter().map(|ty| Arc::new(Field::new("", ty.clone(), true)) as _).collect();
         let args =
@@ -282,5 +323,18 @@ mod tests {
             Decimal128(38, 10)
         );
         assert_eq!(result(DIVIDE, &[Int64, Decimal128(9, 2)], None), Decimal128(38, 16));
+    }
+
+    #[test]
+    fn test_sums_hold_thousands_of_terms() {
+        use DataType::{Decimal128, Float64, Int32, Int64, Null, UInt8, Utf8};
+        let sum = |types: &[DataType]| result(SIGNED_SUM, &[&[Utf8], types].concat(), None);
+        assert_eq!(sum(&[Int32, UInt8, Null]), Int32);
+        assert_eq!(sum(&[Int32, Int64]), Int64);
+        assert_eq!(sum(&[Null, Null]), Int64);
+        assert_eq!(sum(&[Decimal128(10, 2), Int64, Decimal128(5, 4)]), Decimal128(28, 4));
+        assert_eq!(sum(&[Decimal128(10, 2), Float64]), Float64);
+        let error = sum_type(&[DataType::Date32, Int64]).unwrap_err().to_string();
+        assert!(error.contains("DATE"), "{error}");
     }
 }

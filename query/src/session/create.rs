@@ -211,7 +211,7 @@ pub(crate) fn view(
         let message = format!("the view '{name}' would read itself");
         return Err(Error::new(ErrorKind::Catalog, message).with_hint("give it another name"));
     }
-    let view = View { sql, columns: Vec::new() };
+    let view = View { sql };
     let if_exists = if_exists(create.or_replace, create.if_not_exists);
     run::change(session.connection, state, |transaction| {
         Ok(transaction.create_view(&name, view, if_exists)?)

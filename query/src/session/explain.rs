@@ -95,8 +95,12 @@ fn ledger_lines(ledger: &ScanLedger) -> Vec<String> {
     let touched =
         |column| LEVELS.iter().map(|(level, _)| ledger.touched(column, *level)).sum::<u64>();
     let stored: u64 = columns.clone().map(|column| ledger.stored(column)).sum();
-    let total: u64 = columns.clone().map(touched).sum();
-    let mut lines = vec![format!("touched {} of {} bytes stored", total, stored)];
+    let read: u64 = columns.clone().map(|column| ledger.read(column)).sum();
+    let made: u64 = columns.clone().map(|column| ledger.made(column)).sum();
+    let mut lines = vec![format!("touched {read} of {stored} bytes stored")];
+    if made > 0 {
+        lines[0].push_str(&format!(", made {made} by decoding"));
+    }
     if ledger.footer_bytes() > 0 {
         lines[0].push_str(&format!(", {} bytes of footers", ledger.footer_bytes()));
     }

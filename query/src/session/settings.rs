@@ -67,7 +67,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "optimizer",
-        meaning: "whether plans are rewritten to run faster; answers do not depend on it",
+        meaning: "whether plans are rewritten to run faster; answers do not depend on it, the order of unsorted rows may",
         get: |settings| settings.optimizer.to_string(),
         set: |settings, value| {
             settings.optimizer = switch(value)?;
@@ -178,7 +178,8 @@ fn switch(text: &str) -> Option<bool> {
     }
 }
 
-const UNITS: [(&str, u64); 11] = [
+/// Units of sizes; those of one letter count in 1024s.
+const UNITS: [(&str, u64); 15] = [
     ("kib", 1 << 10),
     ("mib", 1 << 20),
     ("gib", 1 << 30),
@@ -187,6 +188,10 @@ const UNITS: [(&str, u64); 11] = [
     ("mb", 1_000_000),
     ("gb", 1_000_000_000),
     ("tb", 1_000_000_000_000),
+    ("k", 1 << 10),
+    ("m", 1 << 20),
+    ("g", 1 << 30),
+    ("t", 1 << 40),
     ("bytes", 1),
     ("b", 1),
     ("", 1),
@@ -288,9 +293,23 @@ mod tests {
     fn test_parse_bytes() {
         for (text, bytes) in
             [("4GB", 4_000_000_000), ("4 GiB", 4 << 30), ("1000", 1000), ("2kb", 2000), ("0", 0)]
+                .into_iter()
+                .chain([("2k", 2048), (" 1 tib ", 1 << 40)])
         {
             assert_eq!(parse_bytes(text), Some(bytes), "{text}");
         }
-        assert_eq!(parse_bytes("1e30"), None);
+        for text in ["1e30", "-1", "", "GB", "9e99GB", "99999999999TB", "18446744073709551615"] {
+            assert_eq!(parse_bytes(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn test_parse_duration() {
+        for (text, ms) in [("2", 2000), ("1.5h", 5_400_000), ("2 min", 120_000), ("0.25s", 250)] {
+            assert_eq!(parse_duration(text), Some(Duration::from_millis(ms)), "{text}");
+        }
+        for text in ["s", "1.2.3s", "3 days", "-1s"] {
+            assert_eq!(parse_duration(text), None, "{text}");
+        }
     }
 }

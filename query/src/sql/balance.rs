@@ -1,22 +1,29 @@
-//! Long chains of one associative operator become balanced trees: the parser nests `a OR b OR c ...` to the left, one
-//! level a term, which costs the planner quadratic time and a deep stack.
+//! Long chains of operators become shallow: the parser nests `a OR b OR c ...` to the left, one level a term, which costs
+//! the planner quadratic time and a deep stack.
 //!
+//! Chains of one associative operator become balanced trees; longer ones of `+` and `-` become one call, which
+//! `lower/signed_sum.rs` takes apart when the types are known.
 //! Invariant: the order of the terms stays; only the parentheses move, and for arithmetic only in chains so long that
 //! nobody computed the rounding by hand. Nothing here recurses on the length of a chain.
 
 use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
-    BinaryOperator, Expr, Statement, Value, VisitMut, VisitorMut,
+    BinaryOperator, Expr, Ident, Select, SelectItem, Spanned, Statement, Value, VisitMut,
+    VisitorMut, visit_expressions,
 };
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    planner::scalars::SIGNED_SUM,
+    sql::{names::expression_name, rewrite::call_of},
+};
 
 /// Chains of AND and OR of at least this many terms are balanced.
 const LOGICAL_TERMS: usize = 8;
 /// Chains of other operators of at least this many terms are balanced.
 const ARITHMETIC_TERMS: usize = 128;
-/// Deepest nesting to the left of operators that cannot be balanced.
+/// Deepest nesting to the left of operators: longer chains of `+` and `-` become a call, others are refused.
 const LEFT_DEPTH: usize = 400;
 
 /// Balances every long chain of a statement.
@@ -35,7 +42,26 @@ struct Balancer;
 impl VisitorMut for Balancer {
     type Break = Error;
 
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
+        for item in &mut select.projection {
+            if let SelectItem::UnnamedExpr(expr) = item
+                && has_differences(expr)
+            {
+                // The name is that of the text.
+                let mut alias = Ident::with_quote('"', expression_name(expr));
+                alias.span = expr.span();
+                let expr = std::mem::replace(expr, Expr::Value(Value::Null.into()));
+                *item = SelectItem::ExprWithAlias { expr, alias };
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        if is_difference(expr) {
+            *expr = signed_sum(expr);
+            return ControlFlow::Continue(());
+        }
         let Expr::BinaryOp { op, .. } = expr else { return ControlFlow::Continue(()) };
         let least = match op {
             BinaryOperator::And | BinaryOperator::Or => LOGICAL_TERMS,
@@ -49,6 +75,10 @@ impl VisitorMut for Balancer {
             let terms = take_terms(expr, &op);
             *expr = balanced(terms, &op);
         }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
         if left_depth(expr) > LEFT_DEPTH {
             return ControlFlow::Break(Error::unsupported(format!(
                 "an expression of more than {LEFT_DEPTH} nested operators"
@@ -56,6 +86,57 @@ impl VisitorMut for Balancer {
         }
         ControlFlow::Continue(())
     }
+}
+
+fn has_differences(expr: &Expr) -> bool {
+    let found = visit_expressions(expr, |expr| match is_difference(expr) {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
+    });
+    found.is_break()
+}
+
+/// Whether an expression is a long chain of `+` and `-`, with a `-` among the last terms: others are balanced.
+fn is_difference(expr: &Expr) -> bool {
+    let (mut depth, mut minus, mut next) = (0, false, expr);
+    while depth <= LEFT_DEPTH
+        && let Expr::BinaryOp {
+            left, op: op @ (BinaryOperator::Plus | BinaryOperator::Minus), ..
+        } = next
+    {
+        depth += 1;
+        minus |= *op == BinaryOperator::Minus;
+        next = left;
+    }
+    minus && depth > LEFT_DEPTH
+}
+
+/// `a - b + c` as a call with the signs `+-+` and the terms.
+fn signed_sum(expr: &mut Expr) -> Expr {
+    let (mut signs, mut terms) = (Vec::new(), Vec::new());
+    let mut next = std::mem::replace(expr, Expr::Value(Value::Null.into()));
+    loop {
+        match next {
+            Expr::BinaryOp {
+                left,
+                op: op @ (BinaryOperator::Plus | BinaryOperator::Minus),
+                right,
+            } => {
+                signs.push(if op == BinaryOperator::Plus { '+' } else { '-' });
+                terms.push(*right);
+                next = *left;
+            }
+            first => {
+                signs.push('+');
+                terms.push(first);
+                break;
+            }
+        }
+    }
+    let signs: String = signs.into_iter().rev().collect();
+    terms.push(Expr::Value(Value::SingleQuotedString(signs).into()));
+    terms.reverse();
+    call_of(SIGNED_SUM, terms)
 }
 
 fn chain_length(expr: &Expr, chain: &BinaryOperator) -> usize {
@@ -151,17 +232,19 @@ mod tests {
     }
 
     #[test]
-    fn test_deep_differences_are_refused() {
+    fn test_long_differences_become_a_call() {
         let sql = format!("SELECT {}", vec!["a"; 10_000].join(" - "));
+        let statement = parse(&sql).unwrap()[0].statement.to_string();
+        assert!(statement.starts_with("SELECT signed_sum_op('+----"), "{:.80}", statement);
+        assert!(statement.ends_with("...\""), "the name is that of the text");
+        let sql = format!("SELECT {}", vec!["a"; 100].join(" - "));
+        assert_eq!(parse(&sql).unwrap()[0].statement.to_string(), sql);
+    }
+
+    #[test]
+    fn test_deep_quotients_are_refused() {
+        let sql = format!("SELECT {}", vec!["a"; 10_000].join(" / "));
         let error = parse(&sql).map(|_| ()).unwrap_err();
         assert!(error.message.contains("nested operators"), "{error}");
-        let sql = format!("SELECT {}", vec!["a"; 100].join(" - "));
-        let statement = parse(&sql).unwrap().remove(0).statement.to_string();
-        let grouped = format!("SELECT ({}) - a", vec!["a"; 99].join(" - "));
-        // The parentheses of the left-deep reading change nothing.
-        assert_eq!(
-            parse(&grouped).unwrap()[0].statement.to_string().replace(['(', ')'], ""),
-            statement
-        );
     }
 }

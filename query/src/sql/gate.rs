@@ -32,7 +32,8 @@ pub fn check(statement: &Statement) -> Result<()> {
     }
 }
 
-/// The planner library's work doubles with every level of subqueries in expressions.
+/// The planner library's checks of a plan (`LogicalPlan::check_invariants`) visit what is below a subquery twice, so that
+/// they double with every level.
 const SUBQUERY_LEVELS: usize = 10;
 
 #[derive(Default)]

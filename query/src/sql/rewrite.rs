@@ -351,7 +351,7 @@ fn list(args: Vec<FunctionArg>) -> FunctionArguments {
 }
 
 /// A call that the text does not have.
-fn call_of(name: &str, args: Vec<Expr>) -> Expr {
+pub fn call_of(name: &str, args: Vec<Expr>) -> Expr {
     let function = Function {
         name: ObjectName::from(vec![Ident::new(name)]),
         uses_odbc_syntax: false,

@@ -22,10 +22,8 @@ use crate::{
 /// A view: a query under a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct View {
-    /// The query's text.
+    /// The query's text, which names all columns.
     pub sql: String,
-    /// Names for its first columns; may be empty.
-    pub columns: Vec<String>,
 }
 
 /// What stands behind a name. Cheap to clone.

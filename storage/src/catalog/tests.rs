@@ -64,7 +64,7 @@ fn test_names_ignore_case_and_keep_it() {
     assert!(snapshot.relation("fLIGHTS").is_some());
     assert_eq!(snapshot.declared_name("FLIGHTS"), Some("Flights"));
     let mut transaction = catalog.begin();
-    let view = View { sql: "SELECT 1".into(), columns: vec![] };
+    let view = View { sql: "SELECT 1".into() };
     let error = transaction.create_view("FLIGHTS", view.clone(), IfExists::Fail).unwrap_err();
     assert_eq!(error.to_string(), "a table 'Flights' exists already");
     let error = transaction.create_view("flights", view.clone(), IfExists::Replace).unwrap_err();

@@ -191,8 +191,6 @@ impl Manifest {
         for (name, view) in &self.views {
             body.text(name);
             body.text(&view.sql);
-            body.len(view.columns.len());
-            view.columns.iter().for_each(|column| body.text(column));
         }
         let mut out = Writer::default();
         out.raw(MAGIC);
@@ -253,9 +251,9 @@ impl Manifest {
             })?;
             Ok(TableEntry { name, schema, parts })
         })?;
-        let views = input.list(24, |input| {
+        let views = input.list(16, |input| {
             let (name, sql) = (input.text()?, input.text()?);
-            Ok((name, View { sql, columns: input.list(8, Reader::text)? }))
+            Ok((name, View { sql }))
         })?;
         input.end()?;
         Ok(Self { save, dictionaries, segments, tables, views })

@@ -76,9 +76,9 @@ pub(crate) struct Account<'a> {
 }
 
 impl Account<'_> {
-    /// Charges plain bytes.
-    pub(crate) fn decoded(&self, bytes: u64) {
-        self.spec.ledger.charge(self.column, Level::Decoded, bytes);
+    /// Charges bytes that are stored in plain layout.
+    pub(crate) fn plain(&self, bytes: u64) {
+        self.spec.ledger.charge_plain(self.column, bytes);
     }
 
     /// Charges encoded bytes.
@@ -95,7 +95,7 @@ impl Account<'_> {
     /// dictionary once a scan. Encoded vectors carry the charge for later decoding along.
     pub(crate) fn hand_out(&self, mut vector: Vector) -> Vector {
         match &mut vector {
-            Vector::Flat(array) => self.decoded(array_bytes(array.as_ref())),
+            Vector::Flat(array) => self.plain(array_bytes(array.as_ref())),
             Vector::Constant { value, .. } => self.encoded(array_bytes(value.array().as_ref())),
             Vector::Dictionary(inner) => {
                 self.encoded(array_bytes(inner.codes.as_ref()));

@@ -24,6 +24,7 @@ use crate::{
     kernel::{
         arity::OnFailure,
         physical::{is_constant_null, null_vector, one_or_all},
+        shift::retyped,
     },
 };
 
@@ -67,6 +68,11 @@ pub(crate) fn cast(input: &Vector, rows: usize, to: &LogicalType, or_null: bool)
     }
     if from == T::Null || is_constant_null(input) {
         return Ok(null_vector(to, rows));
+    }
+    if let Vector::Narrow(narrow) = input
+        && let Some(vector) = retyped(narrow, to)
+    {
+        return Ok(vector);
     }
     let is_number = |ty: &T| ty.is_numeric() || *ty == T::Boolean;
     let is_moment = |ty: &T| {

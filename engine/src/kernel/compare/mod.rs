@@ -17,16 +17,16 @@ use stoadb_storage::{LogicalType, Vector};
 
 use self::{
     bytes::{bytes, nested},
-    narrow::narrow_with_literal,
+    narrow::{narrow_pairs, narrow_with_literal},
 };
 use crate::{
     error::Result,
     expr::CompareOp,
     kernel::{
-        arity::{bits, bits2, positions, true_rows, union_nulls},
+        arity::{bits, bits2, compress, compress2, positions, true_rows, union_nulls},
         physical::{
-            Bytes, Column, Physical, boolean_vector, booleans, column, column_i64,
-            is_constant_null, null_vector, with_number,
+            Bytes, Column, Physical, boolean_vector, booleans, column, is_constant_null,
+            null_vector, with_number,
         },
     },
 };
@@ -221,8 +221,8 @@ fn relate(
     {
         return Ok(narrow_with_literal(relation, negated, narrow, literal, want));
     }
-    if let (Vector::Narrow(_), Vector::Narrow(_)) = (left, right) {
-        return Ok(pairs(relation, negated, &column_i64(left)?, &column_i64(right)?, want));
+    if let (Vector::Narrow(left), Vector::Narrow(right)) = (left, right) {
+        return narrow_pairs(relation, negated, left, right, want);
     }
     let physical = Physical::of(&left.ty()?);
     with_number!(physical, T => {
@@ -278,6 +278,7 @@ fn pairs<T: Total + ArrowNativeType>(
 fn one<T: Copy>(values: &[T], want: Want<'_>, f: impl Fn(T) -> bool) -> Truth {
     match want {
         Want::Bits => Truth::Bits(bits(values, f)),
+        Want::Rows(None) => Truth::Rows(compress(values, f)),
         Want::Rows(rows) => Truth::Rows(positions(values.len(), rows, |row| f(values[row]))),
     }
 }
@@ -285,6 +286,7 @@ fn one<T: Copy>(values: &[T], want: Want<'_>, f: impl Fn(T) -> bool) -> Truth {
 fn two<T: Copy>(a: &[T], b: &[T], want: Want<'_>, f: impl Fn(T, T) -> bool) -> Truth {
     match want {
         Want::Bits => Truth::Bits(bits2(a, b, f)),
+        Want::Rows(None) => Truth::Rows(compress2(a, b, f)),
         Want::Rows(rows) => Truth::Rows(positions(a.len(), rows, |row| f(a[row], b[row]))),
     }
 }

@@ -11,10 +11,11 @@ use arrow::{
 };
 use stoadb_storage::{Scalar, Vector};
 
-use crate::{
-    agg::table::KeyTable,
-    error::Result,
-    kernel::key::{KeyLayout, KeyWidth, Keys},
+use crate::{agg::table::KeyTable, error::Result, kernel::key::Keys};
+
+use super::{
+    GroupingSet,
+    texts::{TextScratch, Texts},
 };
 
 /// Most entries of the memo: room for codes of 16 bits and NULL.
@@ -36,6 +37,7 @@ pub(super) struct GroupIds {
     fresh: bool,
     memo: Vec<u32>,
     domains: Vec<Domain>,
+    texts: Vec<TextScratch>,
 }
 
 /// Where a key column's codes come from: codes mean the same while this stays the same.
@@ -54,7 +56,8 @@ enum Origin {
 }
 
 impl GroupIds {
-    pub(super) fn new(width: KeyWidth) -> Self {
+    pub(super) fn new(set: &GroupingSet) -> Self {
+        let width = set.layout.width();
         Self {
             table: KeyTable::new(width),
             ids: Vec::new(),
@@ -64,6 +67,7 @@ impl GroupIds {
             fresh: false,
             memo: Vec::new(),
             domains: Vec::new(),
+            texts: set.texts.iter().map(|_| TextScratch::default()).collect(),
         }
     }
 
@@ -93,7 +97,8 @@ impl GroupIds {
     /// `Internal` when the columns do not fit the layout.
     pub(super) fn assign(
         &mut self,
-        layout: &KeyLayout,
+        set: &GroupingSet,
+        texts: &[Texts],
         keys: &[Vector],
         rows: usize,
     ) -> Result<()> {
@@ -110,13 +115,47 @@ impl GroupIds {
                     self.domains = domains;
                 }
                 self.rows += rows;
-                self.assign_memo(layout, keys, rows)
+                self.assign_memo(set, texts, keys, rows)
             }
-            _ => self.assign_table(layout, keys, rows),
+            _ => {
+                self.pack(set, texts, keys, rows)?;
+                self.assign_table(rows);
+                Ok(())
+            }
         }
     }
 
-    fn assign_memo(&mut self, layout: &KeyLayout, keys: &[Vector], rows: usize) -> Result<()> {
+    /// The keys of rows and their hashes.
+    fn pack(
+        &mut self,
+        set: &GroupingSet,
+        texts: &[Texts],
+        keys: &[Vector],
+        rows: usize,
+    ) -> Result<()> {
+        if set.texts.iter().all(Option::is_none) {
+            set.layout.pack(keys, rows, &mut self.keys)?;
+        } else {
+            let mut numbered = keys.to_vec();
+            let places = numbered.iter_mut().zip(&set.texts).zip(&mut self.texts);
+            for ((key, place), scratch) in places {
+                if let Some(texts) = place.and_then(|place| texts.get(place)) {
+                    *key = texts.numbers(key, scratch)?;
+                }
+            }
+            set.layout.pack(&numbered, rows, &mut self.keys)?;
+        }
+        self.keys.hashes(&mut self.hashes);
+        Ok(())
+    }
+
+    fn assign_memo(
+        &mut self,
+        set: &GroupingSet,
+        texts: &[Texts],
+        keys: &[Vector],
+        rows: usize,
+    ) -> Result<()> {
         self.ids.clear();
         self.ids.resize(rows, 0);
         let mut stride = 1;
@@ -135,8 +174,7 @@ impl GroupIds {
         if !missing.is_empty() {
             let rows = UInt32Array::from(missing);
             let keys = keys.iter().map(|key| Ok(key.take(&rows)?)).collect::<Result<Vec<_>>>()?;
-            layout.pack(&keys, rows.len(), &mut self.keys)?;
-            self.keys.hashes(&mut self.hashes);
+            self.pack(set, texts, &keys, rows.len())?;
             let mut groups = Vec::with_capacity(rows.len());
             self.table.insert(&self.keys, &self.hashes, 0..rows.len() as u32, &mut groups);
             for (&row, &group) in rows.values().iter().zip(&groups) {
@@ -149,20 +187,19 @@ impl GroupIds {
         Ok(())
     }
 
-    fn assign_table(&mut self, layout: &KeyLayout, keys: &[Vector], rows: usize) -> Result<()> {
-        layout.pack(keys, rows, &mut self.keys)?;
-        self.keys.hashes(&mut self.hashes);
+    /// Finds the groups of packed keys.
+    fn assign_table(&mut self, rows: usize) {
         // The trial ends at a row, not at the end of a batch.
         let trial = TRIAL_ROWS.saturating_sub(self.rows).min(rows);
         self.rows += rows;
         if self.fresh {
             self.table.append(&self.keys, &self.hashes, 0, &mut self.ids);
-            return Ok(());
+            return;
         }
         let decide = trial > 0 && trial < rows || self.rows == TRIAL_ROWS;
         if !decide {
             self.table.insert(&self.keys, &self.hashes, 0..rows as u32, &mut self.ids);
-            return Ok(());
+            return;
         }
         self.table.insert(&self.keys, &self.hashes, 0..trial as u32, &mut self.ids);
         self.fresh = self.table.len() > TRIAL_GROUPS;
@@ -173,7 +210,6 @@ impl GroupIds {
             self.table.insert(&self.keys, &self.hashes, trial as u32..rows as u32, &mut rest);
         }
         self.ids.append(&mut rest);
-        Ok(())
     }
 }
 

@@ -22,6 +22,8 @@ use crate::{
 
 /// Batches between two looks at the memory held.
 const MEMORY_BATCHES: usize = 16;
+/// A morsel of more groups than this is split into partitions.
+const MANY_GROUPS: usize = 1 << 12;
 
 pub(super) struct LocalAggregate {
     shared: Arc<Shared>,
@@ -106,7 +108,7 @@ impl LocalAggregate {
         {
             let rows = slot.args.first().map_or(0, Vector::len);
             if rows > 0 {
-                set.groups.assign(&definition.layout, &slot.args, rows)?;
+                set.groups.assign(definition, &shared.texts, &slot.args, rows)?;
             }
         }
         self.batch_done()
@@ -127,7 +129,7 @@ impl LocalSink for LocalAggregate {
             if set.columns.is_empty() {
                 states.iter_mut().for_each(|state| state.resize(1));
             }
-            self.sets.push(SetState { groups: GroupIds::new(set.layout.width()), states });
+            self.sets.push(SetState { groups: GroupIds::new(set), states });
         }
         Ok(())
     }
@@ -141,12 +143,13 @@ impl LocalSink for LocalAggregate {
             return self.push_distinct(&slots);
         }
         let mut kept_ids = Vec::new();
-        for (set, definition) in self.sets.iter_mut().zip(&self.shared.sets) {
+        let shared = &self.shared;
+        for (set, definition) in self.sets.iter_mut().zip(&shared.sets) {
             let grouped = !definition.columns.is_empty();
             if grouped {
                 let keys: Vec<Vector> =
                     definition.columns.iter().map(|&column| columns[column].clone()).collect();
-                set.groups.assign(&definition.layout, &keys, rows)?;
+                set.groups.assign(definition, &shared.texts, &keys, rows)?;
             }
             for (state, slot) in set.states.iter_mut().zip(&self.shared.slots) {
                 let Some(slot) = &slots[slot.rows_of] else { continue };
@@ -179,11 +182,17 @@ impl LocalSink for LocalAggregate {
         self.reserve()?;
         let sets = self.sets.drain(..).map(|set| {
             let (keys, hashes) = set.groups.into_parts();
-            SetPartial { keys, hashes, states: set.states }
+            let many = hashes.len() > MANY_GROUPS;
+            let mut partial = SetPartial { keys, hashes, states: set.states, split: None };
+            if many {
+                // Now, while it is in the caches.
+                partial.split();
+            }
+            partial
         });
         let sets = sets.collect();
         let memory = std::mem::replace(&mut self.memory, reservation(&self.context));
-        self.done.push(Partial { morsel: self.morsel, sets, _memory: memory });
+        self.done.push(Partial { morsel: self.morsel, sets, memory });
         Ok(Feed::NeedInput)
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Invariant: whether and how groups are partitioned follows from the partial results alone. Few groups are merged in
 //! one go, which numbers them in output order; many are split by hash into partitions that are merged side by side, and
-//! the output order is found from where each group was first seen.
+//! the output order is found from where each group was first seen. Next: `split.rs`.
 
 use std::{
     ops::Range,
@@ -11,17 +11,16 @@ use std::{
 
 use arrow::array::{ArrayRef, Int64Array, new_null_array};
 
-use super::{GroupingSet, OutputCall, Partial, SetPartial, Shared};
+use super::{
+    GroupingSet, OutputCall, Partial, SetPartial, Shared, split::PARTITIONS, texts::key_type,
+};
 use crate::{
     agg::{State, table::KeyTable},
     context::{QueryContext, Reservation},
     error::{EngineError, Result},
-    kernel::key::Keys,
     scheduler::Workers,
 };
 
-/// How many partitions many groups are split into.
-const PARTITIONS: usize = 64;
 /// Up to how many partial groups are merged in one go.
 const FEW_GROUPS: usize = 1 << 14;
 
@@ -33,7 +32,7 @@ pub(super) struct Output {
 
 /// The groups of one set.
 pub(super) struct SetOutput {
-    /// Columns by partition.
+    /// Columns by partition; those of texts and blobs as numbers.
     pub(super) partitions: Vec<Vec<ArrayRef>>,
     /// Partition and row of each output row; `None` when there is one partition, in output order.
     pub(super) order: Option<Vec<(u32, u32)>>,
@@ -47,26 +46,27 @@ struct Merged {
     first: Vec<u64>,
 }
 
-/// Groups by partition: `rows[starts[p]..starts[p + 1]]` are those of partition `p`, ascending.
-struct Split {
-    starts: Vec<u32>,
-    rows: Vec<u32>,
-    /// Keys and hashes in the order of `rows`, so that a partition reads them in one stretch; `None` when they stand in
-    /// this order already.
-    moved: Option<(Keys, Vec<u64>)>,
-}
-
 pub(super) fn merge(
     shared: &Shared,
-    partials: &[Partial],
+    partials: Vec<Partial>,
     context: &Arc<QueryContext>,
     workers: &Workers,
 ) -> Result<Output> {
     let memory = Mutex::default();
+    let mut held = Vec::with_capacity(partials.len());
+    let mut by_set: Vec<Vec<SetPartial>> = shared.sets.iter().map(|_| Vec::new()).collect();
+    for partial in partials {
+        held.push(partial.memory);
+        for (of_set, partial) in by_set.iter_mut().zip(partial.sets) {
+            of_set.push(partial);
+        }
+    }
     let mut sets = Vec::with_capacity(shared.sets.len());
-    for (index, set) in shared.sets.iter().enumerate() {
-        let partials: Vec<&SetPartial> = partials.iter().map(|p| &p.sets[index]).collect();
-        sets.push(merge_set(shared, set, &partials, &memory, context, workers)?);
+    for (set, partials) in shared.sets.iter().zip(by_set) {
+        sets.push(merge_set(shared, set, partials, &memory, context, workers)?);
+    }
+    if !shared.counts_groups {
+        shared.texts.iter().try_for_each(|texts| texts.seal(workers))?;
     }
     Ok(Output { sets, _memory: memory.into_inner().unwrap_or_else(PoisonError::into_inner) })
 }
@@ -74,30 +74,29 @@ pub(super) fn merge(
 fn merge_set(
     shared: &Shared,
     set: &GroupingSet,
-    partials: &[&SetPartial],
+    partials: Vec<SetPartial>,
     memory: &Mutex<Vec<Reservation>>,
     context: &Arc<QueryContext>,
     workers: &Workers,
 ) -> Result<SetOutput> {
     let mut bases = Vec::with_capacity(partials.len());
     let mut total = 0;
-    for partial in partials {
+    for partial in &partials {
         bases.push(total);
-        total += partial.hashes.len() as u64;
+        total += partial.len() as u64;
     }
-    let partitions = if total as usize <= FEW_GROUPS { 1 } else { PARTITIONS };
-    let splits = workers.map(partials.len(), |index| {
-        context.check()?;
-        Ok(split(partials[index], partitions))
-    })?;
+    let split = total as usize > FEW_GROUPS || partials.iter().any(|p| p.split.is_some());
+    let partitions = if split { PARTITIONS } else { 1 };
+    let partials = if split { split_all(partials, context, workers)? } else { partials };
+    let longest = partials.iter().map(SetPartial::len).max().unwrap_or(0).max(1);
+    let identity: Vec<u32> = (0..longest as u32).collect();
     let merged = workers.map(partitions, |partition| {
         let mut reservation = context.memory().reservation("aggregation");
-        let rows = |partial: usize| {
-            let split = &splits[partial];
-            (split, split.starts[partition]..split.starts[partition + 1])
-        };
-        let merged =
-            merge_partition(shared, set, partials, &bases, &rows, &mut reservation, context)?;
+        let parts = partials
+            .iter()
+            .zip(&bases)
+            .map(|(partial, &base)| Part::new(partial, partition, base, &identity));
+        let merged = merge_partition(shared, set, parts, &mut reservation, context)?;
         memory.lock().unwrap_or_else(PoisonError::into_inner).push(reservation);
         Ok(merged)
     })?;
@@ -107,43 +106,67 @@ fn merge_set(
         return Ok(SetOutput { partitions: vec![vec![count]], order: None, rows: 1 });
     }
     let rows = if set.columns.is_empty() { 1 } else { merged.iter().map(|m| m.first.len()).sum() };
-    let order = (partitions > 1).then(|| output_order(&merged, total as usize, rows));
+    let order = if split { Some(output_order(&merged, &partials, &bases, workers)?) } else { None };
     let partitions = merged.into_iter().map(|merged| merged.columns).collect();
     Ok(SetOutput { partitions, order, rows })
 }
 
-fn split(partial: &SetPartial, partitions: usize) -> Split {
-    let hashes = &partial.hashes;
-    if partitions == 1 {
-        let rows = hashes.len() as u32;
-        return Split { starts: vec![0, rows], rows: (0..rows).collect(), moved: None };
+/// Splits the partial results that are not split yet.
+fn split_all(
+    partials: Vec<SetPartial>,
+    context: &QueryContext,
+    workers: &Workers,
+) -> Result<Vec<SetPartial>> {
+    let partials: Vec<_> = partials.into_iter().map(|partial| Mutex::new(Some(partial))).collect();
+    workers.map(partials.len(), |index| {
+        context.check()?;
+        let partial = partials[index].lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut partial =
+            partial.ok_or_else(|| EngineError::Internal("a partial result taken twice".into()))?;
+        partial.split();
+        Ok(partial)
+    })
+}
+
+/// The groups of one partial result that are in one partition.
+struct Part<'a> {
+    partial: &'a SetPartial,
+    places: Range<usize>,
+    /// The ordinal of the partial result's first group among all.
+    base: u64,
+    identity: &'a [u32],
+}
+
+impl<'a> Part<'a> {
+    fn new(partial: &'a SetPartial, partition: usize, base: u64, identity: &'a [u32]) -> Self {
+        let places = match &partial.split {
+            Some(split) => split.starts[partition] as usize..split.starts[partition + 1] as usize,
+            None => 0..partial.len(),
+        };
+        Self { partial, places, base, identity }
     }
-    let partition = |hash: u64| (hash >> 58) as usize;
-    let mut starts = vec![0_u32; partitions + 1];
-    for &hash in hashes {
-        starts[partition(hash) + 1] += 1;
+
+    /// The groups' numbers before the split.
+    fn rows(&self) -> &'a [u32] {
+        match &self.partial.split {
+            Some(split) => &split.rows[self.places.clone()],
+            None => &self.identity[self.places.clone()],
+        }
     }
-    for partition in 0..partitions {
-        starts[partition + 1] += starts[partition];
+
+    /// Where the groups lie in a state.
+    fn places_in(&self, state: usize) -> &'a [u32] {
+        match &self.partial.split {
+            Some(split) if !split.moved[state] => self.rows(),
+            _ => &self.identity[self.places.clone()],
+        }
     }
-    let mut next = starts.clone();
-    let mut rows = vec![0; hashes.len()];
-    for (row, &hash) in hashes.iter().enumerate() {
-        let place = &mut next[partition(hash)];
-        rows[*place as usize] = row as u32;
-        *place += 1;
-    }
-    let hashes = rows.iter().map(|&row| hashes[row as usize]).collect();
-    let moved = Some((partial.keys.gather(&rows), hashes));
-    Split { starts, rows, moved }
 }
 
 fn merge_partition<'a>(
     shared: &Shared,
     set: &GroupingSet,
-    partials: &[&SetPartial],
-    bases: &[u64],
-    rows_of: &impl Fn(usize) -> (&'a Split, Range<u32>),
+    parts: impl Iterator<Item = Part<'a>>,
     reservation: &mut Reservation,
     context: &QueryContext,
 ) -> Result<Merged> {
@@ -154,44 +177,35 @@ fn merge_partition<'a>(
     let single = set.columns.is_empty();
     if single {
         states.iter_mut().for_each(|state| state.resize(1));
+        to.push(0);
     }
-    for (index, partial) in partials.iter().enumerate() {
+    let mut read = 0;
+    for (index, part) in parts.enumerate() {
         context.check()?;
-        if let Some(answered) = shared.answered.get() {
-            answered.merge_before(index, &mut states, shared)?;
-        }
-        let (split, range) = rows_of(index);
-        let rows =
-            if single { &[0] } else { &split.rows[range.start as usize..range.end as usize] };
-        if single {
-            to.clear();
-            to.push(0);
-        } else {
+        read = index + 1;
+        shared.merge_answered(index, &mut states)?;
+        if !single {
             let mut next = table.len() as u32;
-            let (keys, hashes) = match &split.moved {
-                Some((keys, hashes)) => (keys, hashes),
-                None => (&partial.keys, &partial.hashes),
-            };
-            table.insert(keys, hashes, range, &mut to);
-            for (&row, &id) in rows.iter().zip(&to) {
+            let places = part.places.start as u32..part.places.end as u32;
+            table.insert(&part.partial.keys, &part.partial.hashes, places, &mut to);
+            for (&row, &id) in part.rows().iter().zip(&to) {
                 if id == next {
-                    first.push(bases[index] + u64::from(row));
+                    first.push(part.base + u64::from(row));
                     next += 1;
                 }
             }
         }
         let groups = if single { 1 } else { table.len() };
-        for (state, other) in states.iter_mut().zip(&partial.states) {
+        for (number, (state, other)) in states.iter_mut().zip(&part.partial.states).enumerate() {
+            let from = if single { &part.identity[..1] } else { part.places_in(number) };
             state.resize(groups);
-            state.merge(other, rows, &to)?;
+            state.merge(other, from, &to)?;
         }
         if index.is_multiple_of(8) {
             reservation.resize(held(&table, &states))?;
         }
     }
-    if let Some(answered) = shared.answered.get() {
-        answered.merge_before(partials.len(), &mut states, shared)?;
-    }
+    shared.merge_answered(read, &mut states)?;
     reservation.resize(held(&table, &states))?;
     if shared.counts_groups {
         return Ok(Merged { columns: Vec::new(), first });
@@ -220,7 +234,7 @@ fn columns(
     for (group, ty) in shared.group_types.iter().enumerate() {
         columns.push(match set.groups.iter().position(|&g| g == group) {
             Some(place) => keys[place].flatten()?,
-            None => new_null_array(&ty.to_arrow(), rows),
+            None => new_null_array(&key_type(ty).to_arrow(), rows),
         });
     }
     for OutputCall { slot, call, affine } in &shared.outputs {
@@ -238,16 +252,30 @@ fn columns(
     Ok(columns)
 }
 
-/// Partition and row of each group, in the order in which groups were first seen.
-fn output_order(merged: &[Merged], total: usize, rows: usize) -> Vec<(u32, u32)> {
+/// Partition and row of each group, in the order in which groups were first seen: that of the partial results, each of
+/// which is put in order by itself.
+fn output_order(
+    merged: &[Merged],
+    partials: &[SetPartial],
+    bases: &[u64],
+    workers: &Workers,
+) -> Result<Vec<(u32, u32)>> {
     const NONE: (u32, u32) = (u32::MAX, u32::MAX);
-    let mut places = vec![NONE; total];
-    for (partition, merged) in merged.iter().enumerate() {
-        for (row, &first) in merged.first.iter().enumerate() {
-            places[first as usize] = (partition as u32, row as u32);
+    let orders = workers.map(partials.len(), |index| {
+        let (base, groups) = (bases[index], partials[index].len());
+        let mut places = vec![NONE; groups];
+        for (partition, merged) in merged.iter().enumerate() {
+            // A partition's groups were first seen in ascending order.
+            let start = merged.first.partition_point(|&first| first < base);
+            for (row, &first) in (start..).zip(&merged.first[start..]) {
+                match places.get_mut((first - base) as usize) {
+                    Some(place) => *place = (partition as u32, row as u32),
+                    None => break,
+                }
+            }
         }
-    }
-    let mut order = Vec::with_capacity(rows);
-    order.extend(places.into_iter().filter(|&place| place != NONE));
-    order
+        places.retain(|&place| place != NONE);
+        Ok(places)
+    })?;
+    Ok(orders.concat())
 }

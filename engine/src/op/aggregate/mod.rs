@@ -3,13 +3,17 @@
 //! Invariant: the unit of partial aggregation is the morsel. Each is aggregated by itself, and the partial results are
 //! merged in morsel order, so that neither values nor the order of rows (that of each group's first row) depend on
 //! workers. With grouping sets, the rows of one set follow those of the one before it.
-//! Next: `local.rs` (one morsel), `groups.rs` (rows to groups), `statistics.rs` (morsels that need not be read),
-//! `merge.rs` (all morsels), `source.rs`.
+//! Next: `local.rs` (one morsel), `groups.rs` (rows to groups), `texts.rs` (texts to numbers), `statistics.rs` (morsels
+//! that need not be read), `merge.rs` (all morsels), `source.rs`.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use stoadb_storage::{LogicalType, Schema};
 
+use self::{
+    split::Split,
+    texts::{TextColumns, Texts, key_type},
+};
 use super::{LocalSink, Sink, Source};
 use crate::{
     agg::{Call, State, affine::Affine},
@@ -26,9 +30,12 @@ mod groups;
 mod local;
 mod merge;
 mod source;
+mod split;
+mod strings;
 pub(crate) mod statistics;
 #[cfg(test)]
 mod tests;
+mod texts;
 
 /// The aggregation of a pipeline's rows.
 pub struct Aggregate {
@@ -43,6 +50,10 @@ struct Shared {
     inputs: Vec<Option<usize>>,
     group_types: Vec<LogicalType>,
     sets: Vec<GroupingSet>,
+    /// The numbers of texts and blobs, per column of them that is grouped by.
+    texts: Vec<Texts>,
+    /// Which of them each group column has, if any.
+    group_texts: Vec<Option<usize>>,
     /// Whether the output ends in `grouping_id`.
     numbered: bool,
     /// Whether the result is how many groups there are: `count(DISTINCT ...)` alone, over groups of its arguments.
@@ -54,8 +65,8 @@ struct Shared {
     guards: Vec<Guard>,
     /// The arguments of derived aggregates that can fail, computed for a batch in which a guard does not hold.
     guarded: Option<Arc<Program>>,
-    /// Morsels that statistics answer.
-    answered: OnceLock<statistics::Answered>,
+    /// The statistics' column of each slot, and the morsels that they answer.
+    answered: OnceLock<(Vec<Option<usize>>, statistics::Answered)>,
     schema: Schema,
     partials: Mutex<Vec<Partial>>,
     result: OnceLock<merge::Output>,
@@ -67,6 +78,8 @@ struct GroupingSet {
     groups: Vec<usize>,
     /// Their positions among the program's outputs.
     columns: Vec<usize>,
+    /// Per column, which of the texts are its values.
+    texts: Vec<Option<usize>>,
     layout: KeyLayout,
     grouping_id: i64,
 }
@@ -102,15 +115,16 @@ struct Guard {
 struct Partial {
     morsel: usize,
     sets: Vec<SetPartial>,
-    /// Holds the memory of the partial result until it is merged.
-    _memory: Reservation,
+    /// Held until the partial result is merged.
+    memory: Reservation,
 }
 
-/// The groups of one morsel and set, in the order of their first rows.
+/// The groups of one morsel and set, in the order of their first rows or split into partitions.
 struct SetPartial {
     keys: Keys,
     hashes: Vec<u64>,
     states: Vec<State>,
+    split: Option<Split>,
 }
 
 impl Aggregate {
@@ -139,7 +153,10 @@ impl Aggregate {
         let columns = groups.iter().map(|group| exprs.add(group)).collect::<Result<Vec<_>>>()?;
         let plain: Vec<Vec<usize>> = vec![(0..groups.len()).collect()];
         let sets = if grouping_sets.is_empty() { &plain } else { grouping_sets };
-        let sets = sets.iter().map(|set| grouping_set(set, groups, &columns, input));
+        let mut texts = TextColumns::new(context);
+        let group_texts: Vec<_> =
+            groups.iter().zip(&columns).map(|(g, &column)| texts.add(&g.ty(), column)).collect();
+        let sets = sets.iter().map(|set| grouping_set(set, groups, &columns, &group_texts, input));
         let sets = sets.collect::<Result<Vec<_>>>()?;
         let mut calls = Calls::default();
         for aggregate in aggregates {
@@ -150,13 +167,15 @@ impl Aggregate {
         let counts_groups = groups.is_empty()
             && grouping_sets.is_empty()
             && matches!(outputs.as_slice(), [OutputCall { call, .. }] if call.distinct && call.function == AggregateFunction::Count);
-        let sets = if counts_groups { vec![arguments_set(&slots[0])?] } else { sets };
+        let sets = if counts_groups { vec![arguments_set(&slots[0], &mut texts)?] } else { sets };
         let shared = Shared {
             counts_groups,
             program: Program::compile(&exprs.exprs, context)?,
             inputs: exprs.exprs.iter().map(bare_column).collect(),
             group_types: groups.iter().map(Expr::ty).collect(),
             sets,
+            texts: texts.texts,
+            group_texts,
             numbered: !grouping_sets.is_empty(),
             slots,
             outputs,
@@ -183,6 +202,7 @@ fn grouping_set(
     set: &[usize],
     groups: &[Expr],
     columns: &[usize],
+    texts: &[Option<usize>],
     input: &Schema,
 ) -> Result<GroupingSet> {
     if set.iter().any(|&group| group >= groups.len()) {
@@ -195,11 +215,13 @@ fn grouping_set(
         Expr::Column { index, .. } => input.columns.get(*index).is_none_or(|c| c.nullable),
         _ => true,
     };
-    let types: Vec<_> = set.iter().map(|&g| (groups[g].ty(), nullable(&groups[g]))).collect();
+    let key = |&group: &usize| (key_type(&groups[group].ty()), nullable(&groups[group]));
+    let types: Vec<_> = set.iter().map(key).collect();
     let last = groups.len().wrapping_sub(1);
     let absent = (0..groups.len()).filter(|group| !set.contains(group));
     Ok(GroupingSet {
         columns: set.iter().map(|&group| columns[group]).collect(),
+        texts: set.iter().map(|&group| texts[group]).collect(),
         layout: KeyLayout::new(&types)?,
         grouping_id: absent.map(|group| 1_i64 << (last - group).min(63)).sum(),
         groups: set,
@@ -207,10 +229,13 @@ fn grouping_set(
 }
 
 /// Groups by the arguments of a slot, of which none is NULL.
-fn arguments_set(slot: &Slot) -> Result<GroupingSet> {
-    let types: Vec<_> = slot.call.args.iter().map(|ty| (ty.clone(), false)).collect();
+fn arguments_set(slot: &Slot, texts: &mut TextColumns<'_>) -> Result<GroupingSet> {
+    let args = &slot.call.args;
+    let types: Vec<_> = args.iter().map(|ty| (key_type(ty), false)).collect();
+    let texts = args.iter().zip(&slot.columns).map(|(ty, &column)| texts.add(ty, column));
     Ok(GroupingSet {
         groups: Vec::new(),
+        texts: texts.collect(),
         columns: slot.columns.clone(),
         layout: KeyLayout::new(&types)?,
         grouping_id: 0,
@@ -349,7 +374,7 @@ impl Sink for Aggregate {
             &mut *self.shared.partials.lock().unwrap_or_else(PoisonError::into_inner),
         );
         partials.sort_by_key(|partial| partial.morsel);
-        let output = merge::merge(&self.shared, &partials, context, workers)?;
+        let output = merge::merge(&self.shared, partials, context, workers)?;
         self.shared
             .result
             .set(output)

@@ -48,7 +48,7 @@ impl Source for AggregateSource {
 struct LocalAggregateSource {
     shared: Arc<Shared>,
     vector_size: usize,
-    columns: Vec<ArrayRef>,
+    columns: Vec<Vector>,
     rows: usize,
     next: usize,
 }
@@ -64,7 +64,7 @@ impl LocalSource for LocalAggregateSource {
             if morsel < morsels {
                 let start = morsel * BLOCK_ROWS;
                 self.rows = BLOCK_ROWS.min(set.rows - start);
-                self.columns = gather(set, start, self.rows)?;
+                self.columns = self.shared.vectors(&gather(set, start, self.rows)?)?;
                 self.next = 0;
                 return Ok(());
             }
@@ -78,10 +78,24 @@ impl LocalSource for LocalAggregateSource {
         if rows == 0 {
             return Ok(None);
         }
-        let slice = |column: &ArrayRef| Vector::Flat(column.slice(self.next, rows));
+        let slice = |column: &Vector| column.slice(self.next, rows);
         let columns = self.columns.iter().map(slice).collect();
         self.next += rows;
         Ok(Some(Batch::new(columns, rows)))
+    }
+}
+
+impl Shared {
+    /// The output's columns, with the values of texts and blobs in place of their numbers.
+    fn vectors(&self, columns: &[ArrayRef]) -> Result<Vec<Vector>> {
+        let texts = self.group_texts.iter().copied().chain(std::iter::repeat(None));
+        let vector = |(column, texts): (&ArrayRef, Option<usize>)| match texts
+            .and_then(|texts| self.texts.get(texts))
+        {
+            Some(texts) => texts.strings(column),
+            None => Ok(Vector::Flat(Arc::clone(column))),
+        };
+        columns.iter().zip(texts).map(vector).collect()
     }
 }
 

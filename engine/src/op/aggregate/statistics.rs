@@ -5,7 +5,9 @@
 //! has the same bits in both ways. A morsel for which a derived argument could fail is read, so that it does.
 //! Next: `merge.rs`.
 
-use stoadb_storage::{LogicalType, Scan, Statistics};
+use std::borrow::{Borrow, Cow};
+
+use stoadb_storage::{LogicalType, Scalar, Scan, Statistics};
 
 use super::{Aggregate, Guard, Shared, Slot};
 use crate::{
@@ -15,15 +17,29 @@ use crate::{
     plan::{AggregateCall, AggregateFunction as Function},
 };
 
-/// What statistics say of the morsels that they answer, in the morsels' order.
-#[derive(Default)]
-pub(super) struct Answered {
-    /// How many morsels that are read come before each, and how many rows it has.
-    morsels: Vec<(usize, u64)>,
-    /// What is known of each slot's column, slot after slot, morsel after morsel; a slot without a column has an
-    /// entry of no meaning.
-    known: Vec<Option<Statistics>>,
-    slots: usize,
+/// What statistics say of the morsels that they answer.
+pub(super) enum Answered {
+    /// Merged already: for states that do not care for order.
+    Merged(Vec<State>),
+    /// In the morsels' order.
+    InOrder(Vec<Morsel>),
+}
+
+/// What statistics say of one morsel.
+pub(super) struct Morsel {
+    /// How many morsels that are read come before it.
+    read_before: usize,
+    rows: u64,
+    /// What is known of each column.
+    known: Vec<Statistics>,
+}
+
+/// The columns whose statistics answer the slots.
+struct Columns {
+    /// Ordinals of the relation, each once.
+    columns: Vec<usize>,
+    /// The position of each slot's column among them; `None` for `count(*)`.
+    of_slots: Vec<Option<usize>>,
 }
 
 /// Whether statistics can answer an aggregate of a bare column.
@@ -75,21 +91,24 @@ impl Aggregate {
         if whole.iter().all(Option::is_none) {
             return Ok(None);
         }
-        let mut probe = shared.states()?;
-        probe.iter_mut().for_each(|state| state.resize(1));
-        let mut answered = Answered { slots: columns.len(), ..Answered::default() };
-        let (mut read, mut left_out) = (Vec::new(), Vec::new());
+        let mut states = shared.states()?;
+        states.iter_mut().for_each(|state| state.resize(1));
+        let in_order = states.iter().any(State::cares_for_order);
+        let (mut morsels, mut read, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
+        let mut known = Vec::with_capacity(columns.columns.len());
         for morsel in 0..scan.morsels() {
             let rows = whole.get(morsel).copied().flatten();
-            let known =
-                rows.and_then(|rows| shared.known(scan, morsel, rows, &columns, &mut probe));
-            match (rows, known) {
-                (Some(rows), Some(known)) => {
-                    answered.morsels.push((read.len(), rows));
-                    answered.known.extend(known);
-                    left_out.push(morsel);
-                }
-                _ => read.push(morsel),
+            let rows = rows.filter(|_| shared.knows(scan, morsel, &columns, &states, &mut known));
+            let Some(rows) = rows else {
+                read.push(morsel);
+                continue;
+            };
+            left_out.push(morsel);
+            if in_order {
+                let known = known.drain(..).map(Cow::into_owned).collect();
+                morsels.push(Morsel { read_before: read.len(), rows, known });
+            } else {
+                shared.absorb(&columns.of_slots, rows, &known, &mut states)?;
             }
         }
         if left_out.is_empty() {
@@ -97,86 +116,104 @@ impl Aggregate {
         }
         scan.answered(&left_out);
         let twice = |_| EngineError::Internal("statistics were asked twice".into());
-        shared.answered.set(answered).map_err(twice)?;
+        let answered = if in_order { Answered::InOrder(morsels) } else { Answered::Merged(states) };
+        shared.answered.set((columns.of_slots, answered)).map_err(twice)?;
         Ok(Some(read))
     }
 }
 
 impl Shared {
-    /// The relation's column of each slot (`None` for `count(*)`), if statistics can answer all slots.
-    fn answerable(&self, projection: &[usize]) -> Option<Vec<Option<usize>>> {
+    /// The relation's columns that the slots are of, if statistics can answer all slots.
+    fn answerable(&self, projection: &[usize]) -> Option<Columns> {
         let plain = |set: &super::GroupingSet| set.columns.is_empty();
         if self.sets.len() != 1 || !self.sets.iter().all(plain) || self.counts_groups {
             return None;
         }
-        let column = |slot: &Slot| {
-            if slot.filter.is_some() || slot.call.distinct || !slot.call.order_by.is_empty() {
+        let mut all = Columns { columns: Vec::new(), of_slots: Vec::new() };
+        for Slot { call, columns, filter, .. } in &self.slots {
+            let plain = filter.is_none() && !call.distinct && call.order_by.is_empty();
+            if !plain || !answers(call.function, call.args.first()) {
                 return None;
             }
-            if !answers(slot.call.function, slot.call.args.first()) {
-                return None;
-            }
-            match slot.columns.as_slice() {
-                [] => Some(None),
-                [column] => Some(Some(projection[self.inputs[*column]?])),
-                _ => None,
-            }
-        };
-        self.slots.iter().map(column).collect()
-    }
-
-    /// What statistics know of the slots' columns in a morsel, if it is enough for all of them. `probe` is a state per
-    /// slot, whose contents mean nothing.
-    fn known(
-        &self,
-        scan: &dyn Scan,
-        morsel: usize,
-        rows: u64,
-        columns: &[Option<usize>],
-        probe: &mut [State],
-    ) -> Option<Vec<Option<Statistics>>> {
-        let mut all: Vec<Option<Statistics>> = Vec::with_capacity(columns.len());
-        for (index, column) in columns.iter().enumerate() {
-            // Slots of one column follow from one look at its statistics.
-            let before = columns[..index].iter().position(|other| other == column);
-            let known = match (column, before) {
-                (None, _) => None,
-                (Some(_), Some(before)) => all[before].clone(),
-                (Some(column), None) => Some(scan.statistics(morsel, *column)?.into_owned()),
+            let column = match columns.as_slice() {
+                [] => None,
+                [column] => {
+                    let column = projection[self.inputs[*column]?];
+                    let known = all.columns.iter().position(|&other| other == column);
+                    Some(known.unwrap_or_else(|| {
+                        all.columns.push(column);
+                        all.columns.len() - 1
+                    }))
+                }
+                _ => return None,
             };
-            if !probe[index].absorb(&self.slots[index].call, rows, known.as_ref()) {
-                return None;
-            }
-            all.push(known);
+            all.of_slots.push(column);
         }
-        let holds = |guard: &Guard| {
-            let slot = self.slots.iter().position(|slot| slot.columns == [guard.column])?;
-            let known = all[slot].as_ref()?;
-            if known.rows == known.nulls {
-                return Some(());
-            }
-            let (min, max) = (known.min.as_ref()?.as_i128()?, known.max.as_ref()?.as_i128()?);
-            (guard.low <= min && max <= guard.high).then_some(())
-        };
-        self.guards.iter().try_for_each(holds).map(|()| all)
+        Some(all)
     }
-}
 
-impl Answered {
-    /// Merges the morsels between read morsel `read - 1` and read morsel `read` into states of one group.
-    pub(super) fn merge_before(
+    /// Whether statistics know enough of a morsel for all slots; `known` is what they know of each column then.
+    fn knows<'a>(
         &self,
-        read: usize,
+        scan: &'a dyn Scan,
+        morsel: usize,
+        columns: &Columns,
+        states: &[State],
+        known: &mut Vec<Cow<'a, Statistics>>,
+    ) -> bool {
+        known.clear();
+        for &column in &columns.columns {
+            match scan.statistics(morsel, column) {
+                Some(one) if !one.unknown => known.push(one),
+                _ => return false,
+            }
+        }
+        let of = |slot: usize| columns.of_slots[slot].map(|column| known[column].as_ref());
+        let enough = states.iter().enumerate().all(|(slot, state)| state.can_absorb(of(slot)));
+        // Where a derived argument could fail, it must be computed.
+        let holds = |guard: &Guard| {
+            let slot = self.slots.iter().position(|slot| slot.columns == [guard.column]);
+            let Some(known) = slot.and_then(of) else { return false };
+            let bound = |bound: &Option<Scalar>| bound.as_ref().and_then(Scalar::as_i128);
+            known.rows == known.nulls
+                || bound(&known.min).is_some_and(|min| guard.low <= min)
+                    && bound(&known.max).is_some_and(|max| max <= guard.high)
+        };
+        enough && self.guards.iter().all(holds)
+    }
+
+    /// Takes what statistics know of a morsel's columns into states of one group.
+    fn absorb(
+        &self,
+        of_slots: &[Option<usize>],
+        rows: u64,
+        known: &[impl Borrow<Statistics>],
         states: &mut [State],
-        shared: &Shared,
     ) -> Result<()> {
-        let from = self.morsels.partition_point(|(before, _)| *before < read);
-        let to = self.morsels.partition_point(|(before, _)| *before <= read);
-        for morsel in from..to {
-            let known = &self.known[morsel * self.slots..(morsel + 1) * self.slots];
-            for ((state, slot), known) in states.iter_mut().zip(&shared.slots).zip(known) {
-                if !state.absorb(&slot.call, self.morsels[morsel].1, known.as_ref()) {
-                    return Err(EngineError::Internal("statistics are not enough".into()));
+        for (state, column) in states.iter_mut().zip(of_slots) {
+            let known = column.and_then(|column| known.get(column)).map(Borrow::borrow);
+            if !state.absorb(rows, known) {
+                return Err(EngineError::Internal("statistics are not enough".into()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Merges the morsels that statistics answer between the read morsels `read - 1` and `read` into states of one group.
+    pub(super) fn merge_answered(&self, read: usize, states: &mut [State]) -> Result<()> {
+        match self.answered.get() {
+            None => {}
+            Some((_, Answered::Merged(merged))) if read == 0 => {
+                for (state, merged) in states.iter_mut().zip(merged) {
+                    state.merge(merged, &[0], &[0])?;
+                }
+            }
+            Some((_, Answered::Merged(_))) => {}
+            Some((of_slots, Answered::InOrder(morsels))) => {
+                let from = morsels.partition_point(|morsel| morsel.read_before < read);
+                let here = morsels[from..].iter().take_while(|morsel| morsel.read_before == read);
+                for morsel in here {
+                    self.absorb(of_slots, morsel.rows, &morsel.known, states)?;
                 }
             }
         }

@@ -19,6 +19,7 @@ use crate::{
 };
 use stoadb_storage::Vector;
 
+mod encoded;
 mod properties;
 
 const WORKERS: [usize; 4] = [1, 2, 3, 8];

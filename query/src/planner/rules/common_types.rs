@@ -2,8 +2,8 @@
 //!
 //! - A decimal beside a float becomes DOUBLE. The library would take both to `DECIMAL(30,15)`, which has no tiny and no
 //!   large values, no infinity and no NaN.
-//! - A date beside a timestamp becomes a timestamp of the other's precision, and a text compared with a timestamp one of
-//!   microseconds at least. The library would take all to nanoseconds, which hold the years 1677 to 2262 only and hide
+//! - A date beside a timestamp becomes a timestamp of the other's precision and time zone, and a text compared with a
+//!   timestamp one of microseconds at least. The library would take all to nanoseconds, which hold the years 1677 to 2262 only and hide
 //!   that a date compares with a midnight as a date does (`lower/fold.rs` takes the cast off again there).
 //!
 //! Invariant: runs before types are coerced, and adds casts for these mixtures alone.
@@ -12,13 +12,13 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, TimeUnit};
 use datafusion_common::{
-    Column, DFSchema, DFSchemaRef, Result,
+    Column, DFSchema, DFSchemaRef, ExprSchema, Result,
     tree_node::{Transformed, TreeNode},
 };
 use datafusion_expr::{
     Between, BinaryExpr, Case, Cast, Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder,
     Operator, Subquery, Union, Values, cast,
-    expr::{InList, InSubquery, ScalarFunction, SetComparison},
+    expr::{Exists, InList, InSubquery, ScalarFunction, SetComparison},
     expr_rewriter::NamePreserver,
     utils::merge_schema,
 };
@@ -31,29 +31,111 @@ use crate::planner::scalars::DIVIDE;
 /// Those of the planner library when a plan does not fit together.
 pub fn common_types(plan: LogicalPlan) -> Result<LogicalPlan> {
     let mut changed = false;
-    let rewritten = plan.transform_up_with_subqueries(|plan| {
-        let schema = match plan.inputs().as_slice() {
-            [] => plan.schema().as_ref().clone(),
-            inputs => merge_schema(inputs),
-        };
+    Ok(bring_together(plan, &mut changed)?.data)
+}
+
+/// Inputs first, then the subqueries of the node's expressions, which may use columns of the inputs, then the node.
+fn bring_together(plan: LogicalPlan, changed: &mut bool) -> Result<Transformed<LogicalPlan>> {
+    let plan = match plan {
+        LogicalPlan::Join(join) => join_inputs(join, changed)?,
+        plan => plan.map_children(|input| bring_together(input, changed))?,
+    };
+    let schema = match plan.data.inputs().as_slice() {
+        [] => plan.data.schema().as_ref().clone(),
+        inputs => merge_schema(inputs),
+    };
+    let plan = match *changed {
+        true => plan.transform_data(|plan| {
+            plan.map_expressions(|expr| expr.transform_up(|expr| retype_subquery(expr, &schema)))
+        })?,
+        false => plan,
+    };
+    let plan =
+        plan.transform_data(|plan| plan.map_subqueries(|plan| bring_together(plan, changed)))?;
+    let plan = plan.transform_data(|plan| {
         let names = NamePreserver::new(&plan);
-        let plan = plan.map_expressions(|expr| {
+        plan.map_expressions(|expr| {
             let name = names.save(&expr);
             let typed = expr.transform_up(|expr| unify(expr, &schema))?;
             Ok(match typed.transformed {
                 true => typed.update_data(|expr| name.restore(expr)),
                 false => typed,
             })
-        })?;
-        let plan = plan.transform_data(columns)?;
-        changed |= plan.transformed;
-        // Types below may have changed, and with them those of the columns here.
-        match changed {
+        })
+    })?;
+    let plan = plan.transform_data(columns)?;
+    *changed |= plan.transformed;
+    // Types below may have changed, and with them those of the columns here.
+    match changed {
+        true => plan.map_data(LogicalPlan::recompute_schema),
+        false => Ok(plan),
+    }
+}
+
+/// The right side of a LATERAL join may use columns of the left one.
+fn join_inputs(mut join: Join, changed: &mut bool) -> Result<Transformed<LogicalPlan>> {
+    let left = bring_together(Arc::unwrap_or_clone(join.left), changed)?;
+    let right = Arc::unwrap_or_clone(join.right);
+    let right = match *changed {
+        true => retype_outer(right, left.data.schema())?,
+        false => right,
+    };
+    let right = bring_together(right, changed)?;
+    let transformed = left.transformed || right.transformed;
+    join.left = Arc::new(left.data);
+    join.right = Arc::new(right.data);
+    let plan = LogicalPlan::Join(join);
+    Ok(if transformed { Transformed::yes(plan) } else { Transformed::no(plan) })
+}
+
+/// The outer columns of a subquery with the types that they have now.
+fn retype_subquery(expr: Expr, outer: &DFSchema) -> Result<Transformed<Expr>> {
+    let retype = |subquery: Subquery| -> Result<Subquery> {
+        let plan = retype_outer(Arc::unwrap_or_clone(subquery.subquery), outer)?;
+        let columns = subquery.outer_ref_columns.into_iter();
+        let outer_ref_columns = columns
+            .map(|expr| Ok(expr.transform_up(|expr| Ok(retype_column(expr, outer)))?.data))
+            .collect::<Result<_>>()?;
+        Ok(Subquery { subquery: Arc::new(plan), outer_ref_columns, ..subquery })
+    };
+    Ok(Transformed::yes(match expr {
+        Expr::ScalarSubquery(subquery) => Expr::ScalarSubquery(retype(subquery)?),
+        Expr::Exists(Exists { subquery, negated }) => {
+            Expr::Exists(Exists { subquery: retype(subquery)?, negated })
+        }
+        Expr::InSubquery(InSubquery { expr, subquery, negated }) => {
+            Expr::InSubquery(InSubquery { expr, subquery: retype(subquery)?, negated })
+        }
+        Expr::SetComparison(SetComparison { expr, subquery, op, quantifier }) => {
+            let subquery = retype(subquery)?;
+            Expr::SetComparison(SetComparison { expr, subquery, op, quantifier })
+        }
+        other => return Ok(Transformed::no(other)),
+    }))
+}
+
+fn retype_outer(plan: LogicalPlan, outer: &DFSchema) -> Result<LogicalPlan> {
+    let retyped = plan.transform_up_with_subqueries(|plan| {
+        let plan =
+            plan.map_expressions(|expr| expr.transform_up(|expr| Ok(retype_column(expr, outer))))?;
+        match plan.transformed {
             true => plan.map_data(LogicalPlan::recompute_schema),
             false => Ok(plan),
         }
     })?;
-    Ok(rewritten.data)
+    Ok(retyped.data)
+}
+
+fn retype_column(expr: Expr, outer: &DFSchema) -> Transformed<Expr> {
+    match expr {
+        Expr::OuterReferenceColumn(known, column) => match outer.field_from_column(&column) {
+            Ok(field) if field.data_type() != known.data_type() => {
+                Transformed::yes(Expr::OuterReferenceColumn(Arc::clone(field), column))
+            }
+            _ => Transformed::no(Expr::OuterReferenceColumn(known, column)),
+        },
+        expr => Transformed::no(expr),
+    }
 }
 
 /// What operands are brought together for.
@@ -355,6 +437,7 @@ fn common<'a>(types: impl IntoIterator<Item = &'a DataType>, purpose: Purpose) -
     let (mut floats, mut decimals, mut numbers) = (false, false, false);
     let (mut dates, mut texts) = (false, false);
     let mut finest: Option<TimeUnit> = None;
+    let mut zone: Option<Arc<str>> = None;
     for ty in types {
         match ty {
             DataType::Null => {}
@@ -362,8 +445,13 @@ fn common<'a>(types: impl IntoIterator<Item = &'a DataType>, purpose: Purpose) -
             ty if ty.is_decimal() => decimals = true,
             ty if ty.is_integer() => numbers = true,
             DataType::Date32 => dates = true,
-            DataType::Timestamp(unit, None) => {
+            DataType::Timestamp(unit, of) => {
                 finest = Some(finest.map_or(*unit, |known| known.max(*unit)));
+                match (&zone, of) {
+                    (Some(known), Some(of)) if known != of => return None,
+                    (None, Some(of)) => zone = Some(Arc::clone(of)),
+                    _ => {}
+                }
             }
             ty if is_text(ty) && purpose == Purpose::Comparison => texts = true,
             _ => return None,
@@ -379,7 +467,7 @@ fn common<'a>(types: impl IntoIterator<Item = &'a DataType>, purpose: Purpose) -
         true => finest?.max(TimeUnit::Microsecond),
         false => finest.filter(|_| dates)?,
     };
-    Some(DataType::Timestamp(unit, None))
+    Some(DataType::Timestamp(unit, zone))
 }
 
 fn is_text(ty: &DataType) -> bool {

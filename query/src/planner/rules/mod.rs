@@ -2,6 +2,8 @@
 
 mod common_types; // the types of mixed operands, where the library loses values
 mod simplify_functions; // functions that have another form
+mod sort_names; // what the names in ORDER BY mean
 
 pub use common_types::common_types;
 pub use simplify_functions::SimplifyFunctions;
+pub use sort_names::sort_names;

@@ -218,6 +218,22 @@ fn test_parameters() {
 }
 
 #[test]
+fn test_parameters_have_the_types_of_constants() {
+    use stoadb_storage::LogicalType as L;
+    let types = |expr: &str| {
+        let sql =
+            format!("SELECT a FROM (SELECT a, b, a + 0.5e0 AS d, 1.25 AS m FROM t) v WHERE {expr}");
+        plan_with(&sql, &PlannerSettings::default(), &[]).unwrap().parameters
+    };
+    assert_eq!(types("d > $1"), [Some(L::Float64)]);
+    assert_eq!(types("d + m > $1"), [Some(L::Float64)]);
+    assert_eq!(types("d * 1.5 BETWEEN $1 AND $2"), [Some(L::Float64), Some(L::Float64)]);
+    assert_eq!(types("m = $1"), [Some(L::Decimal { precision: 3, scale: 2 })]);
+    assert_eq!(types("b + $1 > 0"), [Some(L::Int32)]);
+    assert_eq!(types("d + m IN ($1, 2)"), [Some(L::Float64)]);
+}
+
+#[test]
 fn test_deep_expressions_plan_fast() {
     let limit = if cfg!(debug_assertions) { 20.0 } else { 1.0 };
     let join = |terms: Vec<String>, by: &str| terms.join(by);

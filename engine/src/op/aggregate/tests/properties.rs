@@ -7,7 +7,7 @@ use arrow::array::{AsArray, Float64Array, Int64Array};
 use super::*;
 
 /// The exact bits of a result.
-fn bits(columns: &[ArrayRef]) -> Vec<Vec<String>> {
+pub(super) fn bits(columns: &[ArrayRef]) -> Vec<Vec<String>> {
     let cell = |array: &ArrayRef, row: usize| match array.as_primitive_opt() {
         Some(floats) if array.is_valid(row) => {
             let floats: &Float64Array = floats;
