@@ -188,9 +188,9 @@ mod tests {
         assert_eq!(chosen(&extremes, &ty).0, Choice::Plain);
         // The same bits are 2^63 and 2^63 - 1 there: a base beyond 64 signed bits is not taken.
         assert_eq!(chosen(&extremes, &LogicalType::UInt64).0, Choice::Plain);
-        let runs: Vec<i64> = (0..100_000).map(|i| i / 1000 << 33).collect();
+        let runs: Vec<i64> = (0..100_000).map(|i| (i / 1000) << 33).collect();
         assert_eq!(chosen(&runs, &ty).0, Choice::Runs);
-        let short: Vec<i64> = (0..100_000).map(|i| i / 100 << 33).collect();
+        let short: Vec<i64> = (0..100_000).map(|i| (i / 100) << 33).collect();
         assert_eq!(chosen(&short, &ty).0, Choice::Plain);
         assert_eq!(chosen(&runs, &LogicalType::Float64).0, Choice::Runs);
         assert_eq!(chosen(&ints(256, 1), &LogicalType::Float64).0, Choice::Plain);

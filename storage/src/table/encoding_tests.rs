@@ -55,7 +55,7 @@ fn shapes(array: &ArrayRef, random: &mut Random) -> Vec<(String, ArrayRef)> {
         let row = |i: usize| palette[at(i) % palette.len()];
         all.push((format!("{name} of {}", palette.len()), pick(array, row)));
         if let Some(null) = null {
-            let row = |i: usize| if noise[i] % 7 == 0 { null } else { row(i) };
+            let row = |i: usize| if noise[i].is_multiple_of(7) { null } else { row(i) };
             all.push((format!("{name} of {} with nulls", palette.len()), pick(array, row)));
             let row = |i: usize| if i / 700 == 1 { null } else { palette[at(i) % palette.len()] };
             all.push((format!("{name} of {}, a run null", palette.len()), pick(array, row)));

@@ -49,14 +49,14 @@ pub(crate) struct ViewBuilder<T: ByteViewType> {
 
 enum Values<T: ByteViewType> {
     /// While that pays.
-    Dictionary(Interner<T>),
+    Dictionary(Box<Interner<T>>),
     /// From then on.
     Views(Views),
 }
 
 impl<T: ByteViewType> Default for ViewBuilder<T> {
     fn default() -> Self {
-        Self { rows: 0, values: Values::Dictionary(Interner::default()), looked_up: 0 }
+        Self { rows: 0, values: Values::Dictionary(Box::default()), looked_up: 0 }
     }
 }
 
@@ -135,7 +135,7 @@ impl<T: ByteViewType> ViewBuilder<T> {
         self.rows += other.rows;
         self.looked_up += other.looked_up;
         match (&mut self.values, other.values) {
-            (Values::Dictionary(mine), Values::Dictionary(theirs)) => mine.append(theirs)?,
+            (Values::Dictionary(mine), Values::Dictionary(theirs)) => mine.append(*theirs)?,
             (Values::Views(mine), Values::Views(theirs)) => mine.append::<T>(theirs)?,
             _ => return Err(StorageError::Internal("texts in two layouts".into())),
         }
@@ -152,7 +152,7 @@ impl<T: ByteViewType> ViewBuilder<T> {
             if self.rows >= ENCODE_ROWS
                 && let Some(interner) = intern::<T>(&views.pieces, self.rows)?
             {
-                self.values = Values::Dictionary(interner);
+                self.values = Values::Dictionary(Box::new(interner));
             }
         }
         if matches!(&self.values, Values::Dictionary(i) if i.len() > self.rows / ROWS_PER_ENTRY) {
