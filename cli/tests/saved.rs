@@ -1,5 +1,7 @@
 //! `stoa` on the folder of a saved database.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot start fails")]
+
 use std::{
     io::Write,
     path::Path,
