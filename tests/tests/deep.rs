@@ -46,6 +46,45 @@ fn test_long_disjunctions_and_conjunctions() {
     assert_eq!(answer(&connection, &format!("SELECT a FROM t WHERE {all}")).unwrap(), "1");
 }
 
+/// Chains long enough to be planned as one call, wherever conditions stand, beside the same as short ones.
+#[test]
+fn test_long_conditions_mean_what_short_ones_mean() {
+    let connection = connect();
+    connection
+        .execute("CREATE TABLE u AS SELECT * FROM (VALUES (7, 2), (8, NULL), (1, 1)) v(b, c)")
+        .unwrap();
+    let repeated = |term: &str, operator: &str| vec![term; 300].join(operator);
+    let shapes = [
+        ("SELECT a FROM t WHERE {} ORDER BY a", "a = 7", " OR "),
+        ("SELECT a FROM t WHERE NOT ({}) ORDER BY a", "a = 7", " OR "),
+        ("SELECT a FROM t WHERE {} ORDER BY a", "a < 7", " AND "),
+        ("SELECT count(*) FROM t WHERE ({}) IS NULL", "a < 7", " OR "),
+        ("SELECT a, b FROM t, u WHERE a = b AND {} ORDER BY a", "c > 0", " AND "),
+        ("SELECT a, b FROM t JOIN u ON a = b AND {} ORDER BY a", "c > 1", " AND "),
+        ("SELECT a, b FROM t LEFT JOIN u ON a = b AND ({}) ORDER BY a", "c > 1", " OR "),
+        ("SELECT b FROM u GROUP BY b HAVING {} ORDER BY b", "count(*) > 0", " AND "),
+        ("SELECT b FROM u GROUP BY b HAVING {} ORDER BY b", "sum(c) > 1", " OR "),
+        (
+            "SELECT a FROM t WHERE EXISTS (SELECT 1 FROM u WHERE b = a AND {}) ORDER BY a",
+            "c > 1",
+            " AND ",
+        ),
+        ("SELECT a FROM t WHERE EXISTS (SELECT 1 FROM u WHERE {}) ORDER BY a", "b = a", " OR "),
+        ("SELECT a FROM t WHERE {} ORDER BY a", "a IN (SELECT b FROM u)", " AND "),
+        ("SELECT count(*) FILTER (WHERE {}) FROM t", "a > 1", " OR "),
+        ("SELECT sum(CASE WHEN {} THEN 1 END) FROM t", "a > 1", " OR "),
+        ("SELECT {} FROM t ORDER BY a", "a > 1", " OR "),
+        ("SELECT {} AS x FROM t GROUP BY x ORDER BY x", "a > 1", " OR "),
+        ("SELECT a FROM t WHERE a = 0 OR {} ORDER BY a", "10 / a > 1", " OR "),
+    ];
+    for (shape, term, operator) in shapes {
+        let long = answer(&connection, &shape.replace("{}", &repeated(term, operator))).unwrap();
+        assert_eq!(long, answer(&connection, &shape.replace("{}", term)).unwrap(), "{shape}");
+    }
+    let error = answer(&connection, &format!("SELECT a FROM t WHERE {}", repeated("a", " OR ")));
+    assert!(error.is_err(), "numbers are no conditions");
+}
+
 #[test]
 fn test_long_sums() {
     let connection = connect();

@@ -17,8 +17,12 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    planner::scalars::{DIVIDE, SIGNED_SUM},
+    planner::scalars::{ALL_OF, ANY_OF, DIVIDE, SIGNED_SUM},
 };
+
+fn conditions(args: Vec<Expr>) -> Result<Vec<Expr>> {
+    args.into_iter().map(coerce::boolean).collect()
+}
 
 impl Lowerer {
     /// Translates an expression over the columns of `scope`.
@@ -76,8 +80,11 @@ impl Lowerer {
             Logical::ScalarFunction(function) => {
                 let ty = expr.get_type(scope).map_err(planner_error)?;
                 let mut args = self.exprs(&function.args, scope)?;
-                if function.name() == SIGNED_SUM {
-                    return signed_sum(args, &LogicalType::from_arrow(&ty)?);
+                match function.name() {
+                    SIGNED_SUM => return signed_sum(args, &LogicalType::from_arrow(&ty)?),
+                    ANY_OF => return Ok(or(conditions(args)?)),
+                    ALL_OF => return Ok(and(conditions(args)?)),
+                    _ => {}
                 }
                 if function.name() == DIVIDE
                     && let (Some(right), Some(left)) = (args.pop(), args.pop())

@@ -39,6 +39,8 @@ const NAMES: &[(&str, &[&str], usize, usize)] = &[
     ("xor", &[], 2, 2),
     (DIVIDE, &[], 2, 2),
     (SIGNED_SUM, &[], 2, usize::MAX),
+    (ANY_OF, &[], 1, usize::MAX),
+    (ALL_OF, &[], 1, usize::MAX),
 ];
 
 /// The division of decimals.
@@ -46,6 +48,12 @@ pub(crate) const DIVIDE: &str = "divide_op";
 
 /// A long chain of `+` and `-`: a text of signs, and the terms.
 pub(crate) const SIGNED_SUM: &str = "signed_sum_op";
+
+/// A long chain of OR.
+pub(crate) const ANY_OF: &str = "any_of_op";
+
+/// A long chain of AND.
+pub(crate) const ALL_OF: &str = "all_of_op";
 
 /// The functions of this file.
 pub(super) fn scalars() -> impl Iterator<Item = Arc<ScalarUDF>> {
@@ -144,6 +152,11 @@ impl Scalar {
                 _ => integer(ty.clone()),
             },
             ("xor", _) => integer(DataType::Int64),
+            (ANY_OF | ALL_OF, _) => or(
+                matches!(ty, DataType::Boolean | DataType::Null),
+                DataType::Boolean,
+                "conditions",
+            ),
             _ => Ok(ty.clone()),
         }
     }
@@ -179,7 +192,7 @@ impl Scalar {
             "last_day" => DataType::Date32,
             "monthname" | "dayname" | "hex" | "regexp_extract" => DataType::Utf8View,
             "make_timestamp" => TIMESTAMP,
-            "isinf" | "isfinite" => DataType::Boolean,
+            "isinf" | "isfinite" | ANY_OF | ALL_OF => DataType::Boolean,
             DIVIDE => {
                 let (Some((p1, s1)), Some((_, s2))) =
                     (digits(&first), types.get(1).and_then(digits))
@@ -200,7 +213,7 @@ fn sum_type(types: &[DataType]) -> Result<DataType> {
     if let Some(other) = types.iter().find(|ty| !ty.is_numeric() && !ty.is_null()) {
         let other =
             LogicalType::from_arrow(other).map_or_else(|_| other.to_string(), |ty| ty.to_string());
-        let what = format!("more than 400 additions and subtractions with a {other}");
+        let what = format!("more than 256 additions and subtractions with a {other}");
         return Err(DataFusionError::External(Box::new(Error::unsupported(what))));
     }
     let floating = types.iter().any(DataType::is_floating);

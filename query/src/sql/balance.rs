@@ -1,21 +1,22 @@
 //! Long chains of operators become shallow: the parser nests `a OR b OR c ...` to the left, one level a term, which costs
 //! the planner quadratic time and a deep stack.
 //!
-//! Chains of one associative operator become balanced trees; longer ones of `+` and `-` become one call, which
-//! `lower/signed_sum.rs` takes apart when the types are known.
+//! Chains of one associative operator become balanced trees. Longer ones of `+` and `-`, of OR, and of AND in WHERE become
+//! one call, whose arguments the planner types one by one; lowering takes it apart (`lower/signed_sum.rs`). Within a
+//! subquery they stay trees: decorrelation looks for the terms.
 //! Invariant: the order of the terms stays; only the parentheses move, and for arithmetic only in chains so long that
 //! nobody computed the rounding by hand. Nothing here recurses on the length of a chain.
 
 use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
-    BinaryOperator, Expr, Ident, Select, SelectItem, Spanned, Statement, Value, VisitMut,
-    VisitorMut, visit_expressions,
+    BinaryOperator, Expr, Ident, Select, SelectItem, Spanned, Statement, TableFactor, Value,
+    VisitMut, VisitorMut, visit_expressions,
 };
 
 use crate::{
     error::{Error, Result},
-    planner::scalars::SIGNED_SUM,
+    planner::scalars::{ALL_OF, ANY_OF, SIGNED_SUM},
     sql::{names::expression_name, rewrite::call_of},
 };
 
@@ -23,7 +24,9 @@ use crate::{
 const LOGICAL_TERMS: usize = 8;
 /// Chains of other operators of at least this many terms are balanced.
 const ARITHMETIC_TERMS: usize = 128;
-/// Deepest nesting to the left of operators: longer chains of `+` and `-` become a call, others are refused.
+/// Chains of more operators become a call.
+const CALL_TERMS: usize = 256;
+/// Deepest nesting to the left of operators that have no other form.
 const LEFT_DEPTH: usize = 400;
 
 /// Balances every long chain of a statement.
@@ -31,13 +34,17 @@ const LEFT_DEPTH: usize = 400;
 /// # Errors
 /// `Unsupported` when operators that are not associative nest thousands of levels deep.
 pub fn balance_statement(statement: &mut Statement) -> Result<()> {
-    match statement.visit(&mut Balancer) {
+    match statement.visit(&mut Balancer::default()) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }
 }
 
-struct Balancer;
+#[derive(Default)]
+struct Balancer {
+    /// How many subqueries within expressions or after LATERAL are open.
+    subqueries: usize,
+}
 
 impl VisitorMut for Balancer {
     type Break = Error;
@@ -45,7 +52,7 @@ impl VisitorMut for Balancer {
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
         for item in &mut select.projection {
             if let SelectItem::UnnamedExpr(expr) = item
-                && has_differences(expr)
+                && has_calls(expr)
             {
                 // The name is that of the text.
                 let mut alias = Ident::with_quote('"', expression_name(expr));
@@ -54,14 +61,29 @@ impl VisitorMut for Balancer {
                 *item = SelectItem::ExprWithAlias { expr, alias };
             }
         }
+        if let Some(condition) = &mut select.selection {
+            self.call(condition, &BinaryOperator::And, ALL_OF);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Error> {
+        self.subqueries += usize::from(is_lateral(factor));
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Error> {
+        self.subqueries -= usize::from(is_lateral(factor));
         ControlFlow::Continue(())
     }
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
-        if is_difference(expr) {
+        self.subqueries += usize::from(is_subquery(expr));
+        if is_long(expr, is_sign) {
             *expr = signed_sum(expr);
             return ControlFlow::Continue(());
         }
+        self.call(expr, &BinaryOperator::Or, ANY_OF);
         let Expr::BinaryOp { op, .. } = expr else { return ControlFlow::Continue(()) };
         let least = match op {
             BinaryOperator::And | BinaryOperator::Or => LOGICAL_TERMS,
@@ -79,6 +101,7 @@ impl VisitorMut for Balancer {
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        self.subqueries -= usize::from(is_subquery(expr));
         if left_depth(expr) > LEFT_DEPTH {
             return ControlFlow::Break(Error::unsupported(format!(
                 "an expression of more than {LEFT_DEPTH} nested operators"
@@ -88,27 +111,57 @@ impl VisitorMut for Balancer {
     }
 }
 
-fn has_differences(expr: &Expr) -> bool {
-    let found = visit_expressions(expr, |expr| match is_difference(expr) {
-        true => ControlFlow::Break(()),
-        false => ControlFlow::Continue(()),
+impl Balancer {
+    /// Turns a long chain of conditions into a call, where nothing needs to see its terms.
+    fn call(&self, expr: &mut Expr, op: &BinaryOperator, function: &str) {
+        let has_subquery = |expr: &Expr| {
+            let found = visit_expressions(expr, |expr| match is_subquery(expr) {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            });
+            found.is_break()
+        };
+        if self.subqueries == 0 && is_long(expr, |other| other == op) && !has_subquery(expr) {
+            *expr = call_of(function, take_terms(expr, op));
+        }
+    }
+}
+
+fn is_lateral(factor: &TableFactor) -> bool {
+    matches!(factor, TableFactor::Derived { lateral: true, .. })
+}
+
+fn is_subquery(expr: &Expr) -> bool {
+    matches!(expr, Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. })
+        || matches!(expr, Expr::AnyOp { .. } | Expr::AllOp { .. })
+}
+
+fn is_sign(op: &BinaryOperator) -> bool {
+    matches!(op, BinaryOperator::Plus | BinaryOperator::Minus)
+}
+
+/// Whether an expression holds a chain that becomes a call.
+fn has_calls(expr: &Expr) -> bool {
+    let found = visit_expressions(expr, |expr| {
+        match is_long(expr, is_sign) || is_long(expr, |op| *op == BinaryOperator::Or) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
     });
     found.is_break()
 }
 
-/// Whether an expression is a long chain of `+` and `-`, with a `-` among the last terms: others are balanced.
-fn is_difference(expr: &Expr) -> bool {
-    let (mut depth, mut minus, mut next) = (0, false, expr);
-    while depth <= LEFT_DEPTH
-        && let Expr::BinaryOp {
-            left, op: op @ (BinaryOperator::Plus | BinaryOperator::Minus), ..
-        } = next
+/// Whether more than `CALL_TERMS` operators of a kind nest to the left. O(1): it looks no further.
+fn is_long(expr: &Expr, belongs: impl Fn(&BinaryOperator) -> bool) -> bool {
+    let (mut depth, mut next) = (0, expr);
+    while depth <= CALL_TERMS
+        && let Expr::BinaryOp { left, op, .. } = next
+        && belongs(op)
     {
         depth += 1;
-        minus |= *op == BinaryOperator::Minus;
         next = left;
     }
-    minus && depth > LEFT_DEPTH
+    depth > CALL_TERMS
 }
 
 /// `a - b + c` as a call with the signs `+-+` and the terms.
@@ -203,15 +256,33 @@ mod tests {
 
     #[test]
     fn test_balanced_chain_prints_as_before() {
-        let terms: Vec<String> = (0..1_000).map(|i| format!("a = {i}")).collect();
+        let terms: Vec<String> = (0..200).map(|i| format!("a = {i}")).collect();
         let sql = format!("SELECT * FROM t WHERE {}", terms.join(" OR "));
         let statements = parse(&sql).unwrap();
         assert_eq!(statements[0].statement.to_string(), sql);
     }
 
     #[test]
+    fn test_long_conditions_become_calls_outside_subqueries() {
+        let any = vec!["a = 1"; 1_000].join(" OR ");
+        let all = vec!["a = 1"; 1_000].join(" AND ");
+        let text = |sql: &str| parse(sql).unwrap()[0].statement.to_string();
+        assert!(text(&format!("SELECT 1 FROM t WHERE {any}")).contains("WHERE any_of_op("));
+        assert!(text(&format!("SELECT 1 FROM t WHERE {all}")).contains("WHERE all_of_op("));
+        assert!(text(&format!("SELECT {any} FROM t")).starts_with("SELECT any_of_op("));
+        for inner in [&any, &all] {
+            let sql = format!("SELECT 1 FROM t WHERE EXISTS (SELECT 1 FROM u WHERE {inner})");
+            assert_eq!(text(&sql), sql);
+        }
+        let sql = format!("SELECT 1 FROM t JOIN u ON {all}");
+        assert_eq!(text(&sql), sql);
+        let sql = format!("SELECT 1 FROM t WHERE {any} OR EXISTS (SELECT 1)");
+        assert_eq!(text(&sql), sql);
+    }
+
+    #[test]
     fn test_balanced_chain_is_shallow() {
-        let sql = format!("SELECT {}", vec!["a"; 10_000].join(" + "));
+        let sql = format!("SELECT {}", vec!["a"; 10_000].join(" * "));
         let statements = parse(&sql).unwrap();
         struct Depth(usize, usize);
         impl VisitorMut for Depth {
