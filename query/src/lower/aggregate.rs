@@ -254,6 +254,7 @@ fn parameters(
             }
         }
         AggregateFunction::StringAgg if args.len() == 2 => Ok(vec![constant(args, "a separator")?]),
+        AggregateFunction::StringAgg => Ok(vec![Scalar::text(",")]),
         _ => Ok(Vec::new()),
     }
 }

@@ -25,7 +25,11 @@ use crate::error::Error;
 /// # Errors
 /// `Unsupported` when IN (subquery) stands where its NULL would be lost.
 pub fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let rewritten = plan.transform_up_with_subqueries(|plan| match plan {
+    let mut sets = 0;
+    let plan = plan.transform_up_with_subqueries(|plan| {
+        plan.map_expressions(|expr| expr.transform_up(|expr| renamed(expr, &mut sets)))
+    })?;
+    let rewritten = plan.data.transform_up_with_subqueries(|plan| match plan {
         LogicalPlan::Filter(filter) if has_in(&filter.predicate) => {
             let schema = Arc::clone(filter.input.schema());
             let predicate = place(filter.predicate, &schema, true)?;
@@ -34,6 +38,15 @@ pub fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
         plan => Ok(Transformed::no(plan)),
     })?;
     Ok(rewritten.data)
+}
+
+/// `x op ANY (q)` with a name of its own for `q`: the library compares the two sides by their names, which may be the same.
+fn renamed(expr: Expr, sets: &mut usize) -> Result<Transformed<Expr>> {
+    let Expr::SetComparison(mut set) = expr else { return Ok(Transformed::no(expr)) };
+    *sets += 1;
+    let rows = LogicalPlanBuilder::from(Arc::unwrap_or_clone(set.subquery.subquery));
+    set.subquery.subquery = Arc::new(rows.alias(format!("\u{1}set{sets}"))?.build()?);
+    Ok(Transformed::yes(Expr::SetComparison(set)))
 }
 
 fn has_in(expr: &Expr) -> bool {

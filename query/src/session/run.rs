@@ -27,7 +27,10 @@ use crate::{
     },
     sql::{
         ParsedStatement,
-        ast::{DescribeAlias, Expr, Reset, Set, Statement, Value},
+        ast::{
+            DescribeAlias, Expr, Reset, Set, Statement, TransactionAccessMode,
+            TransactionIsolationLevel, TransactionMode, Value,
+        },
     },
 };
 
@@ -58,7 +61,20 @@ pub(crate) fn run(
         statement if parsed.summarize => {
             summarize::summarize(&Session::new(connection, state, parameters), statement)
         }
-        Statement::StartTransaction { .. } => begin(connection, state),
+        Statement::StartTransaction { modes, .. } => {
+            // Every transaction reads and writes, on a snapshot.
+            let mode = modes.iter().find(|mode| {
+                matches!(
+                    mode,
+                    TransactionMode::AccessMode(TransactionAccessMode::ReadOnly)
+                        | TransactionMode::IsolationLevel(TransactionIsolationLevel::Serializable)
+                )
+            });
+            match mode {
+                Some(mode) => Err(Error::unsupported(format!("a transaction that is {mode}"))),
+                None => begin(connection, state),
+            }
+        }
         Statement::Commit { .. } => {
             let transaction = state.transaction.take().ok_or_else(no_transaction)?;
             transaction.commit()?;
@@ -148,6 +164,9 @@ fn run_on_data(
                 }
                 None => Err(unsupported(statement)),
             }
+        }
+        Statement::ShowTables { .. } if statement.to_string() != "SHOW TABLES" => {
+            Err(Error::unsupported("a clause of this SHOW TABLES"))
         }
         Statement::ShowTables { .. } => {
             let entries = session.names.snapshot.entries();

@@ -9,6 +9,7 @@ use datafusion_sql::sqlparser::{
     dialect::{Dialect, DuckDbDialect, GenericDialect, PostgreSqlDialect, Precedence},
     keywords::Keyword,
     parser::{Parser, ParserError},
+    tokenizer::Token,
 };
 
 /// The dialect of StoaDB. Parts of the parser ask for a dialect by type: `base` says whom it then takes us for.
@@ -70,6 +71,16 @@ impl Dialect for StoaDialect {
         };
         let right = parser.parse_subexpr(self.prec_value(Precedence::Is));
         Some(right.map(|right| build(Box::new(expr.clone()), Box::new(right))))
+    }
+
+    /// `^` is a power and binds tighter than `*`; `||` binds looser than `+`, as in PostgreSQL.
+    fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {
+        let (product, sum) = (Precedence::MulDivModOp, Precedence::PlusMinus);
+        match parser.peek_token_ref().token {
+            Token::Caret => Some(Ok(self.prec_value(product) + 1)),
+            Token::StringConcat => Some(Ok(self.prec_value(sum) - 1)),
+            _ => None,
+        }
     }
 
     yes! {

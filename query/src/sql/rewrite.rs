@@ -80,6 +80,11 @@ impl VisitorMut for Rewriter {
         ControlFlow::Continue(())
     }
 
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        signed_base(expr);
+        ControlFlow::Continue(())
+    }
+
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
         let result = match expr {
             Expr::Value(value) => match &value.value {
@@ -94,6 +99,18 @@ impl VisitorMut for Rewriter {
             Expr::UnaryOp { op: UnaryOperator::BitwiseNot, expr: operand } => {
                 let operand = std::mem::replace(operand.as_mut(), Expr::Value(Value::Null.into()));
                 *expr = call_of("bit_not", vec![operand]);
+                Ok(())
+            }
+            Expr::BinaryOp {
+                left,
+                op: BinaryOperator::BitwiseXor | BinaryOperator::PGExp,
+                right,
+            } => {
+                let double = |side: &mut Expr| {
+                    let side = std::mem::replace(side, Expr::Value(Value::Null.into()));
+                    cast(side, DataType::Double(ExactNumberInfo::None))
+                };
+                *expr = call_of("power", vec![double(left), double(right)]);
                 Ok(())
             }
             Expr::Exists { subquery, .. } => {
@@ -117,6 +134,32 @@ impl VisitorMut for Rewriter {
     }
 }
 
+/// `-a ^ b` is `(-a) ^ b`, as in PostgreSQL: the parser takes it for `-(a ^ b)`.
+fn signed_base(expr: &mut Expr) {
+    let Expr::UnaryOp { op: op @ (UnaryOperator::Minus | UnaryOperator::Plus), expr: power } = expr
+    else {
+        return;
+    };
+    let op = *op;
+    if !is_power(power) {
+        return;
+    }
+    let mut power = std::mem::replace(power.as_mut(), Expr::Value(Value::Null.into()));
+    let mut base = &mut power;
+    while is_power(base)
+        && let Expr::BinaryOp { left, .. } = base
+    {
+        base = left;
+    }
+    let inner = std::mem::replace(base, Expr::Value(Value::Null.into()));
+    *base = Expr::UnaryOp { op, expr: Box::new(inner) };
+    *expr = power;
+}
+
+fn is_power(expr: &Expr) -> bool {
+    matches!(expr, Expr::BinaryOp { op: BinaryOperator::BitwiseXor | BinaryOperator::PGExp, .. })
+}
+
 /// Whether a rewrite below would change the text of an expression.
 fn changes(expr: &Expr) -> bool {
     use datafusion_sql::sqlparser::ast::visit_expressions;
@@ -126,6 +169,9 @@ fn changes(expr: &Expr) -> bool {
             ControlFlow::Break(())
         }
         Expr::UnaryOp { op: UnaryOperator::BitwiseNot, .. } => ControlFlow::Break(()),
+        Expr::BinaryOp { op: BinaryOperator::BitwiseXor | BinaryOperator::PGExp, .. } => {
+            ControlFlow::Break(())
+        }
         Expr::Function(function) if is_rewritten(&fold(&function.name.to_string())) => {
             ControlFlow::Break(())
         }

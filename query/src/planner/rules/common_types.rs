@@ -23,6 +23,8 @@ use datafusion_expr::{
     utils::merge_schema,
 };
 
+use datafusion_functions_nested::length::array_length_udf;
+
 use crate::planner::scalars::DIVIDE;
 
 /// Brings the mixed operands of a plan and of its subqueries to common types.
@@ -185,6 +187,11 @@ fn unify(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             made(Expr::InList(InList { expr, list, negated }), ty.is_some())
         }
         Expr::Case(case) => unify_case(case, schema),
+        Expr::ScalarFunction(ScalarFunction { func, args })
+            if is_length_of_list(func.name(), &args, schema) =>
+        {
+            Transformed::yes(array_length_udf().call(args))
+        }
         Expr::ScalarFunction(ScalarFunction { func, args }) => {
             let ty = match func.name() {
                 "coalesce" | "nvl" | "greatest" | "least" | "make_array" => {
@@ -220,6 +227,13 @@ fn unify(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         }
         other => Transformed::no(other),
     })
+}
+
+/// `length(list)`, whose argument the library would take for a text.
+fn is_length_of_list(function: &str, args: &[Expr], schema: &DFSchema) -> bool {
+    let [arg] = args else { return false };
+    matches!(function, "length" | "character_length")
+        && matches!(arg.get_type(schema), Ok(DataType::List(_) | DataType::LargeList(_)))
 }
 
 fn unify_case(case: Case, schema: &DFSchema) -> Transformed<Expr> {
