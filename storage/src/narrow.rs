@@ -7,9 +7,9 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayData, ArrayRef, ArrowPrimitiveType, AsArray, Decimal128Array, make_array},
+    array::{Array, ArrayData, ArrayRef, AsArray, Decimal128Array, make_array},
     buffer::{Buffer, ScalarBuffer},
-    datatypes::{ArrowNativeType, DataType, Int64Type, UInt8Type, UInt16Type, UInt32Type},
+    datatypes::{ArrowNativeType, DataType, Int64Type},
 };
 
 use crate::error::{Result, StorageError};
@@ -37,33 +37,35 @@ macro_rules! from_wide {
 }
 from_wide!(u8, u16, u32, u64, i64, i128);
 
-/// Calls `each` with a slice of offsets of whichever width.
+/// Runs a body with the offsets of a narrow vector as a slice of their own width: `u8`, `u16`, `u32` or `i64`.
+#[macro_export]
 macro_rules! with_offsets {
     ($offsets:expr, $values:ident => $body:expr) => {{
-        let offsets: &dyn Array = $offsets;
+        use ::arrow::{array::AsArray as _, datatypes::DataType};
+        let offsets = &$offsets;
         match offsets.data_type() {
             DataType::UInt8 => {
-                let $values: &[u8] = primitive::<UInt8Type>(offsets);
+                let $values: &[u8] =
+                    offsets.as_primitive::<::arrow::datatypes::UInt8Type>().values();
                 $body
             }
             DataType::UInt16 => {
-                let $values: &[u16] = primitive::<UInt16Type>(offsets);
+                let $values: &[u16] =
+                    offsets.as_primitive::<::arrow::datatypes::UInt16Type>().values();
                 $body
             }
             DataType::UInt32 => {
-                let $values: &[u32] = primitive::<UInt32Type>(offsets);
+                let $values: &[u32] =
+                    offsets.as_primitive::<::arrow::datatypes::UInt32Type>().values();
                 $body
             }
             _ => {
-                let $values: &[i64] = primitive::<Int64Type>(offsets);
+                let $values: &[i64] =
+                    offsets.as_primitive::<::arrow::datatypes::Int64Type>().values();
                 $body
             }
         }
     }};
-}
-
-fn primitive<T: ArrowPrimitiveType>(offsets: &dyn Array) -> &[T::Native] {
-    offsets.as_primitive::<T>().values()
 }
 
 fn decode<O: Copy + Into<i64>, T: FromWide>(offsets: &[O], base: i64) -> Vec<T> {
@@ -75,7 +77,7 @@ pub(crate) fn values_i64(base: i64, offsets: &ArrayRef) -> ScalarBuffer<i64> {
     if base == 0 && *offsets.data_type() == DataType::Int64 {
         return offsets.as_primitive::<Int64Type>().values().clone();
     }
-    with_offsets!(offsets.as_ref(), values => decode::<_, i64>(values, base).into())
+    with_offsets!(offsets, values => decode::<_, i64>(values, base).into())
 }
 
 /// Calls `push` with the values of consecutive rows, a piece at a time, as numbers of the width that the reader wants.
@@ -85,7 +87,7 @@ pub(crate) fn for_each_piece<T: FromWide>(
     mut push: impl FnMut(&[T]),
 ) {
     const PIECE: usize = 2048;
-    with_offsets!(offsets.as_ref(), values => {
+    with_offsets!(offsets, values => {
         for piece in values.chunks(PIECE) {
             push(&decode::<_, T>(piece, base));
         }
@@ -99,7 +101,7 @@ pub(crate) fn for_each_piece<T: FromWide>(
 pub(crate) fn flatten(target: &DataType, base: i64, offsets: &ArrayRef) -> Result<ArrayRef> {
     let nulls = offsets.nulls().cloned();
     if let DataType::Decimal128(..) = target {
-        let wide = with_offsets!(offsets.as_ref(), values => decode::<_, i128>(values, base));
+        let wide = with_offsets!(offsets, values => decode::<_, i128>(values, base));
         return Ok(Arc::new(
             Decimal128Array::new(wide.into(), nulls).with_data_type(target.clone()),
         ));
@@ -118,7 +120,7 @@ pub(crate) fn flatten(target: &DataType, base: i64, offsets: &ArrayRef) -> Resul
 }
 
 fn buffer<T: FromWide>(base: i64, offsets: &ArrayRef) -> Buffer {
-    with_offsets!(offsets.as_ref(), values => Buffer::from_vec(decode::<_, T>(values, base)))
+    with_offsets!(offsets, values => Buffer::from_vec(decode::<_, T>(values, base)))
 }
 
 #[cfg(test)]

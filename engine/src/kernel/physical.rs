@@ -123,36 +123,7 @@ macro_rules! with_number {
 }
 pub(crate) use with_number;
 
-/// Runs a body with the offsets of a narrow vector as a slice of their own width: `u8`, `u16`, `u32` or `i64`.
-macro_rules! with_offsets {
-    ($offsets:expr, $values:ident => $body:expr) => {{
-        use ::arrow::array::AsArray as _;
-        let offsets = &$offsets;
-        match offsets.data_type() {
-            ::arrow::datatypes::DataType::UInt8 => {
-                let $values: &[u8] =
-                    offsets.as_primitive::<::arrow::datatypes::UInt8Type>().values();
-                $body
-            }
-            ::arrow::datatypes::DataType::UInt16 => {
-                let $values: &[u16] =
-                    offsets.as_primitive::<::arrow::datatypes::UInt16Type>().values();
-                $body
-            }
-            ::arrow::datatypes::DataType::UInt32 => {
-                let $values: &[u32] =
-                    offsets.as_primitive::<::arrow::datatypes::UInt32Type>().values();
-                $body
-            }
-            _ => {
-                let $values: &[i64] =
-                    offsets.as_primitive::<::arrow::datatypes::Int64Type>().values();
-                $body
-            }
-        }
-    }};
-}
-pub(crate) use with_offsets;
+pub(crate) use stoadb_storage::with_offsets;
 
 /// An offset of any width in 64 bits.
 #[inline]

@@ -82,6 +82,12 @@ fn map(folder: &Folder, manifest: Manifest) -> Result<Vec<(String, Entry)>> {
     Ok(entries)
 }
 
+/// The error of a file that is not what the manifest says.
+fn damaged(path: &Path, message: String) -> StorageError {
+    let path = path.display().to_string();
+    StorageError::Corrupt { path, row_group: None, column: None, message }
+}
+
 struct Files<'a> {
     folder: &'a Folder,
     manifest: &'a Manifest,
@@ -112,12 +118,7 @@ impl Files<'_> {
 
     fn segment(&mut self, number: u64, schema: &Schema) -> Result<Segment> {
         let path = self.folder.file(number);
-        let damaged = |message: String| StorageError::Corrupt {
-            path: path.display().to_string(),
-            row_group: None,
-            column: None,
-            message,
-        };
+        let damaged = |message: String| damaged(&path, message);
         let entry = self.manifest.segments.get(&number);
         let entry = entry.ok_or_else(|| damaged("the manifest does not list it".into()))?;
         let entry = SegmentEntry::read(entry.clone()).map_err(damaged)?;
@@ -165,12 +166,7 @@ impl Files<'_> {
             return Ok(Arc::clone(dictionary));
         }
         let path = self.folder.file(number);
-        let damaged = |message: String| StorageError::Corrupt {
-            path: path.display().to_string(),
-            row_group: None,
-            column: None,
-            message,
-        };
+        let damaged = |message: String| damaged(&path, message);
         let entry = self.manifest.dictionaries.get(&number);
         let entry = entry.ok_or_else(|| damaged("the manifest does not list it".into()))?;
         let entry = DictionaryEntry::read(entry.clone()).map_err(damaged)?;

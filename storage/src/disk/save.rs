@@ -62,7 +62,8 @@ pub struct Saved {
 /// # Errors
 /// `Save` when the folder cannot be written, holds somebody else's files, or another save to it is under way; `Conflict`
 /// when `expected` is not the save that the folder holds; `Corrupt` when a column that has to be read is damaged, or the
-/// folder's manifest is. The folder then holds what it held before.
+/// folder's manifest is. The folder then holds what it held before, unless the very last sync failed: the new version is in
+/// place then.
 pub fn save(snapshot: &CatalogSnapshot, path: &Path, expected: Option<SaveId>) -> Result<Saved> {
     let folder = Folder::at(path);
     let _lock = folder.lock()?;
