@@ -9,30 +9,8 @@ use arrow::{
     },
     datatypes::{DataType, Field, Int32Type, Int64Type, Schema},
 };
-use stoadb::{Connection, Database, ErrorKind, Scalar, to_text};
-
-fn rows(connection: &Connection, sql: &str) -> Vec<String> {
-    let mut rows = Vec::new();
-    for batch in connection.query(sql).unwrap_or_else(|error| panic!("{}", error.render(sql))) {
-        let batch = batch.unwrap();
-        let columns: Vec<_> = batch.columns().iter().map(|c| to_text(c).unwrap()).collect();
-        for row in 0..batch.num_rows() {
-            let cell = |c: &arrow::array::StringViewArray| match c.is_null(row) {
-                true => "NULL".to_string(),
-                false => c.value(row).to_string(),
-            };
-            rows.push(columns.iter().map(cell).collect::<Vec<_>>().join("|"));
-        }
-    }
-    rows
-}
-
-fn error(connection: &Connection, sql: &str) -> stoadb::Error {
-    match connection.query(sql) {
-        Err(error) => error,
-        Ok(mut result) => result.find_map(Result::err).unwrap_or_else(|| panic!("{sql}: works")),
-    }
-}
+use stoadb::{Database, ErrorKind, Scalar, to_text};
+use stoadb_tests::rows::{error, rows};
 
 #[test]
 fn test_parameters_are_typed_like_constants() {

@@ -27,36 +27,10 @@ use parquet::{
     schema::parser::parse_message_type,
 };
 use stoadb::{Connection, Database, Error, ErrorKind, to_text};
+use stoadb_tests::rows::{error, rows, try_rows};
 
 const ROWS: i64 = 240;
 const GROUPS: usize = 4;
-
-fn rows(connection: &Connection, sql: &str) -> Vec<String> {
-    try_rows(connection, sql).unwrap_or_else(|error| panic!("{}", error.render(sql)))
-}
-
-fn try_rows(connection: &Connection, sql: &str) -> Result<Vec<String>, Error> {
-    let mut rows = Vec::new();
-    for batch in connection.query(sql)? {
-        let batch = batch?;
-        let columns: Vec<_> = batch.columns().iter().map(|c| to_text(c).unwrap()).collect();
-        for row in 0..batch.num_rows() {
-            let cell = |c: &StringViewArray| match c.is_null(row) {
-                true => "NULL".to_string(),
-                false => c.value(row).to_string(),
-            };
-            rows.push(columns.iter().map(cell).collect::<Vec<_>>().join("|"));
-        }
-    }
-    Ok(rows)
-}
-
-fn error(connection: &Connection, sql: &str) -> Error {
-    match try_rows(connection, sql) {
-        Ok(rows) => panic!("{sql}: gives {} rows", rows.len()),
-        Err(error) => error,
-    }
-}
 
 /// Runs a test of which a failure would be that it never ends.
 fn within(seconds: u64, test: impl FnOnce() + Send + 'static) {

@@ -12,30 +12,8 @@ use std::{
 
 use arrow::{array::*, datatypes::DataType};
 use stoadb::{Connection, Database, ErrorKind, Scalar, to_text};
+use stoadb_tests::rows::{error, rows};
 use stoadb_tests::versions::read_version;
-
-fn rows(connection: &Connection, sql: &str) -> Vec<String> {
-    let mut rows = Vec::new();
-    for batch in connection.query(sql).unwrap_or_else(|error| panic!("{}", error.render(sql))) {
-        let batch = batch.unwrap();
-        let columns: Vec<_> = batch.columns().iter().map(|c| to_text(c).unwrap()).collect();
-        for row in 0..batch.num_rows() {
-            let cell = |c: &StringViewArray| match c.is_null(row) {
-                true => "NULL".to_string(),
-                false => c.value(row).to_string(),
-            };
-            rows.push(columns.iter().map(cell).collect::<Vec<_>>().join("|"));
-        }
-    }
-    rows
-}
-
-fn error(connection: &Connection, sql: &str) -> stoadb::Error {
-    match connection.query(sql) {
-        Err(error) => error,
-        Ok(mut result) => result.find_map(Result::err).unwrap_or_else(|| panic!("{sql}: works")),
-    }
-}
 
 /// Names of files that the manifest does not name, so that the next save is to remove them.
 fn leftovers(folder: &Path) -> usize {
