@@ -76,11 +76,11 @@ def python_memory(folder: pathlib.Path, kind: str, layout: str) -> float:
     return (resident() - before) / len(kept)
 
 
-def statistics_of(values, library: str):
+def statistics_of(values, package: str):
     """Functions by name over one array."""
     import math
 
-    if library == "python":
+    if package == "python":
         values = values.tolist()
 
         def mean():
@@ -117,7 +117,7 @@ def statistics_of(values, library: str):
             return best
 
         return {"sum": total, "avg": mean, "stddev": deviation, "min": least, "max": greatest}
-    if library == "numpy":
+    if package == "numpy":
         return {
             "sum": values.sum,
             "avg": values.mean,
@@ -125,7 +125,7 @@ def statistics_of(values, library: str):
             "min": values.min,
             "max": values.max,
         }
-    if library == "numexpr":
+    if package == "numexpr":
         import numexpr
 
         def deviation():
@@ -139,7 +139,7 @@ def statistics_of(values, library: str):
             "min": lambda: numexpr.evaluate("min(values)"),
             "max": lambda: numexpr.evaluate("max(values)"),
         }
-    if library == "numba":
+    if package == "numba":
         import numba
 
         @numba.njit(fastmath=True)
@@ -192,14 +192,14 @@ def statistics_of(values, library: str):
     return {name: (lambda f=f: f(array).block_until_ready()) for name, f in run.items()}
 
 
-def python_statistics(folder: pathlib.Path, kind: str, library: str, runs: int) -> dict:
+def python_statistics(folder: pathlib.Path, kind: str, package: str, runs: int) -> dict:
     arrays = columns(folder, kind)
     found = {}
     for column in ["price", "reading"]:
-        for name, function in statistics_of(arrays[column].copy(), library).items():
+        for name, function in statistics_of(arrays[column].copy(), package).items():
             function()
             times = []
-            for _ in range(1 if library == "python" else runs):
+            for _ in range(1 if package == "python" else runs):
                 start = time.perf_counter()
                 function()
                 times.append(time.perf_counter() - start)
@@ -236,17 +236,17 @@ def memory(args: argparse.Namespace) -> None:
 def statistics(args: argparse.Namespace) -> None:
     folder = data(args.rows)
     own = child(ESSAY, "statistics", str(folder), "typical", str(args.runs))
-    libraries = ["python", "numpy", "numexpr", "numba", "jax"]
+    packages = ["python", "numpy", "numexpr", "numba", "jax"]
     peers = {
-        library: child("one-statistics", "--folder", str(folder), "--kind", "typical", "--library", library, "--runs", str(args.runs))
-        for library in libraries
+        package: child("one-statistics", "--folder", str(folder), "--kind", "typical", "--package", package, "--runs", str(args.runs))
+        for package in packages
     }
     print("Milliseconds (and how many times faster than a Python loop).\n")
-    print("| statistic | " + " | ".join([*libraries, "StoaDB scan, 1 thread", "2 threads", "StoaDB block statistics"]) + " |")
-    print("|---" * (len(libraries) + 4) + "|")
+    print("| statistic | " + " | ".join([*packages, "StoaDB scan, 1 thread", "2 threads", "StoaDB block statistics"]) + " |")
+    print("|---" * (len(packages) + 4) + "|")
     for name, (known, one, two) in own.items():
         base = peers["python"][name]
-        times = [*(peers[library][name] for library in libraries), one, two, known]
+        times = [*(peers[package][name] for package in packages), one, two, known]
         print(f"| {name} | " + " | ".join(f"{t * 1e3:.3g} ({base / t:.0f}x)" for t in times) + " |")
 
 
@@ -258,12 +258,12 @@ def main() -> None:
     parser.add_argument("--folder", type=pathlib.Path)
     parser.add_argument("--kind")
     parser.add_argument("--layout")
-    parser.add_argument("--library")
+    parser.add_argument("--package")
     args = parser.parse_args()
     if args.job == "one-memory":
         print(json.dumps(python_memory(args.folder, args.kind, args.layout)))
     elif args.job == "one-statistics":
-        print(json.dumps(python_statistics(args.folder, args.kind, args.library, args.runs)))
+        print(json.dumps(python_statistics(args.folder, args.kind, args.package, args.runs)))
     elif args.job == "columns":
         print(json.dumps(child(ESSAY, "columns"), indent=1))
     else:
