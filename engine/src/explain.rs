@@ -154,6 +154,7 @@ impl Printer<'_> {
                 }
                 text
             }
+            Plan::Window(window) => window.named(),
             Plan::Union { inputs, .. } => format!("Union: {} inputs", inputs.len()),
         }
     }

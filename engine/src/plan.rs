@@ -5,7 +5,10 @@
 
 use stoadb_storage::{LogicalType, Prune, Scalar, Schema};
 
+pub use self::window::{Frame, FrameBound, FrameUnit, Rank, Which, WindowCall, WindowPlan};
 use crate::expr::Expr;
+
+mod window;
 
 /// A statement's plan: the main plan and the uncorrelated scalar subqueries that its expressions name by position.
 /// A subquery may use those before it.
@@ -90,6 +93,8 @@ pub enum Plan {
         /// Rows to pass after these; `None` for all.
         limit: Option<u64>,
     },
+    /// Appends the values of window functions.
+    Window(WindowPlan),
     /// All rows of all inputs, input after input. All have the same types.
     Union {
         /// The output columns.
@@ -209,6 +214,14 @@ pub struct AggregateCall {
     pub ty: LogicalType,
 }
 
+impl AggregateCall {
+    /// Calls `f` on every expression.
+    pub fn for_each_expr_mut(&mut self, f: &mut impl FnMut(&mut Expr)) {
+        self.args.iter_mut().chain(&mut self.filter).for_each(&mut *f);
+        self.order_by.iter_mut().for_each(|key| f(&mut key.expr));
+    }
+}
+
 /// Aggregate functions. All but the counts ignore NULL arguments and give NULL over no value, unless said otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -288,6 +301,7 @@ impl Plan {
             | Self::Union { schema, .. } => schema,
             Self::Scan(scan) => &scan.schema,
             Self::Join(join) => &join.schema,
+            Self::Window(window) => &window.schema,
             Self::Filter { input, .. } | Self::Sort { input, .. } | Self::Limit { input, .. } => {
                 input.schema()
             }
@@ -304,6 +318,7 @@ impl Plan {
             | Self::Sort { input, .. }
             | Self::Limit { input, .. } => vec![input],
             Self::Join(join) => vec![&join.left, &join.right],
+            Self::Window(window) => vec![&window.input],
             Self::Union { inputs, .. } => inputs.iter().collect(),
         }
     }
@@ -318,6 +333,7 @@ impl Plan {
             | Self::Sort { input, .. }
             | Self::Limit { input, .. } => vec![input],
             Self::Join(join) => vec![&mut join.left, &mut join.right],
+            Self::Window(window) => vec![&mut window.input],
             Self::Union { inputs, .. } => inputs.iter_mut().collect(),
         }
     }
@@ -343,10 +359,7 @@ impl Plan {
             }
             Self::Aggregate { input, groups, aggregates, .. } => {
                 groups.iter_mut().for_each(&mut *f);
-                for call in aggregates {
-                    call.args.iter_mut().chain(&mut call.filter).for_each(&mut *f);
-                    call.order_by.iter_mut().for_each(|key| f(&mut key.expr));
-                }
+                aggregates.iter_mut().for_each(|call| call.for_each_expr_mut(f));
                 input.for_each_expr_mut(f);
             }
             Self::Join(join) => {
@@ -363,6 +376,10 @@ impl Plan {
                 input.for_each_expr_mut(f);
             }
             Self::Limit { input, .. } => input.for_each_expr_mut(f),
+            Self::Window(window) => {
+                window.for_each_own_expr_mut(f);
+                window.input.for_each_expr_mut(f);
+            }
             Self::Union { inputs, .. } => {
                 inputs.iter_mut().for_each(|input| input.for_each_expr_mut(f));
             }

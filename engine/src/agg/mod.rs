@@ -147,7 +147,7 @@ impl Call {
     }
 
     /// Whether all rows must be kept until the end.
-    fn collects(&self) -> bool {
+    pub(crate) fn collects(&self) -> bool {
         self.distinct
             || !self.order_by.is_empty()
             || matches!(

@@ -136,6 +136,12 @@ pub(super) fn estimate(plan: &Plan, relations: &[Arc<dyn Relation>]) -> Estimate
             }
             estimate.settle()
         }
+        Plan::Window(window) => {
+            let mut estimate = of(&window.input);
+            let unknown = ColumnEstimate::unknown(estimate.rows);
+            estimate.columns.resize(window.schema.len(), unknown);
+            estimate
+        }
         Plan::Union { schema, inputs } => {
             let rows = inputs.iter().map(|input| of(input).rows).sum();
             unknown(rows, schema.len())

@@ -34,6 +34,7 @@ pub(crate) mod testing;
 mod tests;
 mod union;
 mod verify;
+mod window;
 
 use std::sync::Arc;
 
@@ -41,7 +42,7 @@ use datafusion_common::{DFSchema, DataFusionError};
 use datafusion_expr::LogicalPlan;
 use stoadb_engine::{
     Expr,
-    plan::{Plan, QueryPlan},
+    plan::{Plan, QueryPlan, WindowPlan},
 };
 use stoadb_storage::{ColumnDef, LogicalType, Relation, Schema};
 
@@ -125,6 +126,7 @@ fn rename(plan: Plan, names: Schema) -> Plan {
         }
         Plan::Values { rows, .. } => Plan::Values { schema: names, rows },
         Plan::Union { inputs, .. } => Plan::Union { schema: names, inputs },
+        Plan::Window(plan) => Plan::Window(WindowPlan { schema: names, ..plan }),
         Plan::Filter { input, predicate } => {
             Plan::Filter { input: Box::new(rename(*input, names)), predicate }
         }
@@ -177,7 +179,7 @@ impl Lowerer {
             LogicalPlan::SubqueryAlias(node) => self.plan(&node.input),
             LogicalPlan::Subquery(node) => self.plan(&node.subquery),
             LogicalPlan::Repartition(node) => self.plan(&node.input),
-            LogicalPlan::Window(_) => Err(Error::unsupported("window functions (OVER)")),
+            LogicalPlan::Window(node) => self.window(node),
             LogicalPlan::Unnest(_) => Err(Error::unsupported("UNNEST")),
             LogicalPlan::RecursiveQuery(_) => Err(Error::unsupported("WITH RECURSIVE")),
             LogicalPlan::Extension(node) => {

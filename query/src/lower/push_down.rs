@@ -76,6 +76,19 @@ fn push(plan: Plan, conditions: Vec<Expr>) -> Plan {
             let input = Box::new(push(*input, Vec::new()));
             filter(Plan::Limit { input, offset, limit }, conditions)
         }
+        Plan::Window(mut window) => {
+            // All rows of a partition are kept or none; and no error moves.
+            let parts = |index: usize| {
+                let key = |key: &Expr| matches!(key, Expr::Column { index: i, .. } if *i == index);
+                window.partition_by.iter().any(key)
+            };
+            let (down, stay) = split(conditions, |condition| {
+                let whole = all_columns(condition, parts) && !raises(condition);
+                whole.then(|| condition.clone())
+            });
+            window.input = Box::new(push(*window.input, down));
+            filter(Plan::Window(window), stay)
+        }
         other @ (Plan::Values { .. } | Plan::Shared { .. }) => filter(other, conditions),
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use stoadb_engine::{
     Expr,
-    plan::{AggregateFunction, JoinPlan, Plan, QueryPlan, ScanPlan},
+    plan::{AggregateFunction, JoinPlan, Plan, QueryPlan, ScanPlan, WindowCall, WindowPlan},
 };
 use stoadb_storage::{LogicalType, Relation, Schema};
 
@@ -80,6 +80,7 @@ impl Checker<'_> {
                 keys.iter().try_for_each(|key| self.expr(&key.expr, &input))
             }
             Plan::Limit { .. } => Ok(()),
+            Plan::Window(window) => self.window(window, &output),
             Plan::Union { inputs, .. } => {
                 let same = inputs.iter().all(|input| types(input.schema()) == output);
                 must(same, "a UNION's inputs differ")
@@ -118,6 +119,14 @@ impl Checker<'_> {
             call.filter.iter().try_for_each(|filter| self.condition(filter, &input))?;
         }
         Ok(())
+    }
+
+    fn window(&self, window: &WindowPlan, output: &[LogicalType]) -> Result<()> {
+        let input = types(window.input.schema());
+        window.exprs().into_iter().try_for_each(|expr| self.expr(expr, &input))?;
+        let mut expected = input;
+        expected.extend(window.calls.iter().map(WindowCall::ty));
+        must(expected == output, "a window's columns")
     }
 
     fn join(&self, join: &JoinPlan) -> Result<()> {

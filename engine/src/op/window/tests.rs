@@ -1,0 +1,1 @@
+//! Window functions against an oracle that walks every frame.
