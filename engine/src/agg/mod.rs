@@ -32,6 +32,7 @@ pub(crate) mod table;
 
 pub(crate) use name::name;
 use name::{cares_for_order, is_idempotent};
+pub(crate) use ordered::Quantile;
 
 /// The group of each row.
 #[derive(Debug, Clone, Copy)]

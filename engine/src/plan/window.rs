@@ -128,13 +128,12 @@ pub enum FrameBound {
     CurrentRow,
     /// So many rows or groups further (negative: before). Not for `Range`.
     Offset(i64),
-    /// For `Range`, with exactly one order key and of its type: the key that a row at the end of the frame would have.
-    /// Rows with a NULL key have their peers instead.
+    /// For `Range`, with exactly one order key. Rows with a NULL key have their peers instead.
     Key {
-        /// The key; NULL beside a row that has one lies beyond all keys.
+        /// The order key, perhaps in a wider type that keeps its order; the same for both ends.
         key: Expr,
-        /// Whether it lies after the row's own in the order, rather than before it.
-        following: bool,
+        /// What the key of a row at the end of the frame would be, of the same type.
+        limit: Expr,
     },
 }
 
@@ -185,8 +184,9 @@ impl WindowCall {
 impl Frame {
     fn for_each_expr_mut(&mut self, f: &mut impl FnMut(&mut Expr)) {
         for bound in [&mut self.start, &mut self.end] {
-            if let FrameBound::Key { key, .. } = bound {
+            if let FrameBound::Key { key, limit } = bound {
                 f(key);
+                f(limit);
             }
         }
     }
@@ -218,10 +218,11 @@ impl WindowPlan {
                 }
             }
             let ends = call.frame().map(|frame| [&frame.start, &frame.end]);
-            exprs.extend(ends.into_iter().flatten().filter_map(|bound| match bound {
-                FrameBound::Key { key, .. } => Some(key),
-                _ => None,
-            }));
+            for bound in ends.into_iter().flatten() {
+                if let FrameBound::Key { key, limit } = bound {
+                    exprs.extend([key, limit]);
+                }
+            }
         }
         exprs
     }
@@ -306,7 +307,7 @@ impl Frame {
             FrameBound::CurrentRow => "CURRENT ROW".to_owned(),
             FrameBound::Offset(by @ ..0) => format!("{} PRECEDING", by.unsigned_abs()),
             FrameBound::Offset(by) => format!("{by} FOLLOWING"),
-            FrameBound::Key { key, .. } => format!("KEY {}", key.named(columns)),
+            FrameBound::Key { limit, .. } => format!("KEY {}", limit.named(columns)),
         };
         let (start, end) = (bound(&self.start, "PRECEDING"), bound(&self.end, "FOLLOWING"));
         format!("{unit} BETWEEN {start} AND {end}")

@@ -17,7 +17,7 @@ use stoadb_engine::{
     expr::ArithmeticOp,
     plan::{Frame, FrameBound, FrameUnit, Plan, Rank, SortKey, Which, WindowCall, WindowPlan},
 };
-use stoadb_storage::{ColumnDef, LogicalType, Scalar, Schema};
+use stoadb_storage::{ColumnDef, LogicalType, Scalar, Schema, types::TimeUnit};
 
 use super::{Lowerer, coerce, columns_of, literal, project, schema_of, scope::Scope};
 use crate::error::{Error, ErrorKind, Result};
@@ -92,12 +92,6 @@ impl Lowerer {
             WindowFunctionDefinition::WindowUDF(udf) => udf,
         };
         let name = definition.name().to_ascii_lowercase();
-        for (given, clause) in [(params.distinct, "DISTINCT"), (params.filter.is_some(), "FILTER")]
-        {
-            if given {
-                return Err(Error::unsupported(format!("{clause} in {name}()")));
-            }
-        }
         let mut args = self.exprs(&params.args, scope)?.into_iter();
         let ignore_nulls = params.null_treatment == Some(NullTreatment::IgnoreNulls);
         let missing = || Error::internal(format!("{name}() without its arguments"));
@@ -194,22 +188,36 @@ fn bound(bound: &WindowFrameBound, unit: FrameUnit, order_by: &[SortKey]) -> Res
     }
 }
 
-/// The key so far before or after the row's own. Whole numbers are computed in decimals, where nothing overflows.
+/// The key so far before or after the row's own, in a type in which nothing overflows or loses its time of day.
 fn key_bound(distance: &ScalarValue, following: bool, key: &SortKey) -> Result<FrameBound> {
     let distance = literal::scalar(distance)?;
     if distance.as_f64().is_some_and(|distance| distance < 0.0 || distance.is_nan()) {
         return Err(negative(&distance));
     }
-    let ty = key.expr.ty();
-    let wide = LogicalType::Decimal { precision: 38, scale: 0 };
-    let widen = |expr: Expr| if ty.is_integer() { coerce::cast(expr, &wide) } else { expr };
+    let ty = match key.expr.ty() {
+        ty if ty.is_integer() => LogicalType::Decimal { precision: 38, scale: 0 },
+        LogicalType::Decimal { scale, .. } => LogicalType::Decimal { precision: 38, scale },
+        LogicalType::Date => LogicalType::Timestamp(TimeUnit::Microsecond, None),
+        ty @ (LogicalType::Timestamp(..) | LogicalType::Time(_) | LogicalType::Duration(_)) => ty,
+        ty if ty.is_float() => ty,
+        ty => {
+            let message = format!(
+                "RANGE with a distance needs a number, date or timestamp in ORDER BY, not {ty}"
+            );
+            return Err(Error::new(ErrorKind::Type, message));
+        }
+    };
     let op = match following != key.descending {
         true => ArithmeticOp::Add,
         false => ArithmeticOp::Subtract,
     };
-    let bound = coerce::arithmetic(op, widen(key.expr.clone()), widen(Expr::Literal(distance)))?;
-    let key = coerce::convert(bound, &ty, ty.is_integer());
-    Ok(FrameBound::Key { key, following })
+    let widen = |expr: Expr| match expr.ty() {
+        LogicalType::Interval => expr,
+        _ => coerce::cast(expr, &ty),
+    };
+    let key = coerce::cast(key.expr.clone(), &ty);
+    let limit = coerce::arithmetic(op, key.clone(), widen(Expr::Literal(distance)))?;
+    Ok(FrameBound::Key { limit: coerce::cast(limit, &ty), key })
 }
 
 fn negative(distance: &impl std::fmt::Display) -> Error {

@@ -353,6 +353,12 @@ fn check_function(function: &Function) -> Result<()> {
         };
         refuse_if(true, what, function)?;
     }
+    if function.over.is_some() && is_window(&name) && !is_aggregate(&name) {
+        let what = format!("FILTER in {name}(), which is no aggregate");
+        refuse_if(function.filter.is_some(), &what, function)?;
+        let distinct = list.is_some_and(|list| list.duplicate_treatment.is_some());
+        refuse_if(distinct, &format!("DISTINCT in {name}(), which is no aggregate"), function)?;
+    }
     if is_aggregate(&name) || (function.over.is_some() && is_window(&name)) {
         return Ok(());
     }

@@ -8,15 +8,16 @@ use std::ops::ControlFlow;
 use datafusion_sql::sqlparser::ast::{
     BinaryOperator, CaseWhen, CastKind, DataType, ExactNumberInfo, Expr, Function, FunctionArg,
     FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, Join, JoinOperator,
-    LimitClause, ObjectName, OrderBy, OrderByExpr, OrderByKind, Query, Select, SelectFlavor,
-    SelectItem, SetExpr, Spanned, Statement, TableFactor, TableWithJoins, UnaryOperator, Value,
-    VisitMut, VisitorMut, WildcardAdditionalOptions, helpers::attached_token::AttachedToken,
+    LimitClause, NamedWindowDefinition, NamedWindowExpr, ObjectName, OrderBy, OrderByExpr,
+    OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr, Spanned, Statement, TableFactor,
+    TableWithJoins, UnaryOperator, Value, VisitMut, VisitorMut, WildcardAdditionalOptions,
+    WindowType, helpers::attached_token::AttachedToken,
 };
 
 use crate::{
     error::{Error, ErrorKind, Result},
     sql::{
-        in_value,
+        frames, in_value,
         names::{expression_name, fold},
         parse::place,
     },
@@ -70,6 +71,13 @@ impl VisitorMut for Rewriter {
             }
         }
         select.from.iter_mut().for_each(|table| joins(&mut table.joins));
+        for NamedWindowDefinition(_, window) in &mut select.named_window {
+            if let NamedWindowExpr::WindowSpec(window) = window
+                && let Err(error) = frames::rewrite(window)
+            {
+                return ControlFlow::Break(error);
+            }
+        }
         ControlFlow::Continue(())
     }
 
@@ -117,7 +125,7 @@ impl VisitorMut for Rewriter {
                 exists_without_limit(subquery);
                 Ok(())
             }
-            Expr::Function(function) => match call(function) {
+            Expr::Function(function) => match framed(function).and_then(|()| call(function)) {
                 Ok(Some(replacement)) => {
                     *expr = replacement;
                     Ok(())
@@ -131,6 +139,14 @@ impl VisitorMut for Rewriter {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),
         }
+    }
+}
+
+/// Looks at the frame of a window function.
+fn framed(function: &mut Function) -> Result<()> {
+    match &mut function.over {
+        Some(WindowType::WindowSpec(window)) => frames::rewrite(window),
+        Some(WindowType::NamedWindow(_)) | None => Ok(()),
     }
 }
 

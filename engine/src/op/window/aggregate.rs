@@ -1,7 +1,8 @@
 //! Aggregates over frames.
 //!
 //! Invariants: a frame's aggregate is computed once, however many rows share the frame. States that merge go through the
-//! tree (`tree.rs`); functions that need a frame's rows themselves take them frame by frame. DISTINCT over frames that
+//! tree (`tree.rs`), quantiles and distinct counts of overlapping frames through a wavelet matrix (`order.rs`); functions
+//! that need a frame's rows themselves take them frame by frame. DISTINCT over frames that
 //! start with their partition keeps each value's first row and needs no more than the plain function.
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use stoadb_storage::{LogicalType, Vector};
 use super::{
     Ordered, chunk_range, chunks,
     frame::Frames,
+    order,
     shape::Shape,
     tree::{Rows, Tree},
 };
@@ -64,15 +66,19 @@ impl Aggregate {
             rows.counting = Some(first_rows(&rows, &call.args, shape)?);
             call.distinct = false;
         }
-        let results = if call.collects() {
+        let frames_rows = frames.frames.iter().map(|[a, b]| u64::from(b - a)).sum::<u64>();
+        let results = if !call.collects() {
+            let tree = Tree::build(&call, rows, jobs)?;
+            each(&frames.frames, jobs, |frames| tree.evaluate(frames))?
+        } else if order::answers(&call) && frames_rows > 2 * shape.rows as u64 {
+            let ordered = order::Ordered::build(&call, &rows)?;
+            reservation.grow(ordered.memory())?;
+            each(&frames.frames, jobs, |frames| ordered.evaluate(frames))?
+        } else {
             let batches = batches(&frames.frames);
             jobs.map(batches.len(), |batch| {
                 collected(&call, &rows, &frames.frames[batches[batch].clone()])
             })?
-        } else {
-            let tree = Tree::build(&call, rows, jobs)?;
-            let batches: Vec<&[[u32; 2]]> = frames.frames.chunks(BATCH).collect();
-            jobs.map(batches.len(), |batch| tree.evaluate(batches[batch]))?
         };
         spread(&results, frames, &call, jobs)
     }
@@ -117,6 +123,16 @@ impl Aggregate {
             if count == 0 { Ok(Vec::new()) } else { (0..columns.len()).map(column).collect() };
         Ok(Rows { count, args: args?, counting: (!all).then_some(counting) })
     }
+}
+
+/// What `evaluate` makes of all frames, some at a time.
+fn each(
+    frames: &[[u32; 2]],
+    jobs: &Jobs<'_>,
+    evaluate: impl Fn(&[[u32; 2]]) -> Result<ArrayRef> + Sync,
+) -> Result<Vec<ArrayRef>> {
+    let batches: Vec<&[[u32; 2]]> = frames.chunks(BATCH).collect();
+    jobs.map(batches.len(), |batch| evaluate(batches[batch]))
 }
 
 /// Ranges of frames whose rows together are not too many, unless one frame is.

@@ -131,18 +131,20 @@ impl Columns {
     }
 
     fn bounds(&mut self, frame: &Frame, order: &[SortKey]) -> frame::Bounds {
+        let mut range_key = None;
         let mut bound = |bound: &FrameBound| match bound {
             FrameBound::Unbounded => frame::Bound::Unbounded,
             FrameBound::CurrentRow => frame::Bound::CurrentRow,
             FrameBound::Offset(distance) => frame::Bound::Offset(*distance),
-            FrameBound::Key { key, following } => {
-                frame::Bound::Key { column: self.add(key), following: *following }
+            FrameBound::Key { key, limit } => {
+                range_key = Some(self.add(key));
+                frame::Bound::Key(self.add(limit))
             }
         };
         let (start, end) = (bound(&frame.start), bound(&frame.end));
-        let key = order.first().map(|key| {
+        let key = range_key.zip(order.first()).map(|(column, key)| {
             let order = KeyOrder { descending: key.descending, nulls_first: key.nulls_first };
-            (self.add(&key.expr), order)
+            (column, order)
         });
         frame::Bounds { unit: frame.unit, start, end, key }
     }

@@ -23,7 +23,7 @@ pub(super) struct Bounds {
     pub(super) unit: FrameUnit,
     pub(super) start: Bound,
     pub(super) end: Bound,
-    /// The first order key.
+    /// What the limits are compared with: the order key.
     pub(super) key: Option<(usize, KeyOrder)>,
 }
 
@@ -32,19 +32,8 @@ pub(super) enum Bound {
     Unbounded,
     CurrentRow,
     Offset(i64),
-    /// A column of keys, and whether a NULL among them is after all rows' keys rather than before.
-    Key {
-        column: usize,
-        following: bool,
-    },
-}
-
-/// Up to which key a frame goes; `Start` lies before all keys, `End` after.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Limit {
-    Start,
-    Key(u128),
-    End,
+    /// A column of limits.
+    Key(usize),
 }
 
 /// The frames of all rows.
@@ -71,7 +60,7 @@ impl Bounds {
     /// `Internal` when a `RANGE` distance has no order key; cancellation.
     pub(super) fn frames(&self, input: &Ordered, shape: &Shape, jobs: &Jobs<'_>) -> Result<Frames> {
         let keys = match (&self.start, &self.end) {
-            (Bound::Key { .. }, _) | (_, Bound::Key { .. }) => Some(Keys::new(self, input, jobs)?),
+            (Bound::Key(_), _) | (_, Bound::Key(_)) => Some(Keys::new(self, input, jobs)?),
             _ => None,
         };
         let of_chunk = |chunk: usize| -> Result<Distinct> {
@@ -103,13 +92,10 @@ impl Bounds {
     }
 
     /// The codes of a bound's keys in a range of rows.
-    fn ends(&self, bound: &Bound, input: &Ordered, rows: Range<usize>) -> Result<Vec<Limit>> {
+    fn ends(&self, bound: &Bound, input: &Ordered, rows: Range<usize>) -> Result<Vec<u128>> {
         match (bound, self.key) {
-            (Bound::Key { column, following }, Some((_, order))) => {
-                let beyond = if *following { Limit::End } else { Limit::Start };
-                let (codes, nulls) = numbers(&input.range(*column, rows)?, order)?;
-                let limit = |(code, null)| if null { beyond } else { Limit::Key(code) };
-                Ok(codes.into_iter().zip(nulls).map(limit).collect())
+            (Bound::Key(column), Some((_, order))) => {
+                Ok(numbers(&input.range(*column, rows)?, order)?.0)
             }
             _ => Ok(Vec::new()),
         }
@@ -120,7 +106,7 @@ impl Bounds {
         place: Place,
         shape: &Shape,
         keys: Option<&Keys>,
-        limits: &[Limit],
+        limits: &[u128],
         index: usize,
     ) -> u32 {
         match (&self.start, self.unit) {
@@ -129,9 +115,9 @@ impl Bounds {
             (Bound::CurrentRow, _) => place.first_peer,
             (Bound::Offset(by), FrameUnit::Rows) => clamp(place.row, *by, place),
             (Bound::Offset(by), _) => group_at(shape, place, *by),
-            (Bound::Key { .. }, _) => match keys {
+            (Bound::Key(_), _) => match keys {
                 Some(keys) if !keys.is_null(place.row) => {
-                    keys.search(place, |key| Limit::Key(key) < limits[index])
+                    keys.search(place, |key| key < limits[index])
                 }
                 _ => place.first_peer,
             },
@@ -143,7 +129,7 @@ impl Bounds {
         place: Place,
         shape: &Shape,
         keys: Option<&Keys>,
-        limits: &[Limit],
+        limits: &[u128],
         index: usize,
     ) -> u32 {
         match (&self.end, self.unit) {
@@ -152,9 +138,9 @@ impl Bounds {
             (Bound::CurrentRow, _) => place.after_peers,
             (Bound::Offset(by), FrameUnit::Rows) => clamp(place.row, by.saturating_add(1), place),
             (Bound::Offset(by), _) => group_at(shape, place, by.saturating_add(1)),
-            (Bound::Key { .. }, _) => match keys {
+            (Bound::Key(_), _) => match keys {
                 Some(keys) if !keys.is_null(place.row) => {
-                    keys.search(place, |key| Limit::Key(key) <= limits[index])
+                    keys.search(place, |key| key <= limits[index])
                 }
                 _ => place.after_peers,
             },

@@ -10,6 +10,7 @@
 mod aggregate;
 mod columns;
 mod frame;
+mod order;
 mod rank;
 mod shape;
 mod source;
@@ -17,6 +18,7 @@ mod source;
 mod tests;
 mod tree;
 mod value;
+mod wavelet;
 
 use std::{
     ops::Range,
@@ -42,8 +44,8 @@ use crate::{
     scheduler::Workers,
 };
 
-/// Rows of a chunk: the unit of parallel work and of the output's morsels.
-const CHUNK: usize = 1 << 16;
+/// Rows of a chunk: the unit of parallel work and of the output's morsels. Smaller ones reach every path in tests.
+const CHUNK: usize = if cfg!(test) { 1 << 8 } else { 1 << 16 };
 
 /// The sink of window functions over one partitioning and order.
 pub struct Window {
