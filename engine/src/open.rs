@@ -18,8 +18,8 @@ use crate::{
     metrics::Metrics,
     op::{
         Sink, Source, Transform, aggregate::Aggregate, collect::Collect, filter::Filter,
-        join::JoinBuild, project::Project, scan::TableScan, sort::Sort, values::Batches,
-        window::Window,
+        join::JoinBuild, project::Project, scan::TableScan, sort::Sort, unnest::Unnest,
+        values::Batches, window::Window,
     },
     pipeline::{self, Stream},
     plan::{JoinKind, JoinPlan, Plan, QueryPlan, ScanPlan},
@@ -184,6 +184,12 @@ impl Opener {
                 self.run(&stream, node, collect.clone())?;
                 Ok(Stream::new(node, collect.source()))
             }
+            Plan::Unnest { input, columns, .. } => {
+                let mut stream = self.open(input, node + 1)?;
+                let unnest: Arc<dyn Transform> = Arc::new(Unnest::new(columns));
+                stream.push(node, &unnest);
+                Ok(stream)
+            }
             Plan::Window(plan) => {
                 let mut stream = self.open(&plan.input, node + 1)?;
                 let (window, computed) = Window::new(plan, &context)?;
@@ -296,6 +302,7 @@ fn trace_column(plan: &Plan, node: usize, expr: &Expr) -> Option<(usize, usize)>
         | Plan::Sort { .. }
         | Plan::Limit { .. }
         | Plan::Window(_)
+        | Plan::Unnest { .. }
         | Plan::Union { .. } => None,
     }
 }

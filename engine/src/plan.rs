@@ -93,6 +93,15 @@ pub enum Plan {
         /// Rows to pass after these; `None` for all.
         limit: Option<u64>,
     },
+    /// A row for every element of lists, read side by side; rows whose lists are all empty or NULL give none.
+    Unnest {
+        /// The input.
+        input: Box<Plan>,
+        /// The output columns.
+        schema: Schema,
+        /// Where each comes from.
+        columns: Vec<UnnestColumn>,
+    },
     /// Appends the values of window functions.
     Window(WindowPlan),
     /// All rows of all inputs, input after input. All have the same types.
@@ -102,6 +111,35 @@ pub enum Plan {
         /// The inputs.
         inputs: Vec<Plan>,
     },
+}
+
+/// An output column of `Plan::Unnest`, by the input's column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnnestColumn {
+    /// The value, repeated for every element.
+    Repeat(usize),
+    /// The elements of a list; NULL past its end.
+    Elements(usize),
+    /// A field of a struct, repeated for every element.
+    Field(usize, usize),
+}
+
+impl UnnestColumn {
+    /// The input's column.
+    pub fn input(&self) -> usize {
+        match self {
+            Self::Repeat(input) | Self::Elements(input) | Self::Field(input, _) => *input,
+        }
+    }
+
+    /// The same of another column of the input.
+    pub fn of(self, input: usize) -> Self {
+        match self {
+            Self::Repeat(_) => Self::Repeat(input),
+            Self::Elements(_) => Self::Elements(input),
+            Self::Field(_, field) => Self::Field(input, field),
+        }
+    }
 }
 
 /// A scan of a relation with its filter.
@@ -298,6 +336,7 @@ impl Plan {
             | Self::Shared { schema, .. }
             | Self::Project { schema, .. }
             | Self::Aggregate { schema, .. }
+            | Self::Unnest { schema, .. }
             | Self::Union { schema, .. } => schema,
             Self::Scan(scan) => &scan.schema,
             Self::Join(join) => &join.schema,
@@ -316,6 +355,7 @@ impl Plan {
             | Self::Project { input, .. }
             | Self::Aggregate { input, .. }
             | Self::Sort { input, .. }
+            | Self::Unnest { input, .. }
             | Self::Limit { input, .. } => vec![input],
             Self::Join(join) => vec![&join.left, &join.right],
             Self::Window(window) => vec![&window.input],
@@ -331,6 +371,7 @@ impl Plan {
             | Self::Project { input, .. }
             | Self::Aggregate { input, .. }
             | Self::Sort { input, .. }
+            | Self::Unnest { input, .. }
             | Self::Limit { input, .. } => vec![input],
             Self::Join(join) => vec![&mut join.left, &mut join.right],
             Self::Window(window) => vec![&mut window.input],
@@ -375,7 +416,7 @@ impl Plan {
                 keys.iter_mut().for_each(|key| f(&mut key.expr));
                 input.for_each_expr_mut(f);
             }
-            Self::Limit { input, .. } => input.for_each_expr_mut(f),
+            Self::Limit { input, .. } | Self::Unnest { input, .. } => input.for_each_expr_mut(f),
             Self::Window(window) => {
                 window.for_each_own_expr_mut(f);
                 window.input.for_each_expr_mut(f);

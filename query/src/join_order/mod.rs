@@ -50,6 +50,9 @@ pub(crate) fn reorder(plan: Plan, relations: &[Arc<dyn Relation>]) -> Plan {
         }
         Plan::Sort { input, keys, limit } => Plan::Sort { input: next(input), keys, limit },
         Plan::Limit { input, offset, limit } => Plan::Limit { input: next(input), offset, limit },
+        Plan::Unnest { input, schema, columns } => {
+            Plan::Unnest { input: next(input), schema, columns }
+        }
         Plan::Window(window) => Plan::Window(WindowPlan { input: next(window.input), ..window }),
         Plan::Union { schema, inputs } => {
             let inputs = inputs.into_iter().map(|input| reorder(input, relations)).collect();

@@ -5,7 +5,7 @@
 
 use stoadb_engine::{
     Expr,
-    plan::{JoinKey, JoinKind, JoinPlan, Plan, WindowPlan},
+    plan::{JoinKey, JoinKind, JoinPlan, Plan, UnnestColumn, WindowPlan},
 };
 use stoadb_storage::Schema;
 
@@ -107,6 +107,22 @@ fn keep(plan: Plan, needed: &Set) -> (Plan, Kept) {
         }
         plan @ Plan::Aggregate { .. } => keep_aggregate(plan, needed),
         Plan::Window(window) => keep_window(window, needed),
+        Plan::Unnest { input, schema, columns } => {
+            // Lists say how many rows there are, whether they are read or not.
+            let lists = |index: &usize| matches!(columns[*index], UnnestColumn::Elements(_));
+            let kept: Vec<usize> = (0..columns.len())
+                .filter(|index| needed.contains(*index) || lists(index))
+                .collect();
+            let width = input.schema().len();
+            let mut below = Set::none(width);
+            kept.iter().for_each(|&index| below.0[columns[index].input()] = true);
+            let (input, below) = keep(*input, &below);
+            let position = positions(&below, width);
+            let column = |&index: &usize| columns[index].of(position[columns[index].input()]);
+            let columns = kept.iter().map(column).collect();
+            let (input, schema) = (Box::new(input), pick_columns(&schema, &kept));
+            (Plan::Unnest { input, schema, columns }, some(&kept))
+        }
         Plan::Join(join) => keep_join(join, needed),
         Plan::Sort { input, mut keys, limit } => {
             let needed = needed.clone().with(keys.iter().map(|key| &key.expr));

@@ -33,6 +33,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod union;
+mod unnest;
 mod verify;
 mod window;
 
@@ -126,6 +127,7 @@ fn rename(plan: Plan, names: Schema) -> Plan {
         }
         Plan::Values { rows, .. } => Plan::Values { schema: names, rows },
         Plan::Union { inputs, .. } => Plan::Union { schema: names, inputs },
+        Plan::Unnest { input, columns, .. } => Plan::Unnest { input, schema: names, columns },
         Plan::Window(plan) => Plan::Window(WindowPlan { schema: names, ..plan }),
         Plan::Filter { input, predicate } => {
             Plan::Filter { input: Box::new(rename(*input, names)), predicate }
@@ -180,7 +182,7 @@ impl Lowerer {
             LogicalPlan::Subquery(node) => self.plan(&node.subquery),
             LogicalPlan::Repartition(node) => self.plan(&node.input),
             LogicalPlan::Window(node) => self.window(node),
-            LogicalPlan::Unnest(_) => Err(Error::unsupported("UNNEST")),
+            LogicalPlan::Unnest(node) => self.unnest(node),
             LogicalPlan::RecursiveQuery(_) => Err(Error::unsupported("WITH RECURSIVE")),
             LogicalPlan::Extension(node) => {
                 Err(Error::unsupported(format!("the plan node {}", node.node.name())))

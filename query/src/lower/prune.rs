@@ -22,6 +22,7 @@ pub(super) fn add(plan: &mut Plan) {
         | Plan::Aggregate { input, .. }
         | Plan::Sort { input, .. }
         | Plan::Limit { input, .. }
+        | Plan::Unnest { input, .. }
         | Plan::Window(WindowPlan { input, .. }) => add(input),
         Plan::Join(join) => {
             add(&mut join.left);

@@ -109,6 +109,7 @@ impl Sharer<'_> {
                 let WindowPlan { partition_by, order_by, calls, .. } = window;
                 write!(key, "window {partition_by:?} {order_by:?} {calls:?}")?;
             }
+            Plan::Unnest { columns, .. } => write!(key, "unnest {columns:?}")?,
             Plan::Union { .. } => key.push_str("union"),
         }
         for input in plan.inputs() {
@@ -137,7 +138,9 @@ fn has_volatile(plan: &Plan) -> bool {
         }
         Plan::Sort { keys, .. } => keys.iter().map(|key: &SortKey| &key.expr).any(is_volatile),
         Plan::Window(window) => window.exprs().into_iter().any(is_volatile),
-        Plan::Shared { .. } | Plan::Limit { .. } | Plan::Union { .. } => false,
+        Plan::Shared { .. } | Plan::Limit { .. } | Plan::Unnest { .. } | Plan::Union { .. } => {
+            false
+        }
     };
     volatile || plan.inputs().into_iter().any(has_volatile)
 }

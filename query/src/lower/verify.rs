@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use stoadb_engine::{
     Expr,
-    plan::{AggregateFunction, JoinPlan, Plan, QueryPlan, ScanPlan, WindowCall, WindowPlan},
+    plan::{
+        AggregateFunction, JoinPlan, Plan, QueryPlan, ScanPlan, UnnestColumn, WindowCall,
+        WindowPlan,
+    },
 };
 use stoadb_storage::{LogicalType, Relation, Schema};
 
@@ -80,6 +83,21 @@ impl Checker<'_> {
                 keys.iter().try_for_each(|key| self.expr(&key.expr, &input))
             }
             Plan::Limit { .. } => Ok(()),
+            Plan::Unnest { input, columns, .. } => {
+                let input = types(input.schema());
+                let ty = |column: &UnnestColumn| match (column, input.get(column.input())?) {
+                    (UnnestColumn::Repeat(_), ty) => Some(ty.clone()),
+                    (UnnestColumn::Elements(_), LogicalType::List(element)) => {
+                        LogicalType::from_arrow(element.data_type()).ok()
+                    }
+                    (UnnestColumn::Field(_, field), LogicalType::Struct(fields)) => {
+                        LogicalType::from_arrow(fields.get(*field)?.data_type()).ok()
+                    }
+                    _ => None,
+                };
+                let expected: Option<Vec<LogicalType>> = columns.iter().map(ty).collect();
+                must(expected == Some(output), "the columns of unnest()")
+            }
             Plan::Window(window) => self.window(window, &output),
             Plan::Union { inputs, .. } => {
                 let same = inputs.iter().all(|input| types(input.schema()) == output);

@@ -30,7 +30,7 @@ use crate::{
     planner::{
         functions::Functions,
         predicates,
-        rules::{SimplifyFunctions, common_types},
+        rules::{ComputeLateral, SimplifyFunctions, common_types},
     },
 };
 
@@ -44,6 +44,7 @@ fn necessary() -> Rules {
         Arc::new(ReplaceDistinctWithAggregate::new()),
         Arc::new(DecorrelatePredicateSubquery::new()),
         Arc::new(ScalarSubqueryToJoin::new()),
+        Arc::new(ComputeLateral),
         Arc::new(DecorrelateLateralJoin::new()),
         Arc::new(ExtractEquijoinPredicate::new()),
     ]
@@ -59,6 +60,7 @@ fn all() -> Rules {
         Arc::new(EliminateJoin::new()),
         Arc::new(DecorrelatePredicateSubquery::new()),
         Arc::new(ScalarSubqueryToJoin::new()),
+        Arc::new(ComputeLateral),
         Arc::new(DecorrelateLateralJoin::new()),
         Arc::new(ExtractEquijoinPredicate::new()),
         Arc::new(EliminateDuplicatedExpr::new()),

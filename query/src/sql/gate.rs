@@ -15,7 +15,7 @@ use datafusion_sql::sqlparser::ast::{
 use crate::{
     error::{Error, ErrorKind, Result, Span},
     planner::functions::{is_aggregate, is_window},
-    sql::{names::fold, parse::place},
+    sql::{names::fold, parse::place, sources::is_unnested},
 };
 
 /// Looks at every node of a query.
@@ -273,8 +273,12 @@ fn check_factor(factor: &TableFactor) -> Result<()> {
             return refuse_if(sample.is_some(), "TABLESAMPLE", factor);
         }
         TableFactor::NestedJoin { table_with_joins, .. } => return check_joins(table_with_joins),
-        TableFactor::UNNEST { .. } => "unnest() in FROM",
+        TableFactor::UNNEST { with_offset, with_ordinality, .. } => {
+            refuse_if(*with_offset, "unnest() WITH OFFSET", factor)?;
+            return refuse_if(*with_ordinality, "unnest() WITH ORDINALITY", factor);
+        }
         TableFactor::TableFunction { .. } => "TABLE(...)",
+        TableFactor::Function { name, .. } if is_unnested(name) => return Ok(()),
         TableFactor::Function { .. } => "LATERAL functions in FROM",
         TableFactor::Pivot { .. } => "PIVOT",
         TableFactor::Unpivot { .. } => "UNPIVOT",

@@ -6,12 +6,12 @@
 use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
-    BinaryOperator, CaseWhen, CastKind, DataType, ExactNumberInfo, Expr, Function, FunctionArg,
-    FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, Join, JoinOperator,
-    LimitClause, NamedWindowDefinition, NamedWindowExpr, ObjectName, OrderBy, OrderByExpr,
-    OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr, Spanned, Statement, TableFactor,
-    TableWithJoins, UnaryOperator, Value, VisitMut, VisitorMut, WildcardAdditionalOptions,
-    WindowType, helpers::attached_token::AttachedToken,
+    Array, BinaryOperator, CaseWhen, CastKind, DataType, ExactNumberInfo, Expr, Function,
+    FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, Join,
+    JoinOperator, LimitClause, NamedWindowDefinition, NamedWindowExpr, ObjectName, OrderBy,
+    OrderByExpr, OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr, Spanned, Statement,
+    TableFactor, TableWithJoins, UnaryOperator, Value, VisitMut, VisitorMut,
+    WildcardAdditionalOptions, WindowType, helpers::attached_token::AttachedToken,
 };
 
 use crate::{
@@ -121,6 +121,10 @@ impl VisitorMut for Rewriter {
                 *expr = call_of("power", vec![double(left), double(right)]);
                 Ok(())
             }
+            Expr::Array(array) if has_columns(array) => {
+                *expr = call_of("make_array", std::mem::take(&mut array.elem));
+                Ok(())
+            }
             Expr::Exists { subquery, .. } => {
                 exists_without_limit(subquery);
                 Ok(())
@@ -176,6 +180,16 @@ fn is_power(expr: &Expr) -> bool {
     matches!(expr, Expr::BinaryOp { op: BinaryOperator::BitwiseXor | BinaryOperator::PGExp, .. })
 }
 
+/// Whether an array has columns among its elements: the planner library does not find outer ones in a literal.
+fn has_columns(array: &Array) -> bool {
+    use datafusion_sql::sqlparser::ast::visit_expressions;
+    visit_expressions(array, |expr| match expr {
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    })
+    .is_break()
+}
+
 /// Whether a rewrite below would change the text of an expression.
 fn changes(expr: &Expr) -> bool {
     use datafusion_sql::sqlparser::ast::visit_expressions;
@@ -185,6 +199,7 @@ fn changes(expr: &Expr) -> bool {
             ControlFlow::Break(())
         }
         Expr::UnaryOp { op: UnaryOperator::BitwiseNot, .. } => ControlFlow::Break(()),
+        Expr::Array(array) if has_columns(array) => ControlFlow::Break(()),
         Expr::BinaryOp { op: BinaryOperator::BitwiseXor | BinaryOperator::PGExp, .. } => {
             ControlFlow::Break(())
         }
