@@ -126,16 +126,13 @@ fn check_body(body: &SetExpr) -> Result<()> {
     match body {
         SetExpr::Select(_) | SetExpr::Query(_) | SetExpr::Values(_) | SetExpr::Table(_) => Ok(()),
         SetExpr::SetOperation { left, op, set_quantifier, right } => {
-            let all = matches!(set_quantifier, SetQuantifier::All | SetQuantifier::AllByName);
             let by_name = matches!(
                 set_quantifier,
                 SetQuantifier::ByName | SetQuantifier::AllByName | SetQuantifier::DistinctByName
             );
             match op {
-                SetOperator::Intersect => refuse_if(all, "INTERSECT ALL", right.as_ref())?,
-                SetOperator::Except => refuse_if(all, "EXCEPT ALL", right.as_ref())?,
                 SetOperator::Minus => refuse("MINUS (write EXCEPT)", place(right.span()))?,
-                SetOperator::Union => {}
+                SetOperator::Intersect | SetOperator::Except | SetOperator::Union => {}
             }
             let union = matches!(op, SetOperator::Union);
             refuse_if(by_name && !union, "BY NAME other than for UNION", right.as_ref())?;

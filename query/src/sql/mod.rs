@@ -13,6 +13,7 @@ pub mod names; // folding of identifiers and the spelling of output columns
 pub mod order_by; // keys of ORDER BY beside aliases of the same name
 pub mod parse; // text -> statements
 pub mod rewrite; // friendly syntax -> plain SQL
+pub mod set_all; // INTERSECT ALL and EXCEPT ALL
 pub mod sources; // file names and table functions in FROM
 pub mod using; // USING and NATURAL -> ON
 
