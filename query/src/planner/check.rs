@@ -107,7 +107,6 @@ fn correlated_aggregate(plan: &LogicalPlan) -> Result<()> {
 
 fn check_node(plan: &LogicalPlan) -> Result<()> {
     let unsupported = match plan {
-        LogicalPlan::RecursiveQuery(_) => Some("WITH RECURSIVE"),
         LogicalPlan::Subquery(_) => Some("LATERAL subqueries of this form"),
         LogicalPlan::Repartition(_) => Some("DISTRIBUTE BY"),
         LogicalPlan::Extension(_)
