@@ -18,7 +18,8 @@ use crate::{
     metrics::Metrics,
     op::{
         Sink, Source, Transform, aggregate::Aggregate, collect::Collect, filter::Filter,
-        join::JoinBuild, project::Project, scan::TableScan, sort::Sort, values::Batches,
+        join::JoinBuild, project::Project, scan::TableScan, sort::Sort, unnest::Unnest,
+        values::Batches, window::Window,
     },
     pipeline::{self, Stream},
     plan::{JoinKind, JoinPlan, Plan, QueryPlan, ScanPlan},
@@ -183,6 +184,22 @@ impl Opener {
                 self.run(&stream, node, collect.clone())?;
                 Ok(Stream::new(node, collect.source()))
             }
+            Plan::Unnest { input, columns, .. } => {
+                let mut stream = self.open(input, node + 1)?;
+                let unnest: Arc<dyn Transform> = Arc::new(Unnest::new(columns));
+                stream.push(node, &unnest);
+                Ok(stream)
+            }
+            Plan::Window(plan) => {
+                let mut stream = self.open(&plan.input, node + 1)?;
+                let (window, computed) = Window::new(plan, &context)?;
+                if let Some(exprs) = computed {
+                    let project: Arc<dyn Transform> = Arc::new(Project::new(&exprs, &context)?);
+                    stream.push(node, &project);
+                }
+                self.run(&stream, node, window.clone())?;
+                Ok(Stream::new(node, window.source()))
+            }
             Plan::Union { inputs, .. } => {
                 let mut streams = Vec::with_capacity(inputs.len());
                 let mut child = node + 1;
@@ -284,6 +301,8 @@ fn trace_column(plan: &Plan, node: usize, expr: &Expr) -> Option<(usize, usize)>
         | Plan::Aggregate { .. }
         | Plan::Sort { .. }
         | Plan::Limit { .. }
+        | Plan::Window(_)
+        | Plan::Unnest { .. }
         | Plan::Union { .. } => None,
     }
 }

@@ -5,7 +5,10 @@
 
 use stoadb_storage::{LogicalType, Prune, Scalar, Schema};
 
+pub use self::window::{Frame, FrameBound, FrameUnit, Rank, Which, WindowCall, WindowPlan};
 use crate::expr::Expr;
+
+mod window;
 
 /// A statement's plan: the main plan and the uncorrelated scalar subqueries that its expressions name by position.
 /// A subquery may use those before it.
@@ -90,6 +93,17 @@ pub enum Plan {
         /// Rows to pass after these; `None` for all.
         limit: Option<u64>,
     },
+    /// A row for every element of lists, read side by side; rows whose lists are all empty or NULL give none.
+    Unnest {
+        /// The input.
+        input: Box<Plan>,
+        /// The output columns.
+        schema: Schema,
+        /// Where each comes from.
+        columns: Vec<UnnestColumn>,
+    },
+    /// Appends the values of window functions.
+    Window(WindowPlan),
     /// All rows of all inputs, input after input. All have the same types.
     Union {
         /// The output columns.
@@ -97,6 +111,35 @@ pub enum Plan {
         /// The inputs.
         inputs: Vec<Plan>,
     },
+}
+
+/// An output column of `Plan::Unnest`, by the input's column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnnestColumn {
+    /// The value, repeated for every element.
+    Repeat(usize),
+    /// The elements of a list; NULL past its end.
+    Elements(usize),
+    /// A field of a struct, repeated for every element.
+    Field(usize, usize),
+}
+
+impl UnnestColumn {
+    /// The input's column.
+    pub fn input(&self) -> usize {
+        match self {
+            Self::Repeat(input) | Self::Elements(input) | Self::Field(input, _) => *input,
+        }
+    }
+
+    /// The same of another column of the input.
+    pub fn of(self, input: usize) -> Self {
+        match self {
+            Self::Repeat(_) => Self::Repeat(input),
+            Self::Elements(_) => Self::Elements(input),
+            Self::Field(_, field) => Self::Field(input, field),
+        }
+    }
 }
 
 /// A scan of a relation with its filter.
@@ -209,6 +252,14 @@ pub struct AggregateCall {
     pub ty: LogicalType,
 }
 
+impl AggregateCall {
+    /// Calls `f` on every expression.
+    pub fn for_each_expr_mut(&mut self, f: &mut impl FnMut(&mut Expr)) {
+        self.args.iter_mut().chain(&mut self.filter).for_each(&mut *f);
+        self.order_by.iter_mut().for_each(|key| f(&mut key.expr));
+    }
+}
+
 /// Aggregate functions. All but the counts ignore NULL arguments and give NULL over no value, unless said otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -285,9 +336,11 @@ impl Plan {
             | Self::Shared { schema, .. }
             | Self::Project { schema, .. }
             | Self::Aggregate { schema, .. }
+            | Self::Unnest { schema, .. }
             | Self::Union { schema, .. } => schema,
             Self::Scan(scan) => &scan.schema,
             Self::Join(join) => &join.schema,
+            Self::Window(window) => &window.schema,
             Self::Filter { input, .. } | Self::Sort { input, .. } | Self::Limit { input, .. } => {
                 input.schema()
             }
@@ -302,8 +355,10 @@ impl Plan {
             | Self::Project { input, .. }
             | Self::Aggregate { input, .. }
             | Self::Sort { input, .. }
+            | Self::Unnest { input, .. }
             | Self::Limit { input, .. } => vec![input],
             Self::Join(join) => vec![&join.left, &join.right],
+            Self::Window(window) => vec![&window.input],
             Self::Union { inputs, .. } => inputs.iter().collect(),
         }
     }
@@ -316,8 +371,10 @@ impl Plan {
             | Self::Project { input, .. }
             | Self::Aggregate { input, .. }
             | Self::Sort { input, .. }
+            | Self::Unnest { input, .. }
             | Self::Limit { input, .. } => vec![input],
             Self::Join(join) => vec![&mut join.left, &mut join.right],
+            Self::Window(window) => vec![&mut window.input],
             Self::Union { inputs, .. } => inputs.iter_mut().collect(),
         }
     }
@@ -343,10 +400,7 @@ impl Plan {
             }
             Self::Aggregate { input, groups, aggregates, .. } => {
                 groups.iter_mut().for_each(&mut *f);
-                for call in aggregates {
-                    call.args.iter_mut().chain(&mut call.filter).for_each(&mut *f);
-                    call.order_by.iter_mut().for_each(|key| f(&mut key.expr));
-                }
+                aggregates.iter_mut().for_each(|call| call.for_each_expr_mut(f));
                 input.for_each_expr_mut(f);
             }
             Self::Join(join) => {
@@ -362,7 +416,11 @@ impl Plan {
                 keys.iter_mut().for_each(|key| f(&mut key.expr));
                 input.for_each_expr_mut(f);
             }
-            Self::Limit { input, .. } => input.for_each_expr_mut(f),
+            Self::Limit { input, .. } | Self::Unnest { input, .. } => input.for_each_expr_mut(f),
+            Self::Window(window) => {
+                window.for_each_own_expr_mut(f);
+                window.input.for_each_expr_mut(f);
+            }
             Self::Union { inputs, .. } => {
                 inputs.iter_mut().for_each(|input| input.for_each_expr_mut(f));
             }

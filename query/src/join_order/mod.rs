@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use stoadb_engine::{
     Expr,
-    plan::{JoinKind, JoinPlan, Plan, QueryPlan},
+    plan::{JoinKind, JoinPlan, Plan, QueryPlan, WindowPlan},
 };
 use stoadb_storage::Relation;
 
@@ -50,6 +50,10 @@ pub(crate) fn reorder(plan: Plan, relations: &[Arc<dyn Relation>]) -> Plan {
         }
         Plan::Sort { input, keys, limit } => Plan::Sort { input: next(input), keys, limit },
         Plan::Limit { input, offset, limit } => Plan::Limit { input: next(input), offset, limit },
+        Plan::Unnest { input, schema, columns } => {
+            Plan::Unnest { input: next(input), schema, columns }
+        }
+        Plan::Window(window) => Plan::Window(WindowPlan { input: next(window.input), ..window }),
         Plan::Union { schema, inputs } => {
             let inputs = inputs.into_iter().map(|input| reorder(input, relations)).collect();
             Plan::Union { schema, inputs }

@@ -49,7 +49,7 @@ impl Lowerer {
         Ok(grouping_sets(input, groups, sets, aggregates, output))
     }
 
-    fn aggregate_call(
+    pub(super) fn aggregate_call(
         &mut self,
         expr: &Logical,
         scope: &Scope,

@@ -33,7 +33,9 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod union;
+mod unnest;
 mod verify;
+mod window;
 
 use std::sync::Arc;
 
@@ -41,7 +43,7 @@ use datafusion_common::{DFSchema, DataFusionError};
 use datafusion_expr::LogicalPlan;
 use stoadb_engine::{
     Expr,
-    plan::{Plan, QueryPlan},
+    plan::{Plan, QueryPlan, WindowPlan},
 };
 use stoadb_storage::{ColumnDef, LogicalType, Relation, Schema};
 
@@ -125,6 +127,8 @@ fn rename(plan: Plan, names: Schema) -> Plan {
         }
         Plan::Values { rows, .. } => Plan::Values { schema: names, rows },
         Plan::Union { inputs, .. } => Plan::Union { schema: names, inputs },
+        Plan::Unnest { input, columns, .. } => Plan::Unnest { input, schema: names, columns },
+        Plan::Window(plan) => Plan::Window(WindowPlan { schema: names, ..plan }),
         Plan::Filter { input, predicate } => {
             Plan::Filter { input: Box::new(rename(*input, names)), predicate }
         }
@@ -177,8 +181,8 @@ impl Lowerer {
             LogicalPlan::SubqueryAlias(node) => self.plan(&node.input),
             LogicalPlan::Subquery(node) => self.plan(&node.subquery),
             LogicalPlan::Repartition(node) => self.plan(&node.input),
-            LogicalPlan::Window(_) => Err(Error::unsupported("window functions (OVER)")),
-            LogicalPlan::Unnest(_) => Err(Error::unsupported("UNNEST")),
+            LogicalPlan::Window(node) => self.window(node),
+            LogicalPlan::Unnest(node) => self.unnest(node),
             LogicalPlan::RecursiveQuery(_) => Err(Error::unsupported("WITH RECURSIVE")),
             LogicalPlan::Extension(node) => {
                 Err(Error::unsupported(format!("the plan node {}", node.node.name())))

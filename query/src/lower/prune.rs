@@ -6,7 +6,7 @@
 use stoadb_engine::{
     Expr,
     expr::CompareOp,
-    plan::{Plan, ScanPlan},
+    plan::{Plan, ScanPlan, WindowPlan},
 };
 use stoadb_storage::{LogicalType, Prune, Scalar, prune::PruneOp, types::TimeUnit};
 
@@ -21,7 +21,9 @@ pub(super) fn add(plan: &mut Plan) {
         | Plan::Project { input, .. }
         | Plan::Aggregate { input, .. }
         | Plan::Sort { input, .. }
-        | Plan::Limit { input, .. } => add(input),
+        | Plan::Limit { input, .. }
+        | Plan::Unnest { input, .. }
+        | Plan::Window(WindowPlan { input, .. }) => add(input),
         Plan::Join(join) => {
             add(&mut join.left);
             add(&mut join.right);

@@ -50,7 +50,6 @@ pub fn check_lateral(plan: &LogicalPlan) -> Result<()> {
 fn check_node(plan: &LogicalPlan) -> Result<()> {
     let unsupported = match plan {
         LogicalPlan::RecursiveQuery(_) => Some("WITH RECURSIVE"),
-        LogicalPlan::Unnest(_) => Some("unnest()"),
         LogicalPlan::Subquery(_) => Some("LATERAL subqueries of this form"),
         LogicalPlan::Repartition(_) => Some("DISTRIBUTE BY"),
         LogicalPlan::Extension(_)

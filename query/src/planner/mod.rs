@@ -37,7 +37,7 @@ use datafusion_sql::{
     planner::{NullOrdering, ParserOptions, SqlToRel},
     sqlparser::ast::{Cte, Statement, TableFactor},
 };
-use stoadb_storage::{LogicalType, Relation, Scalar};
+use stoadb_storage::{LogicalType, Relation, Scalar, table::Series};
 
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -45,7 +45,7 @@ use crate::{
         self,
         names::{Spelling, fold},
         parse::with_stack,
-        sources::FileRequest,
+        sources::{FileRequest, SeriesRequest},
     },
 };
 
@@ -274,6 +274,10 @@ fn raw_plan(
     for (name, table) in found.tables {
         let source = StoaTableSource::new(catalog.storage_info(&table)?, "storage_info".into());
         provider.add_file(name, Arc::new(source));
+    }
+    for (name, SeriesRequest { function, first, end, step, inclusive }) in found.series {
+        let series = Series::new(&function, first, end, step, inclusive)?;
+        provider.add_file(name, Arc::new(StoaTableSource::new(series, function)));
     }
     for name in found.relations {
         if let Some(CatalogEntry::Relation(relation)) = catalog.relation(&name)? {

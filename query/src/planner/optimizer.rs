@@ -29,7 +29,7 @@ use crate::{
     lower::any_raises,
     planner::{
         functions::Functions,
-        rules::{SimplifyFunctions, common_types},
+        rules::{ComputeLateral, SimplifyFunctions, common_types},
     },
 };
 
@@ -40,6 +40,7 @@ fn necessary() -> Rules {
     vec![
         Arc::new(SimplifyFunctions),
         Arc::new(ReplaceDistinctWithAggregate::new()),
+        Arc::new(ComputeLateral),
         Arc::new(DecorrelateLateralJoin::new()),
         Arc::new(ExtractEquijoinPredicate::new()),
     ]
@@ -52,6 +53,7 @@ fn all() -> Rules {
         Arc::new(SimplifyFunctions),
         Arc::new(ReplaceDistinctWithAggregate::new()),
         Arc::new(EliminateJoin::new()),
+        Arc::new(ComputeLateral),
         Arc::new(DecorrelateLateralJoin::new()),
         Arc::new(ExtractEquijoinPredicate::new()),
         Arc::new(EliminateDuplicatedExpr::new()),

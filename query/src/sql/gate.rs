@@ -15,7 +15,7 @@ use datafusion_sql::sqlparser::ast::{
 use crate::{
     error::{Error, ErrorKind, Result, Span},
     planner::functions::{is_aggregate, is_window},
-    sql::{names::fold, parse::place},
+    sql::{names::fold, parse::place, sources::is_unnested},
 };
 
 /// Looks at every node of a query.
@@ -272,8 +272,12 @@ fn check_factor(factor: &TableFactor) -> Result<()> {
             return refuse_if(sample.is_some(), "TABLESAMPLE", factor);
         }
         TableFactor::NestedJoin { table_with_joins, .. } => return check_joins(table_with_joins),
-        TableFactor::UNNEST { .. } => "unnest() in FROM",
+        TableFactor::UNNEST { with_offset, with_ordinality, .. } => {
+            refuse_if(*with_offset, "unnest() WITH OFFSET", factor)?;
+            return refuse_if(*with_ordinality, "unnest() WITH ORDINALITY", factor);
+        }
         TableFactor::TableFunction { .. } => "TABLE(...)",
+        TableFactor::Function { name, .. } if is_unnested(name) => return Ok(()),
         TableFactor::Function { .. } => "LATERAL functions in FROM",
         TableFactor::Pivot { .. } => "PIVOT",
         TableFactor::Unpivot { .. } => "UNPIVOT",
@@ -344,6 +348,12 @@ fn check_function(function: &Function) -> Result<()> {
             _ => "this clause within a call",
         };
         refuse_if(true, what, function)?;
+    }
+    if function.over.is_some() && is_window(&name) && !is_aggregate(&name) {
+        let what = format!("FILTER in {name}(), which is no aggregate");
+        refuse_if(function.filter.is_some(), &what, function)?;
+        let distinct = list.is_some_and(|list| list.duplicate_treatment.is_some());
+        refuse_if(distinct, &format!("DISTINCT in {name}(), which is no aggregate"), function)?;
     }
     if is_aggregate(&name) || (function.over.is_some() && is_window(&name)) {
         return Ok(());

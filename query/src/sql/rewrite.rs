@@ -6,16 +6,18 @@
 use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
-    Array, BinaryOperator, CaseWhen, CastKind, DataType, ExactNumberInfo, Expr, Function, FunctionArg,
-    FunctionArgExpr, FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, Join, JoinOperator,
-    LimitClause, ObjectName, OrderBy, OrderByExpr, OrderByKind, Query, Select, SelectFlavor,
-    SelectItem, SetExpr, Spanned, Statement, TableFactor, TableWithJoins, UnaryOperator, Value,
-    VisitMut, VisitorMut, WildcardAdditionalOptions, helpers::attached_token::AttachedToken,
+    Array, BinaryOperator, CaseWhen, CastKind, DataType, ExactNumberInfo, Expr, Function,
+    FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, Join,
+    JoinOperator, LimitClause, NamedWindowDefinition, NamedWindowExpr, ObjectName, OrderBy,
+    OrderByExpr, OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr, Spanned, Statement,
+    TableFactor, TableWithJoins, UnaryOperator, Value, VisitMut, VisitorMut,
+    WildcardAdditionalOptions, WindowType, helpers::attached_token::AttachedToken,
 };
 
 use crate::{
     error::{Error, ErrorKind, Result},
     sql::{
+        frames,
         names::{expression_name, fold},
         parse::place,
         tuples,
@@ -63,6 +65,13 @@ impl VisitorMut for Rewriter {
         }
         sets_of_positions(select);
         select.from.iter_mut().for_each(|table| joins(&mut table.joins));
+        for NamedWindowDefinition(_, window) in &mut select.named_window {
+            if let NamedWindowExpr::WindowSpec(window) = window
+                && let Err(error) = frames::rewrite(window)
+            {
+                return ControlFlow::Break(error);
+            }
+        }
         let conditions = select.selection.iter_mut().chain(&mut select.having);
         match conditions.map(rows).find(Result::is_err) {
             Some(Err(error)) => ControlFlow::Break(error),
@@ -115,11 +124,15 @@ impl VisitorMut for Rewriter {
                 *expr = call_of("power", vec![double(left), double(right)]);
                 Ok(())
             }
+            Expr::Array(array) if has_columns(array) => {
+                *expr = call_of("make_array", std::mem::take(&mut array.elem));
+                Ok(())
+            }
             Expr::Exists { subquery, .. } => {
                 exists_without_limit(subquery);
                 Ok(())
             }
-            Expr::Function(function) => match call(function) {
+            Expr::Function(function) => match framed(function).and_then(|()| call(function)) {
                 Ok(Some(replacement)) => {
                     *expr = replacement;
                     Ok(())
@@ -173,6 +186,14 @@ fn rows(condition: &mut Expr) -> Result<()> {
     }
 }
 
+/// Looks at the frame of a window function.
+fn framed(function: &mut Function) -> Result<()> {
+    match &mut function.over {
+        Some(WindowType::WindowSpec(window)) => frames::rewrite(window),
+        Some(WindowType::NamedWindow(_)) | None => Ok(()),
+    }
+}
+
 /// `-a ^ b` is `(-a) ^ b`, as in PostgreSQL: the parser takes it for `-(a ^ b)`.
 fn signed_base(expr: &mut Expr) {
     let Expr::UnaryOp { op: op @ (UnaryOperator::Minus | UnaryOperator::Plus), expr: power } = expr
@@ -199,6 +220,16 @@ fn is_power(expr: &Expr) -> bool {
     matches!(expr, Expr::BinaryOp { op: BinaryOperator::BitwiseXor | BinaryOperator::PGExp, .. })
 }
 
+/// Whether an array has columns among its elements: the planner library does not find outer ones in a literal.
+fn has_columns(array: &Array) -> bool {
+    use datafusion_sql::sqlparser::ast::visit_expressions;
+    visit_expressions(array, |expr| match expr {
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    })
+    .is_break()
+}
+
 /// Whether a rewrite below would change the text of an expression.
 fn changes(expr: &Expr) -> bool {
     use datafusion_sql::sqlparser::ast::visit_expressions;
@@ -207,6 +238,7 @@ fn changes(expr: &Expr) -> bool {
             ControlFlow::Break(())
         }
         Expr::UnaryOp { op: UnaryOperator::BitwiseNot, .. } => ControlFlow::Break(()),
+        Expr::Array(array) if has_columns(array) => ControlFlow::Break(()),
         Expr::BinaryOp { op: BinaryOperator::BitwiseXor | BinaryOperator::PGExp, .. } => {
             ControlFlow::Break(())
         }

@@ -7,15 +7,14 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::DataType;
 use datafusion_common::{
     Column, DFSchema, JoinType, Result, ScalarValue,
     tree_node::{Transformed, TreeNode},
 };
 use datafusion_expr::{
-    Aggregate, Distinct, Expr, FetchType, Join, Limit, LogicalPlan, LogicalPlanBuilder, SkipType,
-    Sort, SortExpr, Union,
-    expr::{AggregateFunction, Alias},
-    lit,
+    Aggregate, Distinct, DistinctOn, Expr, ExprFunctionExt, FetchType, Join, Limit, LogicalPlan,
+    LogicalPlanBuilder, SkipType, Sort, SortExpr, Union, Values, Window, cast, expr::Alias, lit,
 };
 
 use super::{
@@ -156,34 +155,30 @@ impl Unnester<'_> {
                 let input = Arc::new(self.push(input, domain)?);
                 Ok(LogicalPlan::Distinct(Distinct::All(input)))
             }
-            LogicalPlan::Limit(node) => self.push_first(node, domain),
+            LogicalPlan::Limit(node) => self.push_limit(node, domain),
+            LogicalPlan::Window(node) => self.push_window(node, domain),
+            LogicalPlan::Unnest(node) => {
+                let input = LogicalPlanBuilder::from(self.push(&node.input, domain)?);
+                let columns = node.exec_columns.clone();
+                input.unnest_columns_with_options(columns, node.options.clone())?.build()
+            }
+            LogicalPlan::Distinct(Distinct::On(node)) => self.push_distinct_on(node, domain),
+            LogicalPlan::Values(node) => self.push_values(node, domain),
             LogicalPlan::Aggregate(node) => self.push_aggregate(node, domain),
             LogicalPlan::Join(node) => self.push_join(node, domain),
             LogicalPlan::Union(node) => self.push_union(node, domain),
-            LogicalPlan::Window(_) => plans::refuse("a window function in a correlated subquery"),
-            LogicalPlan::Distinct(Distinct::On(_)) => {
-                plans::refuse("DISTINCT ON in a correlated subquery")
-            }
             LogicalPlan::Subquery(_) => plans::refuse("LATERAL in a correlated subquery"),
-            LogicalPlan::Values(_) => {
-                plans::refuse("VALUES of columns of the enclosing query (write SELECT)")
-            }
             _ => plans::refuse("a correlated subquery of this form"),
         }
     }
 
-    /// LIMIT 1: the first row of each value.
-    fn push_first(&mut self, node: &Limit, domain: &Domain) -> Result<LogicalPlan> {
-        if matches!(node.get_fetch_type()?, FetchType::Literal(Some(0))) {
-            return plans::filter(self.push(&node.input, domain)?, vec![lit(false)]);
-        }
-        let first = matches!(node.get_fetch_type()?, FetchType::Literal(Some(1)));
-        if !matches!(node.get_skip_type()?, SkipType::Literal(0)) {
-            return plans::refuse("OFFSET in a correlated subquery");
-        }
-        if !first {
-            return plans::refuse("LIMIT other than 1 in a correlated subquery");
-        }
+    /// LIMIT and OFFSET: the rows of each value by their number.
+    fn push_limit(&mut self, node: &Limit, domain: &Domain) -> Result<LogicalPlan> {
+        let (FetchType::Literal(fetch), SkipType::Literal(skip)) =
+            (node.get_fetch_type()?, node.get_skip_type()?)
+        else {
+            return plans::refuse("LIMIT and OFFSET of a value in a correlated subquery");
+        };
         let (below, keys) = match node.input.as_ref() {
             LogicalPlan::Sort(sort) => (sort.input.as_ref(), sort.expr.as_slice()),
             input => (input, &[][..]),
@@ -191,25 +186,91 @@ impl Unnester<'_> {
         let schema = Arc::clone(below.schema());
         let input = self.push(below, domain)?;
         let keys = domain.bind_keys(keys, input.schema())?;
-        let groups = domain.in_schema(input.schema())?;
-        let made: Vec<String> = schema.fields().iter().map(|_| self.names.next()).collect();
-        let first = self.functions.aggregate("first_value");
-        let Some(first) = first else { return plans::refuse("LIMIT in a correlated subquery") };
-        let call = |(column, name): (Expr, &String)| {
-            let (first, keys) = (Arc::clone(&first), keys.clone());
-            let call =
-                AggregateFunction::new_udf(first, vec![column], false, None, keys, None);
-            Expr::AggregateFunction(call).alias(name.clone())
+        let Some(number) = self.functions.window("row_number") else {
+            return plans::refuse("LIMIT in a correlated subquery");
         };
-        let calls = plans::columns(&schema).into_iter().zip(&made).map(call).collect();
-        let rows = Aggregate::try_new(Arc::new(input), groups, calls)?;
-        let rows = LogicalPlan::Aggregate(rows);
-        let rename = |(field, name): (usize, &String)| {
-            Ok(plans::keep_name(plans::named(rows.schema(), name)?, &schema, field))
-        };
-        let mut exprs = made.iter().enumerate().map(rename).collect::<Result<Vec<_>>>()?;
+        let within = domain.in_schema(input.schema())?;
+        let number = number.call(Vec::new()).partition_by(within).order_by(keys).build()?;
+        let name = self.names.next();
+        let width = input.schema().fields().len();
+        let rows = LogicalPlan::Window(Window::try_new(vec![number], Arc::new(input))?);
+        let mut exprs = plans::columns(rows.schema());
+        exprs[width] = std::mem::take(&mut exprs[width]).alias(name.clone());
+        let rows = plans::project(rows, exprs)?;
+        let number = cast(plans::named(rows.schema(), &name)?, DataType::Int64);
+        let bound = |rows: usize| lit(i64::try_from(rows).unwrap_or(i64::MAX));
+        let mut kept = vec![number.clone().gt(bound(skip))];
+        kept.extend(fetch.map(|fetch| number.lt_eq(bound(skip.saturating_add(fetch)))));
+        let rows = plans::filter(rows, kept)?;
+        let mut exprs = plans::columns(&schema);
         exprs.extend(domain.in_schema(rows.schema())?);
         plans::project(rows, exprs)
+    }
+
+    /// Windows within each value.
+    fn push_window(&mut self, node: &Window, domain: &Domain) -> Result<LogicalPlan> {
+        let input = self.push(&node.input, domain)?;
+        let within = domain.in_schema(input.schema())?;
+        let windows = node.window_expr.iter().map(|expr| {
+            let bound = domain.bind(expr.clone(), input.schema())?;
+            let parted = bound.transform_up(|expr| match expr {
+                Expr::WindowFunction(mut window) => {
+                    window.params.partition_by.extend(within.iter().cloned());
+                    Ok(Transformed::yes(Expr::WindowFunction(window)))
+                }
+                expr => Ok(Transformed::no(expr)),
+            })?;
+            Ok(parted.data)
+        });
+        let windows = windows.collect::<Result<Vec<_>>>()?;
+        let width = input.schema().fields().len();
+        let rows = LogicalPlan::Window(Window::try_new(windows, Arc::new(input))?);
+        let own = node.input.schema().fields().len();
+        let mut exprs = plans::columns(node.input.schema());
+        for (position, column) in plans::columns(rows.schema()).split_off(width).into_iter().enumerate() {
+            exprs.push(plans::keep_name(column, &node.schema, own + position));
+        }
+        exprs.extend(domain.in_schema(rows.schema())?);
+        plans::project(rows, exprs)
+    }
+
+    fn push_distinct_on(&mut self, node: &DistinctOn, domain: &Domain) -> Result<LogicalPlan> {
+        let input = self.push(&node.input, domain)?;
+        let schema = Arc::clone(input.schema());
+        let within = domain.in_schema(&schema)?;
+        let bind = |exprs: &[Expr]| -> Result<Vec<Expr>> {
+            exprs.iter().map(|expr| domain.bind(expr.clone(), &schema)).collect()
+        };
+        let mut on = within.clone();
+        on.extend(bind(&node.on_expr)?);
+        let mut selected = Vec::with_capacity(node.select_expr.len() + within.len());
+        for (field, expr) in bind(&node.select_expr)?.into_iter().enumerate() {
+            selected.push(plans::keep_name(expr, &node.schema, field));
+        }
+        selected.extend(within.iter().cloned());
+        let keys = node.sort_expr.as_deref().map(|keys| -> Result<Vec<SortExpr>> {
+            let mut all: Vec<SortExpr> =
+                within.iter().map(|value| value.clone().sort(true, false)).collect();
+            all.extend(domain.bind_keys(keys, &schema)?);
+            Ok(all)
+        });
+        let rows = DistinctOn::try_new(on, selected, keys.transpose()?, Arc::new(input))?;
+        Ok(LogicalPlan::Distinct(Distinct::On(rows)))
+    }
+
+    /// VALUES of outer columns: a row of each value.
+    fn push_values(&mut self, node: &Values, domain: &Domain) -> Result<LogicalPlan> {
+        let mut inputs = Vec::with_capacity(node.values.len());
+        for row in &node.values {
+            let mut exprs = Vec::with_capacity(row.len() + domain.columns.len());
+            for (expr, field) in row.iter().zip(node.schema.fields()) {
+                let expr = domain.bind(expr.clone(), domain.plan.schema())?;
+                exprs.push(expr.alias(field.name().clone()));
+            }
+            exprs.extend(domain.in_schema(domain.plan.schema())?);
+            inputs.push(Arc::new(plans::project(domain.plan.clone(), exprs)?));
+        }
+        Ok(LogicalPlan::Union(Union::try_new_with_loose_types(inputs)?))
     }
 
     fn push_aggregate(&mut self, node: &Aggregate, domain: &Domain) -> Result<LogicalPlan> {

@@ -145,7 +145,15 @@ pub(super) fn used(plan: &LogicalPlan, outer: &DFSchema) -> Result<Vec<Column>> 
 
 /// Whether a plan uses columns of any enclosing query.
 pub(super) fn is_correlated(plan: &LogicalPlan) -> Result<bool> {
-    plan.exists(|node| Ok(node.contains_outer_reference()))
+    let mut found = false;
+    plan.apply(|node| {
+        if matches!(node, LogicalPlan::Subquery(_)) {
+            return Ok(TreeNodeRecursion::Jump);
+        }
+        found |= node.contains_outer_reference();
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
 }
 
 /// The expression with the enclosing query's columns of `outer` as plain columns: for a node over that query.
