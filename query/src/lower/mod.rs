@@ -62,7 +62,7 @@ pub(crate) use self::{
     expr::{and, conjuncts},
     join::{join_plan, swap_columns, swap_key},
     push_down::{push_filter, substitute},
-    raises::{any_raises, raises},
+    raises::{any_raises, may_raise, raises},
 };
 
 /// A plan for the engine and the relations that it names by position.

@@ -13,11 +13,13 @@ pub mod optimizer; // the list of rewrites
 pub mod rules; // rewrites of our own
 pub mod output; // names of result columns
 pub mod parameters; // $1: types and values
-pub mod predicates; // IN and NOT IN (subquery) as the rules can take them
+pub mod places; // errors of calls and names, with their place
 pub mod provider; // relations, functions, options
 pub mod registry; // scalar functions for the engine
 pub mod scalars; // scalar functions whose types are ours
 pub mod source; // relations as the library sees them
+pub mod subqueries; // EXISTS, IN, ANY, ALL and correlated subqueries become joins
+pub mod to_char; // dates and times as texts
 pub mod windows; // window functions: names and types
 
 #[cfg(test)]
@@ -180,12 +182,13 @@ pub fn plan_query(
         let names = output::output_names(&raw, &spelling);
         let raw = rules::sort_names(raw)?;
         let raw = rules::number_occurrences(raw)?;
-        check::check_raw(&raw)?;
         let (raw, parameters) = parameters::bind(raw, parameters, &options, &functions)?;
+        let raw = subqueries::unnest(raw, &functions)?;
         let plan = optimizer::optimize(raw, &options, &functions, settings.optimizer)?;
         check::check(&plan)?;
         Ok(Planned { plan, output_names: names, parameters })
     })
+    .map_err(|error| places::placed(error, statement))
 }
 
 /// The plan of a view's text, its columns named as its result is.
