@@ -14,11 +14,11 @@ use datafusion_common::{DataFusionError, Result, alias::AliasGenerator, config::
 use datafusion_expr::{LogicalPlan, registry::FunctionRegistry};
 use datafusion_optimizer::{
     Analyzer, ApplyOrder, OptimizerConfig, OptimizerRule,
-    decorrelate_lateral_join::DecorrelateLateralJoin,
-    eliminate_cross_join::EliminateCrossJoin, eliminate_duplicated_expr::EliminateDuplicatedExpr,
-    eliminate_filter::EliminateFilter, eliminate_group_by_constant::EliminateGroupByConstant,
-    eliminate_join::EliminateJoin, eliminate_limit::EliminateLimit,
-    eliminate_outer_join::EliminateOuterJoin, extract_equijoin_predicate::ExtractEquijoinPredicate,
+    decorrelate_lateral_join::DecorrelateLateralJoin, eliminate_cross_join::EliminateCrossJoin,
+    eliminate_duplicated_expr::EliminateDuplicatedExpr, eliminate_filter::EliminateFilter,
+    eliminate_group_by_constant::EliminateGroupByConstant, eliminate_join::EliminateJoin,
+    eliminate_limit::EliminateLimit, eliminate_outer_join::EliminateOuterJoin,
+    extract_equijoin_predicate::ExtractEquijoinPredicate,
     optimize_projections::OptimizeProjections, optimize_unions::OptimizeUnions,
     propagate_empty_relation::PropagateEmptyRelation, push_down_filter::PushDownFilter,
     push_down_limit::PushDownLimit, replace_distinct_aggregate::ReplaceDistinctWithAggregate,

@@ -11,7 +11,8 @@ use datafusion_common::{
     tree_node::{Transformed, TreeNode},
 };
 use datafusion_expr::{
-    Expr, ExprSchemable, LogicalPlan, Operator, expr::Placeholder, expr_rewriter::NamePreserver, utils::merge_schema,
+    Expr, ExprSchemable, LogicalPlan, Operator, expr::Placeholder, expr_rewriter::NamePreserver,
+    utils::merge_schema,
 };
 use datafusion_optimizer::{AnalyzerRule, analyzer::type_coercion::TypeCoercion};
 use stoadb_storage::{LogicalType, Scalar};

@@ -100,7 +100,13 @@ fn sql_types(text: &str) -> String {
     }
     // Units, time zones and the like say nothing here.
     let mut out = out.replace("Numeric(1)", "number");
-    for noise in ["(Nanosecond, None)", "(Microsecond, None)", "(Millisecond, None)", "(Second, None)", "(MonthDayNano)"] {
+    for noise in [
+        "(Nanosecond, None)",
+        "(Microsecond, None)",
+        "(Millisecond, None)",
+        "(Second, None)",
+        "(MonthDayNano)",
+    ] {
         out = out.replace(noise, "");
     }
     out
@@ -108,8 +114,7 @@ fn sql_types(text: &str) -> String {
 
 /// The error with its place and with advice that the statement's text suggests.
 pub(super) fn placed(mut error: Error, statement: &Statement) -> Error {
-    let about_subquery =
-        error.kind == ErrorKind::Unsupported && error.message.contains("subquery");
+    let about_subquery = error.kind == ErrorKind::Unsupported && error.message.contains("subquery");
     let mut finder = Finder { error: &error, about_subquery, calls: Vec::new(), quoted: None };
     let _ = statement.visit(&mut finder);
     let Finder { calls, quoted, .. } = finder;

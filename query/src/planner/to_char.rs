@@ -7,7 +7,10 @@ use std::{fmt::Write, sync::Arc};
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, StringArray, StringBuilder},
-    datatypes::{DataType, TimeUnit, TimestampNanosecondType, TimestampMicrosecondType, TimestampMillisecondType, TimestampSecondType},
+    datatypes::{
+        DataType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
+        TimestampNanosecondType, TimestampSecondType,
+    },
     temporal_conversions,
 };
 use chrono::{DateTime, Datelike, NaiveDateTime, Offset, Timelike, Utc};
@@ -20,7 +23,9 @@ use datafusion_expr::{
 pub(super) fn moment_texts() -> impl Iterator<Item = Arc<ScalarUDF>> {
     let strftime = Strftime { inner: datafusion_functions::datetime::to_char() };
     let to_char = ToChar { signature: Signature::user_defined(Volatility::Immutable) };
-    [ScalarUDF::new_from_impl(strftime), ScalarUDF::new_from_impl(to_char)].into_iter().map(Arc::new)
+    [ScalarUDF::new_from_impl(strftime), ScalarUDF::new_from_impl(to_char)]
+        .into_iter()
+        .map(Arc::new)
 }
 
 /// The library's function of C's patterns.
@@ -166,7 +171,12 @@ enum Letters {
 enum Item {
     Literal(String),
     /// A pattern by its name in capitals, without blanks and zeros in front (FM), with an ordinal ending.
-    Pattern { name: &'static str, letters: Letters, plain: bool, ending: Option<Letters> },
+    Pattern {
+        name: &'static str,
+        letters: Letters,
+        plain: bool,
+        ending: Option<Letters>,
+    },
 }
 
 /// The patterns, those before their own beginnings.
@@ -239,8 +249,18 @@ fn parse(format: &str) -> Result<Vec<Item>> {
 }
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September",
-    "October", "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
 const DAYS: [&str; 7] =
     ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];

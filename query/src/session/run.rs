@@ -30,12 +30,12 @@ use crate::{
     },
     sql::{
         ParsedStatement,
-        names::fold,
-        raised::Raising,
         ast::{
             DescribeAlias, Expr, Reset, Set, Statement, TransactionAccessMode,
             TransactionIsolationLevel, TransactionMode, Value,
         },
+        names::fold,
+        raised::Raising,
     },
 };
 

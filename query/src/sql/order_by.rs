@@ -126,9 +126,7 @@ impl Visitor for Finder<'_> {
         self.aggregates += usize::from(aggregates(expr));
         match expr {
             Expr::Identifier(name)
-                if self.depth == 0
-                    && self.aggregates > 0
-                    && self.aliases.contains(&name.value) =>
+                if self.depth == 0 && self.aggregates > 0 && self.aliases.contains(&name.value) =>
             {
                 ControlFlow::Break(())
             }

@@ -12,10 +12,7 @@ use datafusion_sql::sqlparser::ast::{
 
 use crate::{
     error::{Error, ErrorKind, Span},
-    sql::{
-        names::fold,
-        parse::place,
-    },
+    sql::{names::fold, parse::place},
 };
 
 /// Most operations of a kind that are worth remembering: two do not tell which one it was.
@@ -86,7 +83,8 @@ impl Visitor for Raising {
     type Break = ();
 
     fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
-        self.relations.extend(relation.0.last().map(|part| fold(&part.to_string().replace('"', ""))));
+        self.relations
+            .extend(relation.0.last().map(|part| fold(&part.to_string().replace('"', ""))));
         ControlFlow::Continue(())
     }
 

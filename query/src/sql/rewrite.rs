@@ -7,8 +7,8 @@ use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
     Array, BinaryOperator, CaseWhen, CastKind, DataType, ExactNumberInfo, Expr, Function,
-    FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, Join,
-    JoinOperator, LimitClause, NamedWindowDefinition, NamedWindowExpr, ObjectName, OrderBy,
+    FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, GroupByExpr, Ident,
+    Join, JoinOperator, LimitClause, NamedWindowDefinition, NamedWindowExpr, ObjectName, OrderBy,
     OrderByExpr, OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr, Spanned, Statement,
     TableFactor, TableWithJoins, UnaryOperator, Value, VisitMut, VisitorMut,
     WildcardAdditionalOptions, WindowType, helpers::attached_token::AttachedToken,
@@ -17,7 +17,7 @@ use datafusion_sql::sqlparser::ast::{
 use crate::{
     error::{Error, ErrorKind, Result},
     sql::{
-        frames,
+        frames, friendly,
         names::{expression_name, fold},
         parse::place,
         tuples,
@@ -54,6 +54,12 @@ impl VisitorMut for Rewriter {
         select.flavor = SelectFlavor::Standard;
         // Names come from the text before the rewrites below.
         for item in &mut select.projection {
+            if let SelectItem::UnnamedExpr(expr) = item
+                && friendly::has_columns(expr)
+            {
+                let alias = Ident::with_quote('"', friendly::UNNAMED);
+                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+            }
             if let SelectItem::UnnamedExpr(expr) = item
                 && !matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
                 && changes(expr)
@@ -161,7 +167,8 @@ fn sets_of_positions(select: &mut Select) {
             let Value::Number(digits, _) = &value.value else { continue };
             let position = digits.parse::<usize>().ok().and_then(|n| n.checked_sub(1));
             let item = position.and_then(|position| select.projection.get(position));
-            if let Some(SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item
+            if let Some(SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) =
+                item
             {
                 *member = expr.clone();
             }
@@ -396,14 +403,7 @@ fn date_part(function: &str) -> Option<&'static str> {
 fn is_rewritten(function: &str) -> bool {
     matches!(
         function,
-        "if" | "iff"
-            | "ifnull"
-            | "count_if"
-            | "countif"
-            | "mod"
-            | "date"
-            | "date_add"
-            | "version"
+        "if" | "iff" | "ifnull" | "count_if" | "countif" | "mod" | "date" | "date_add" | "version"
     ) || date_part(function).is_some()
 }
 

@@ -4,9 +4,8 @@
 //! Next: `rewrite.rs`, which asks for it; EXISTS is a join (`planner/subqueries/mod.rs`).
 
 use datafusion_sql::sqlparser::ast::{
-    BinaryOperator, CaseWhen, Expr, Ident, Query, Select, SelectItem, SetExpr, Spanned,
-    TableAlias, TableAliasColumnDef, TableFactor, UnaryOperator, Value,
-    helpers::attached_token::AttachedToken,
+    BinaryOperator, CaseWhen, Expr, Ident, Query, Select, SelectItem, SetExpr, Spanned, TableAlias,
+    TableAliasColumnDef, TableFactor, UnaryOperator, Value, helpers::attached_token::AttachedToken,
 };
 
 use crate::{
@@ -29,7 +28,8 @@ pub fn rewritten(expr: &Expr, truth: bool) -> Result<Option<Expr>> {
             let mut tests = Vec::with_capacity(list.len());
             for item in list {
                 let Some(items) = row_of(item) else {
-                    let message = format!("a row of {} columns is compared with {item}", values.len());
+                    let message =
+                        format!("a row of {} columns is compared with {item}", values.len());
                     return Err(Error::new(ErrorKind::Type, message).or_span(place(item.span())));
                 };
                 tests.push(equal(values, items, item)?);
@@ -67,11 +67,8 @@ fn row_of(expr: &Expr) -> Option<&[Expr]> {
 
 fn equal(values: &[Expr], items: &[Expr], at: &Expr) -> Result<Expr> {
     if values.len() != items.len() {
-        let message = format!(
-            "a row of {} columns is compared with one of {}",
-            values.len(),
-            items.len()
-        );
+        let message =
+            format!("a row of {} columns is compared with one of {}", values.len(), items.len());
         return Err(Error::new(ErrorKind::Type, message).or_span(place(at.span())));
     }
     let equal = |(value, item): (&Expr, &Expr)| Expr::BinaryOp {

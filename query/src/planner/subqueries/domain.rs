@@ -31,16 +31,16 @@ pub(super) struct Domain {
 
 impl Domain {
     pub(super) fn new(outer: &LogicalPlan, used: &[Column], names: &mut Names) -> Result<Self> {
-        let volatile = outer.exists(|node| {
-            Ok(node.expressions().iter().any(Expr::is_volatile))
-        })?;
+        let volatile = outer.exists(|node| Ok(node.expressions().iter().any(Expr::is_volatile)))?;
         if volatile {
-            return plans::refuse("a subquery of this form that uses columns beside a random value");
+            return plans::refuse(
+                "a subquery of this form that uses columns beside a random value",
+            );
         }
-        let columns: Vec<(Column, String)> =
-            used.iter()
-                .map(|column| (column.clone(), names.next_for(&Expr::Column(column.clone()))))
-                .collect();
+        let columns: Vec<(Column, String)> = used
+            .iter()
+            .map(|column| (column.clone(), names.next_for(&Expr::Column(column.clone()))))
+            .collect();
         let exprs = columns
             .iter()
             .map(|(column, name)| Expr::Column(column.clone()).alias(name.clone()))
@@ -51,11 +51,11 @@ impl Domain {
 
     /// The same rows under other names.
     fn again(&self, names: &mut Names) -> Result<Self> {
-        let columns: Vec<(Column, String)> =
-            self.columns
-                .iter()
-                .map(|(column, _)| (column.clone(), names.next_for(&Expr::Column(column.clone()))))
-                .collect();
+        let columns: Vec<(Column, String)> = self
+            .columns
+            .iter()
+            .map(|(column, _)| (column.clone(), names.next_for(&Expr::Column(column.clone()))))
+            .collect();
         let rename = |((_, old), (_, new)): (&(Column, String), &(Column, String))| {
             Ok(plans::named(self.plan.schema(), old)?.alias(new.clone()))
         };
@@ -181,6 +181,13 @@ impl Unnester<'_> {
         };
         let (below, keys) = match node.input.as_ref() {
             LogicalPlan::Sort(sort) => (sort.input.as_ref(), sort.expr.as_slice()),
+            // The order may lie below a projection, which changes no rows.
+            LogicalPlan::Projection(projection) => {
+                let rows = Limit { input: Arc::clone(&projection.input), ..node.clone() };
+                let mut projection = projection.clone();
+                projection.input = Arc::new(LogicalPlan::Limit(rows));
+                return self.push(&LogicalPlan::Projection(projection), domain);
+            }
             input => (input, &[][..]),
         };
         let schema = Arc::clone(below.schema());
@@ -190,7 +197,11 @@ impl Unnester<'_> {
             return plans::refuse("LIMIT in a correlated subquery");
         };
         let within = domain.in_schema(input.schema())?;
-        let number = number.call(Vec::new()).partition_by(within).order_by(keys).build()?;
+        let mut number = number.call(Vec::new()).partition_by(within);
+        if !keys.is_empty() {
+            number = number.order_by(keys);
+        }
+        let number = number.build()?;
         let name = self.names.next();
         let width = input.schema().fields().len();
         let rows = LogicalPlan::Window(Window::try_new(vec![number], Arc::new(input))?);
@@ -227,7 +238,9 @@ impl Unnester<'_> {
         let rows = LogicalPlan::Window(Window::try_new(windows, Arc::new(input))?);
         let own = node.input.schema().fields().len();
         let mut exprs = plans::columns(node.input.schema());
-        for (position, column) in plans::columns(rows.schema()).split_off(width).into_iter().enumerate() {
+        for (position, column) in
+            plans::columns(rows.schema()).split_off(width).into_iter().enumerate()
+        {
             exprs.push(plans::keep_name(column, &node.schema, own + position));
         }
         exprs.extend(domain.in_schema(rows.schema())?);
@@ -315,8 +328,7 @@ impl Unnester<'_> {
         if on.any(|expr| domain.is_used(expr)) {
             return plans::refuse("a join in a correlated subquery with the outer column in USING");
         }
-        let (in_left, in_right) =
-            (domain.is_used_in(&node.left)?, domain.is_used_in(&node.right)?);
+        let (in_left, in_right) = (domain.is_used_in(&node.left)?, domain.is_used_in(&node.right)?);
         let mut conditions: Vec<Expr> = Vec::new();
         let (left, right) = match kind {
             JoinType::Full => return plans::refuse("FULL JOIN in a correlated subquery"),
@@ -330,7 +342,8 @@ impl Unnester<'_> {
             }
             _ => {
                 let left = self.push(&node.left, domain)?;
-                let right = self.other_side(&node.right, in_right, domain, &left, &mut conditions)?;
+                let right =
+                    self.other_side(&node.right, in_right, domain, &left, &mut conditions)?;
                 (left, right)
             }
         };
@@ -380,8 +393,7 @@ impl Unnester<'_> {
             };
             let mut exprs: Vec<Expr> =
                 fields.into_iter().zip(node.schema.fields()).map(name).collect();
-            for ((_, name), column) in
-                domain.columns.iter().zip(domain.in_schema(pushed.schema())?)
+            for ((_, name), column) in domain.columns.iter().zip(domain.in_schema(pushed.schema())?)
             {
                 exprs.push(column.alias(name.clone()));
             }

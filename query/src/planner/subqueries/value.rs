@@ -10,8 +10,8 @@ use datafusion_common::{
     tree_node::{Transformed, TreeNode},
 };
 use datafusion_expr::{
-    Aggregate, BinaryExpr, Distinct, Expr, ExprSchemable, FetchType, LogicalPlan, LogicalPlanBuilder, Operator,
-    SkipType, Subquery,
+    Aggregate, BinaryExpr, Distinct, Expr, ExprSchemable, FetchType, LogicalPlan,
+    LogicalPlanBuilder, Operator, SkipType, Subquery,
     expr::{AggregateFunction, Exists, InSubquery, SetComparison, SetQuantifier},
     lit, when,
 };
@@ -85,9 +85,11 @@ impl Unnester<'_> {
 
     fn value_here(&mut self, expr: Expr, site: &mut Site, truth: bool) -> Result<Expr> {
         match if truth { turned(expr) } else { expr } {
-            Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::And | Operator::Or), right })
-                if truth =>
-            {
+            Expr::BinaryExpr(BinaryExpr {
+                left,
+                op: op @ (Operator::And | Operator::Or),
+                right,
+            }) if truth => {
                 let left = Box::new(self.value(*left, site, true)?);
                 let right = Box::new(self.value(*right, site, true)?);
                 Ok(Expr::BinaryExpr(BinaryExpr::new(left, op, right)))
@@ -117,9 +119,8 @@ impl Unnester<'_> {
                 self.scalar(site, &subquery.subquery)
             }
             other => {
-                let inner = other.map_children(|child| {
-                    self.value(child, site, false).map(Transformed::yes)
-                })?;
+                let inner = other
+                    .map_children(|child| self.value(child, site, false).map(Transformed::yes))?;
                 Ok(inner.data)
             }
         }
@@ -234,8 +235,7 @@ impl Unnester<'_> {
         let Some(function) = self.functions.aggregate(name) else {
             return Err(external(Error::internal(format!("there is no aggregate {name}()"))));
         };
-        let call =
-            AggregateFunction::new_udf(function, vec![arg], false, None, Vec::new(), None);
+        let call = AggregateFunction::new_udf(function, vec![arg], false, None, Vec::new(), None);
         Ok(Expr::AggregateFunction(call).alias(self.names.next()))
     }
 
@@ -246,9 +246,7 @@ impl Unnester<'_> {
             plan = LogicalPlanBuilder::from(plan).limit(0, Some(1))?.build()?;
         }
         let count = self.call("count", lit(1_i64))?;
-        let any = |made: Vec<Expr>| {
-            Ok(made.into_iter().next().unwrap_or_default().gt(lit(0_i64)))
-        };
+        let any = |made: Vec<Expr>| Ok(made.into_iter().next().unwrap_or_default().gt(lit(0_i64)));
         let exists = self.of_all(site, &plan, vec![count], any)?;
         let asked = datafusion_expr::utils::conjunction(found.conditions);
         Ok(match asked {

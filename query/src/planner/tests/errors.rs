@@ -67,8 +67,6 @@ fn test_refusals_name_the_construct() {
         ("SELECT * FROM t TABLESAMPLE BERNOULLI (10)", "TABLESAMPLE", ""),
         ("SELECT * FROM t POSITIONAL JOIN u", "POSITIONAL JOIN", ""),
         ("SELECT * FROM t ASOF JOIN u ON t.a = u.a", "ASOF JOIN", ""),
-        ("SELECT a FROM t INTERSECT ALL SELECT a FROM u", "INTERSECT ALL", ""),
-        ("SELECT a FROM t EXCEPT ALL SELECT a FROM u", "EXCEPT ALL", ""),
         ("SELECT * FROM t ASOF JOIN u USING (a)", "ASOF JOIN", ""),
         ("SELECT c COLLATE \"de\" FROM t", "COLLATE", "c COLLATE \"de\""),
         ("SELECT * FROM t JOIN u", "ON or USING", ""),
