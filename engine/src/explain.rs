@@ -126,6 +126,12 @@ impl Printer<'_> {
             }
             Plan::Scan(scan) => self.scan_line(scan),
             Plan::Shared { id, .. } => format!("Shared {id}"),
+            Plan::Recursive(plan) => {
+                let distinct = if plan.distinct { ", distinct" } else { "" };
+                let limit = plan.limit.map_or(String::new(), |limit| format!(" limit {limit}"));
+                format!("Recursive {}: base, then step{distinct}{limit}", plan.id)
+            }
+            Plan::WorkTable { id, .. } => format!("Rows of recursive {id}"),
             Plan::Filter { input, predicate } => {
                 format!("Filter: {}", predicate.named(&[input.schema()]))
             }

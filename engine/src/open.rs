@@ -5,6 +5,8 @@
 //! narrow the probe side's scans; scalar subqueries run before everything that names them. `match` is exhaustive.
 //! Next: `op/`, the operators; `pipeline.rs`, which runs them.
 
+mod recursive; // plans that read their own rows
+
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -72,14 +74,17 @@ struct Opener {
     subqueries: Vec<Scalar>,
     /// The rows of the shared plans that have run.
     shared: Vec<Arc<dyn Source>>,
+    /// The rows of recursive queries' last runs, by the query's id.
+    work: HashMap<usize, Arc<dyn Source>>,
     /// What joins have learnt about the columns of scans yet to be opened, by the scan's node number.
     prunes: HashMap<usize, Vec<Prune>>,
 }
 
 impl Opener {
     fn new(context: Arc<QueryContext>, metrics: Arc<Metrics>, workers: Workers) -> Self {
-        let (subqueries, shared, prunes) = (Vec::new(), Vec::new(), HashMap::new());
-        Self { context, metrics, workers, subqueries, shared, prunes }
+        let (subqueries, shared) = (Vec::new(), Vec::new());
+        let (work, prunes) = (HashMap::new(), HashMap::new());
+        Self { context, metrics, workers, subqueries, shared, work, prunes }
     }
 
     fn open_root(mut self, plan: &QueryPlan) -> Result<Stream> {
@@ -141,6 +146,11 @@ impl Opener {
             Plan::Shared { id, .. } => {
                 let missing = || EngineError::Internal(format!("the plan names shared plan {id}"));
                 Ok(Stream::new(node, Arc::clone(self.shared.get(*id).ok_or_else(missing)?)))
+            }
+            Plan::Recursive(plan) => Ok(Stream::new(node, self.recursive(plan, node)?)),
+            Plan::WorkTable { id, .. } => {
+                let missing = || EngineError::Internal(format!("recursive query {id} is not run"));
+                Ok(Stream::new(node, Arc::clone(self.work.get(id).ok_or_else(missing)?)))
             }
             Plan::Filter { input, predicate } => {
                 let mut stream = self.open(input, node + 1)?;
@@ -298,6 +308,8 @@ fn trace_column(plan: &Plan, node: usize, expr: &Expr) -> Option<(usize, usize)>
         },
         Plan::Values { .. }
         | Plan::Shared { .. }
+        | Plan::Recursive(_)
+        | Plan::WorkTable { .. }
         | Plan::Aggregate { .. }
         | Plan::Sort { .. }
         | Plan::Limit { .. }

@@ -84,6 +84,15 @@ pub enum Plan {
         /// How many rows are needed, offset included.
         limit: Option<u64>,
     },
+    /// A plan that reads its own rows.
+    Recursive(RecursivePlan),
+    /// In the step of a recursive query, the rows of its last run.
+    WorkTable {
+        /// Which recursive query's.
+        id: usize,
+        /// Its output columns.
+        schema: Schema,
+    },
     /// Skips rows, then passes at most some.
     Limit {
         /// The input.
@@ -159,6 +168,24 @@ pub struct ScanPlan {
     pub prune: Option<Prune>,
     /// Whether `prune` is TRUE for just the rows for which `filter` is.
     pub prune_is_exact: bool,
+}
+
+/// A recursive query: the rows of `base`, then those of `step` over them, then those of `step` over these, until a run
+/// gives none.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecursivePlan {
+    /// What `Plan::WorkTable` in `step` names.
+    pub id: usize,
+    /// The output columns, of both plans.
+    pub schema: Schema,
+    /// The first rows.
+    pub base: Box<Plan>,
+    /// The next rows.
+    pub step: Box<Plan>,
+    /// Rows that came before are left out (UNION rather than UNION ALL).
+    pub distinct: bool,
+    /// How many rows are needed at most; runs stop when there are as many.
+    pub limit: Option<u64>,
 }
 
 /// Which relation of a statement a scan reads: a position in the list that the statement was planned against.
@@ -334,12 +361,14 @@ impl Plan {
         match self {
             Self::Values { schema, .. }
             | Self::Shared { schema, .. }
+            | Self::WorkTable { schema, .. }
             | Self::Project { schema, .. }
             | Self::Aggregate { schema, .. }
             | Self::Unnest { schema, .. }
             | Self::Union { schema, .. } => schema,
             Self::Scan(scan) => &scan.schema,
             Self::Join(join) => &join.schema,
+            Self::Recursive(recursive) => &recursive.schema,
             Self::Window(window) => &window.schema,
             Self::Filter { input, .. } | Self::Sort { input, .. } | Self::Limit { input, .. } => {
                 input.schema()
@@ -350,7 +379,9 @@ impl Plan {
     /// The inputs, left before right.
     pub fn inputs(&self) -> Vec<&Plan> {
         match self {
-            Self::Values { .. } | Self::Scan(_) | Self::Shared { .. } => Vec::new(),
+            Self::Values { .. } | Self::Scan(_) | Self::Shared { .. } | Self::WorkTable { .. } => {
+                Vec::new()
+            }
             Self::Filter { input, .. }
             | Self::Project { input, .. }
             | Self::Aggregate { input, .. }
@@ -358,6 +389,7 @@ impl Plan {
             | Self::Unnest { input, .. }
             | Self::Limit { input, .. } => vec![input],
             Self::Join(join) => vec![&join.left, &join.right],
+            Self::Recursive(recursive) => vec![&recursive.base, &recursive.step],
             Self::Window(window) => vec![&window.input],
             Self::Union { inputs, .. } => inputs.iter().collect(),
         }
@@ -366,7 +398,9 @@ impl Plan {
     /// The inputs, left before right, to be changed in place.
     pub fn inputs_mut(&mut self) -> Vec<&mut Plan> {
         match self {
-            Self::Values { .. } | Self::Scan(_) | Self::Shared { .. } => Vec::new(),
+            Self::Values { .. } | Self::Scan(_) | Self::Shared { .. } | Self::WorkTable { .. } => {
+                Vec::new()
+            }
             Self::Filter { input, .. }
             | Self::Project { input, .. }
             | Self::Aggregate { input, .. }
@@ -374,6 +408,7 @@ impl Plan {
             | Self::Unnest { input, .. }
             | Self::Limit { input, .. } => vec![input],
             Self::Join(join) => vec![&mut join.left, &mut join.right],
+            Self::Recursive(recursive) => vec![&mut recursive.base, &mut recursive.step],
             Self::Window(window) => vec![&mut window.input],
             Self::Union { inputs, .. } => inputs.iter_mut().collect(),
         }
@@ -388,7 +423,11 @@ impl Plan {
     pub fn for_each_expr_mut(&mut self, f: &mut impl FnMut(&mut Expr)) {
         match self {
             Self::Values { rows, .. } => rows.iter_mut().flatten().for_each(f),
-            Self::Shared { .. } => {}
+            Self::Shared { .. } | Self::WorkTable { .. } => {}
+            Self::Recursive(recursive) => {
+                recursive.base.for_each_expr_mut(f);
+                recursive.step.for_each_expr_mut(f);
+            }
             Self::Scan(scan) => scan.filter.iter_mut().for_each(f),
             Self::Filter { input, predicate } => {
                 f(predicate);

@@ -136,6 +136,9 @@ pub(super) fn estimate(plan: &Plan, relations: &[Arc<dyn Relation>]) -> Estimate
             }
             estimate.settle()
         }
+        // Some runs of about as many rows.
+        Plan::Recursive(plan) => unknown(of(&plan.base).rows * 10.0, plan.schema.len()),
+        Plan::WorkTable { schema, .. } => unknown(SHARED_ROWS, schema.len()),
         // Lists of a few elements.
         Plan::Unnest { input, schema, .. } => unknown(of(input).rows * 4.0, schema.len()),
         Plan::Window(window) => {

@@ -5,7 +5,7 @@
 
 use stoadb_engine::{
     Expr,
-    plan::{JoinKey, JoinKind, JoinPlan, Plan, UnnestColumn, WindowPlan},
+    plan::{JoinKey, JoinKind, JoinPlan, Plan, RecursivePlan, UnnestColumn, WindowPlan},
 };
 use stoadb_storage::Schema;
 
@@ -106,6 +106,17 @@ fn keep(plan: Plan, needed: &Set) -> (Plan, Kept) {
             (project(input, pick_columns(&schema, &kept), exprs), some(&kept))
         }
         plan @ Plan::Aggregate { .. } => keep_aggregate(plan, needed),
+        Plan::WorkTable { id, schema } => {
+            let kept = (0..schema.len()).map(Some).collect();
+            (Plan::WorkTable { id, schema }, kept)
+        }
+        // Every column may decide which rows the next run gives.
+        Plan::Recursive(plan) => {
+            let kept = (0..plan.schema.len()).map(Some).collect();
+            let (base, step) = (drop_unused(*plan.base), drop_unused(*plan.step));
+            let (base, step) = (Box::new(base), Box::new(step));
+            (Plan::Recursive(RecursivePlan { base, step, ..plan }), kept)
+        }
         Plan::Window(window) => keep_window(window, needed),
         Plan::Unnest { input, schema, columns } => {
             // Lists say how many rows there are, whether they are read or not.

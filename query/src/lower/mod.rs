@@ -22,6 +22,7 @@ mod operators;
 mod prune;
 mod push_down;
 mod raises;
+mod recursive;
 mod scan;
 mod scope;
 mod share;
@@ -43,7 +44,7 @@ use datafusion_common::{DFSchema, DataFusionError};
 use datafusion_expr::LogicalPlan;
 use stoadb_engine::{
     Expr,
-    plan::{Plan, QueryPlan, WindowPlan},
+    plan::{Plan, QueryPlan, RecursivePlan, WindowPlan},
 };
 use stoadb_storage::{ColumnDef, LogicalType, Relation, Schema};
 
@@ -138,7 +139,8 @@ fn rename(plan: Plan, names: Schema) -> Plan {
         Plan::Limit { input, offset, limit } => {
             Plan::Limit { input: Box::new(rename(*input, names)), offset, limit }
         }
-        other @ (Plan::Scan(_) | Plan::Join(_) | Plan::Shared { .. }) => {
+        Plan::Recursive(plan) => Plan::Recursive(RecursivePlan { schema: names, ..plan }),
+        other @ (Plan::Scan(_) | Plan::Join(_) | Plan::Shared { .. } | Plan::WorkTable { .. }) => {
             let exprs = columns_of(other.schema());
             Plan::Project { input: Box::new(other), schema: names, exprs }
         }
@@ -157,6 +159,10 @@ struct Lowerer {
     relations: Vec<Arc<dyn Relation>>,
     subqueries: Vec<Plan>,
     seen: Vec<subquery::Seen>,
+    /// The recursive queries whose steps are being translated, outermost first: name and id.
+    recursive: Vec<(String, usize)>,
+    /// How many recursive queries there are.
+    recursions: usize,
 }
 
 impl Lowerer {
@@ -183,7 +189,7 @@ impl Lowerer {
             LogicalPlan::Repartition(node) => self.plan(&node.input),
             LogicalPlan::Window(node) => self.window(node),
             LogicalPlan::Unnest(node) => self.unnest(node),
-            LogicalPlan::RecursiveQuery(_) => Err(Error::unsupported("WITH RECURSIVE")),
+            LogicalPlan::RecursiveQuery(node) => self.recursive(node),
             LogicalPlan::Extension(node) => {
                 Err(Error::unsupported(format!("the plan node {}", node.node.name())))
             }

@@ -16,7 +16,11 @@ use super::{coerce::swapped, literal::fold_exactly};
 pub(super) fn add(plan: &mut Plan) {
     match plan {
         Plan::Scan(scan) => judge(scan),
-        Plan::Values { .. } | Plan::Shared { .. } => {}
+        Plan::Values { .. } | Plan::Shared { .. } | Plan::WorkTable { .. } => {}
+        Plan::Recursive(plan) => {
+            add(&mut plan.base);
+            add(&mut plan.step);
+        }
         Plan::Filter { input, .. }
         | Plan::Project { input, .. }
         | Plan::Aggregate { input, .. }

@@ -109,7 +109,16 @@ fn push(plan: Plan, conditions: Vec<Expr>) -> Plan {
             window.input = Box::new(push(*window.input, down));
             filter(Plan::Window(window), stay)
         }
-        other @ (Plan::Values { .. } | Plan::Shared { .. }) => filter(other, conditions),
+        Plan::Recursive(mut plan) => {
+            for part in [&mut plan.base, &mut plan.step] {
+                let empty = Plan::Values { schema: plan.schema.clone(), rows: Vec::new() };
+                **part = push(std::mem::replace(part, empty), Vec::new());
+            }
+            filter(Plan::Recursive(plan), conditions)
+        }
+        other @ (Plan::WorkTable { .. } | Plan::Values { .. } | Plan::Shared { .. }) => {
+            filter(other, conditions)
+        }
     }
 }
 

@@ -95,6 +95,8 @@ impl Sharer<'_> {
                 write!(key, "scan {relation:?} {:?} {:?}", scan.projection, scan.filter)?;
             }
             Plan::Shared { id, .. } => write!(key, "shared {id}")?,
+            Plan::WorkTable { id, .. } => write!(key, "work table {id}")?,
+            Plan::Recursive(plan) => write!(key, "recursive {} {}", plan.id, plan.distinct)?,
             Plan::Filter { predicate, .. } => write!(key, "filter {predicate:?}")?,
             Plan::Project { exprs, .. } => write!(key, "project {exprs:?}")?,
             Plan::Aggregate { groups, grouping_sets, aggregates, .. } => {
@@ -138,9 +140,13 @@ fn has_volatile(plan: &Plan) -> bool {
         }
         Plan::Sort { keys, .. } => keys.iter().map(|key: &SortKey| &key.expr).any(is_volatile),
         Plan::Window(window) => window.exprs().into_iter().any(is_volatile),
-        Plan::Shared { .. } | Plan::Limit { .. } | Plan::Unnest { .. } | Plan::Union { .. } => {
-            false
-        }
+        // Its rows are others in every run.
+        Plan::WorkTable { .. } => true,
+        Plan::Recursive(_)
+        | Plan::Shared { .. }
+        | Plan::Limit { .. }
+        | Plan::Unnest { .. }
+        | Plan::Union { .. } => false,
     };
     volatile || plan.inputs().into_iter().any(has_volatile)
 }

@@ -82,7 +82,11 @@ impl Checker<'_> {
                 let input = types(input.schema());
                 keys.iter().try_for_each(|key| self.expr(&key.expr, &input))
             }
-            Plan::Limit { .. } => Ok(()),
+            Plan::Limit { .. } | Plan::WorkTable { .. } => Ok(()),
+            Plan::Recursive(plan) => {
+                let same = [&plan.base, &plan.step].map(|plan| types(plan.schema()) == output);
+                must(same == [true, true], "the columns of a recursive query")
+            }
             Plan::Unnest { input, columns, .. } => {
                 let input = types(input.schema());
                 let ty = |column: &UnnestColumn| match (column, input.get(column.input())?) {

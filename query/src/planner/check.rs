@@ -49,7 +49,6 @@ pub fn check_lateral(plan: &LogicalPlan) -> Result<()> {
 
 fn check_node(plan: &LogicalPlan) -> Result<()> {
     let unsupported = match plan {
-        LogicalPlan::RecursiveQuery(_) => Some("WITH RECURSIVE"),
         LogicalPlan::Subquery(_) => Some("LATERAL subqueries of this form"),
         LogicalPlan::Repartition(_) => Some("DISTRIBUTE BY"),
         LogicalPlan::Extension(_)

@@ -181,6 +181,7 @@ pub fn plan_query(
         let (raw, spelling) = raw_plan(statement, catalog, settings, &options, &functions, 0)?;
         let names = output::output_names(&raw, &spelling);
         let raw = rules::sort_names(raw)?;
+        let raw = rules::number_occurrences(raw)?;
         let (raw, parameters) = parameters::bind(raw, parameters, &options, &functions)?;
         let raw = subqueries::unnest(raw, &functions)?;
         let plan = optimizer::optimize(raw, &options, &functions, settings.optimizer)?;

@@ -91,9 +91,6 @@ impl Visitor for Gate {
 }
 
 fn check_query(query: &Query) -> Result<()> {
-    if let Some(with) = &query.with {
-        refuse_if(with.recursive, "WITH RECURSIVE", with)?;
-    }
     refuse_if(!query.locks.is_empty(), "FOR UPDATE and FOR SHARE", query.body.as_ref())?;
     refuse_if(query.for_clause.is_some(), "FOR XML and FOR JSON", query.body.as_ref())?;
     refuse_if(query.settings.is_some(), "SETTINGS", query.body.as_ref())?;

@@ -14,6 +14,7 @@ pub mod order_by; // keys of ORDER BY beside aliases of the same name
 pub mod parse; // text -> statements
 pub mod raised; // the place of an error that a row raised
 pub mod rewrite; // friendly syntax -> plain SQL
+pub mod set_all; // INTERSECT ALL and EXCEPT ALL
 pub mod sources; // file names and table functions in FROM
 pub mod tuples; // rows in parentheses
 pub mod using; // USING and NATURAL -> ON

@@ -20,7 +20,7 @@ use crate::{
         frames, friendly,
         names::{expression_name, fold},
         parse::place,
-        tuples,
+        set_all, tuples,
     },
 };
 
@@ -44,7 +44,10 @@ impl VisitorMut for Rewriter {
         fetch_to_limit(query);
         table_to_select(&mut query.body);
         order_by_all(query);
-        ControlFlow::Continue(())
+        match set_all::rewrite(&mut query.body) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {

@@ -72,11 +72,6 @@ fn test_refusals_name_the_construct() {
         ("SELECT * FROM t JOIN u", "ON or USING", ""),
         ("SELECT * FROM t FETCH FIRST 3 ROWS WITH TIES", "WITH TIES", ""),
         ("SELECT * FROM range(10)", "range()", ""),
-        (
-            "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r) SELECT * FROM r",
-            "RECURSIVE",
-            "",
-        ),
         ("SELECT a FROM t FOR UPDATE", "FOR UPDATE", ""),
         ("SELECT TOP 3 a FROM t", "TOP", ""),
         (
