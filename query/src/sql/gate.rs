@@ -126,9 +126,8 @@ fn check_body(body: &SetExpr) -> Result<()> {
                 set_quantifier,
                 SetQuantifier::ByName | SetQuantifier::AllByName | SetQuantifier::DistinctByName
             );
-            match op {
-                SetOperator::Minus => refuse("MINUS (write EXCEPT)", place(right.span()))?,
-                SetOperator::Intersect | SetOperator::Except | SetOperator::Union => {}
+            if matches!(op, SetOperator::Minus) {
+                return refuse("MINUS (write EXCEPT)", place(right.span()));
             }
             let union = matches!(op, SetOperator::Union);
             refuse_if(by_name && !union, "BY NAME other than for UNION", right.as_ref())?;
@@ -164,7 +163,8 @@ fn check_select(select: &Select) -> Result<()> {
         match item {
             SelectItem::Wildcard(options) | SelectItem::QualifiedWildcard(_, options) => {
                 refuse_if(options.opt_ilike.is_some(), "* ILIKE", options)?;
-                refuse_if(options.opt_rename.is_some(), "* RENAME", options)?;
+                let of_table = matches!(item, SelectItem::QualifiedWildcard(..));
+                refuse_if(of_table && options.opt_rename.is_some(), "t.* RENAME", options)?;
                 refuse_if(options.opt_alias.is_some(), "* AS", options)?;
             }
             SelectItem::ExprWithAliases { expr, .. } => refuse_if(true, "several aliases", expr)?,

@@ -7,6 +7,7 @@ pub mod balance; // long AND, OR, + and || chains become balanced trees
 pub mod dialect; // which tokens and clauses are SQL to us
 pub mod file_options; // options of read_csv, read_parquet
 pub mod frames; // distances of window frames
+pub mod friendly; // aliases reused, * RENAME, COLUMNS
 pub mod gate; // refusals by name, with their place
 pub mod names; // folding of identifiers and the spelling of output columns
 pub mod order_by; // keys of ORDER BY beside aliases of the same name

@@ -17,7 +17,7 @@ use datafusion_sql::sqlparser::ast::{
 use crate::{
     error::{Error, ErrorKind, Result},
     sql::{
-        frames,
+        frames, friendly,
         names::{expression_name, fold},
         parse::place,
         set_all, tuples,
@@ -57,6 +57,12 @@ impl VisitorMut for Rewriter {
         select.flavor = SelectFlavor::Standard;
         // Names come from the text before the rewrites below.
         for item in &mut select.projection {
+            if let SelectItem::UnnamedExpr(expr) = item
+                && friendly::has_columns(expr)
+            {
+                let alias = Ident::with_quote('"', friendly::UNNAMED);
+                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+            }
             if let SelectItem::UnnamedExpr(expr) = item
                 && !matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
                 && changes(expr)

@@ -181,6 +181,13 @@ impl Unnester<'_> {
         };
         let (below, keys) = match node.input.as_ref() {
             LogicalPlan::Sort(sort) => (sort.input.as_ref(), sort.expr.as_slice()),
+            // The order may lie below a projection, which changes no rows.
+            LogicalPlan::Projection(projection) => {
+                let rows = Limit { input: Arc::clone(&projection.input), ..node.clone() };
+                let mut projection = projection.clone();
+                projection.input = Arc::new(LogicalPlan::Limit(rows));
+                return self.push(&LogicalPlan::Projection(projection), domain);
+            }
             input => (input, &[][..]),
         };
         let schema = Arc::clone(below.schema());
@@ -190,7 +197,11 @@ impl Unnester<'_> {
             return plans::refuse("LIMIT in a correlated subquery");
         };
         let within = domain.in_schema(input.schema())?;
-        let number = number.call(Vec::new()).partition_by(within).order_by(keys).build()?;
+        let mut number = number.call(Vec::new()).partition_by(within);
+        if !keys.is_empty() {
+            number = number.order_by(keys);
+        }
+        let number = number.build()?;
         let name = self.names.next();
         let width = input.schema().fields().len();
         let rows = LogicalPlan::Window(Window::try_new(vec![number], Arc::new(input))?);

@@ -34,7 +34,7 @@ use crate::planner::{check::check_lateral, functions::Functions};
 /// # Errors
 /// `Unsupported`, naming the construct, for correlation of a form that is not planned.
 pub fn unnest(plan: LogicalPlan, functions: &Functions) -> Result<LogicalPlan> {
-    Unnester { functions, names: Names::default() }.plan(plan)
+    Unnester { functions, names: Names::default() }.plan(plan, false)
 }
 
 struct Unnester<'a> {
@@ -91,22 +91,40 @@ fn any_needs<'e>(exprs: impl IntoIterator<Item = &'e Expr>) -> Result<bool> {
 }
 
 impl Unnester<'_> {
-    /// A plan and what is below it.
-    fn plan(&mut self, plan: LogicalPlan) -> Result<LogicalPlan> {
-        stacker::maybe_grow(256 << 10, 4 << 20, || self.node(plan))
+    /// A plan and what is below it. `beside`: it is the right side of a join, whose left side LATERAL sees.
+    fn plan(&mut self, plan: LogicalPlan, beside: bool) -> Result<LogicalPlan> {
+        stacker::maybe_grow(256 << 10, 4 << 20, || self.node(plan, beside))
     }
 
-    fn node(&mut self, plan: LogicalPlan) -> Result<LogicalPlan> {
-        if let LogicalPlan::Subquery(lateral) = &plan
-            && !lateral.outer_ref_columns.is_empty()
-        {
-            check_lateral(&lateral.subquery).map_err(plans::external)?;
-        }
-        let plan = plan.map_children(|input| self.plan(input).map(Transformed::yes))?.data;
+    fn node(&mut self, plan: LogicalPlan, beside: bool) -> Result<LogicalPlan> {
+        let is_join = matches!(plan, LogicalPlan::Join(_));
+        let passes = match &plan {
+            LogicalPlan::Subquery(lateral) => {
+                if !beside {
+                    // Nothing stands beside it: its outer columns are those of an enclosing query.
+                    return self.plan(lateral.subquery.as_ref().clone(), false);
+                }
+                if !lateral.outer_ref_columns.is_empty() {
+                    check_lateral(&lateral.subquery).map_err(plans::external)?;
+                }
+                false
+            }
+            LogicalPlan::SubqueryAlias(_) | LogicalPlan::Projection(_) => beside,
+            _ => false,
+        };
+        let mut child = 0;
+        let plan = plan.map_children(|input| {
+            child += 1;
+            let beside = if is_join { child == 2 } else { passes };
+            self.plan(input, beside).map(Transformed::yes)
+        });
+        let plan = plan?.data;
         let plan = plan.map_expressions(|expr| expr.transform_up(|expr| self.inside(expr)))?.data;
-        if !any_needs(&plan.expressions())? {
-            return Ok(plan);
-        }
+        if any_needs(&plan.expressions())? { self.joined(plan) } else { Ok(plan) }
+    }
+
+    /// A node whose expressions hold subqueries, over its input joined with them.
+    fn joined(&mut self, plan: LogicalPlan) -> Result<LogicalPlan> {
         match plan {
             LogicalPlan::Filter(node) => {
                 self.filter(Arc::unwrap_or_clone(node.input), node.predicate)
@@ -158,7 +176,7 @@ impl Unnester<'_> {
     /// The subqueries within a subquery.
     fn inside(&mut self, expr: Expr) -> Result<Transformed<Expr>> {
         let mut inside = |subquery: Subquery| -> Result<Subquery> {
-            let plan = self.plan(Arc::unwrap_or_clone(subquery.subquery))?;
+            let plan = self.plan(Arc::unwrap_or_clone(subquery.subquery), false)?;
             Ok(Subquery { subquery: Arc::new(plan), ..subquery })
         };
         Ok(Transformed::yes(match expr {
