@@ -19,6 +19,7 @@ use crate::{
     session::{
         connection::{Connection, State},
         create, explain, insert,
+        kept::{KeptPlan, Runnable},
         names::Names,
         result::QueryResult,
         save,
@@ -48,14 +49,28 @@ pub(crate) struct Prepared {
     pub(crate) relations: Vec<Arc<dyn Relation>>,
     /// The result's columns under the names that the query gives them; names may repeat.
     pub(crate) schema: SchemaRef,
+    /// Whether the same query has the same plan on the same catalog: it reads no clock.
+    pub(crate) repeatable: bool,
 }
 
-/// Runs a statement.
+/// Starts a query whose plan was kept and still holds; `None` when there is none. Needs little stack.
+pub(crate) fn run_kept(
+    connection: &Connection,
+    state: &State,
+    parameters: &[Scalar],
+    kept: &KeptPlan,
+) -> Option<Result<QueryResult>> {
+    let session = Session::new(connection, state, parameters);
+    Some(session.start(kept.get(&session)?))
+}
+
+/// Runs a statement; `kept` gets its plan for the next run.
 pub(crate) fn run(
     connection: &Connection,
     state: &mut State,
     parsed: &ParsedStatement,
     parameters: &[Scalar],
+    kept: &KeptPlan,
 ) -> Result<QueryResult> {
     match &parsed.statement {
         statement if parsed.summarize => {
@@ -102,6 +117,10 @@ pub(crate) fn run(
         },
         // `SAVE TO 'folder'` is parsed as `CALL save('folder')`.
         Statement::Call(call) => save::call(connection, state, call, parameters),
+        statement @ Statement::Query(_) => {
+            let session = Session::new(connection, state, parameters);
+            session.start(session.plan(statement, kept)?)
+        }
         statement => autocommit(connection, state, statement, parameters),
     }
 }
@@ -143,10 +162,6 @@ fn run_on_data(
 ) -> Result<QueryResult> {
     let session = Session::new(connection, state, parameters);
     match statement {
-        Statement::Query(_) => {
-            let prepared = session.prepare(statement)?;
-            session.stream(prepared)
-        }
         Statement::Explain { describe_alias, analyze, statement, format, options, .. } => {
             if format.is_some() || options.is_some() {
                 return Err(Error::unsupported("options of EXPLAIN"));
@@ -216,7 +231,8 @@ impl<'a> Session<'a> {
         }
         let fields: Vec<_> = columns.iter().zip(&planned.output_names).map(field).collect();
         let schema = Arc::new(ArrowSchema::new(fields));
-        Ok(Prepared { plan: lowered.plan, relations: lowered.relations, schema })
+        let (plan, relations, repeatable) = (lowered.plan, lowered.relations, planned.repeatable);
+        Ok(Prepared { plan, relations, schema, repeatable })
     }
 
     /// A context for running over some relations.
@@ -235,9 +251,23 @@ impl<'a> Session<'a> {
 
     /// Starts a query.
     pub(crate) fn stream(&self, prepared: Prepared) -> Result<QueryResult> {
-        let Prepared { plan, relations, schema } = prepared;
-        let context = self.context(relations);
-        let stream = stoadb_engine::execute(Arc::new(plan), schema, context, self.workers()?);
+        let Prepared { plan, relations, schema, .. } = prepared;
+        self.start(Runnable { plan: Arc::new(plan), relations, schema })
+    }
+
+    /// Plans a query and keeps the plan for the next run where it will be the same.
+    fn plan(&self, statement: &Statement, kept: &KeptPlan) -> Result<Runnable> {
+        let Prepared { plan, relations, schema, repeatable } = self.prepare(statement)?;
+        let runnable = Runnable { plan: Arc::new(plan), relations, schema };
+        if repeatable {
+            kept.put(self, &runnable);
+        }
+        Ok(runnable)
+    }
+
+    fn start(&self, runnable: Runnable) -> Result<QueryResult> {
+        let Runnable { plan, relations, schema } = runnable;
+        let stream = stoadb_engine::execute(plan, schema, self.context(relations), self.workers()?);
         Ok(QueryResult::stream(stream))
     }
 }

@@ -5,5 +5,5 @@ mod simplify_functions; // functions that have another form
 mod sort_names; // what the names in ORDER BY mean
 
 pub use common_types::common_types;
-pub use simplify_functions::SimplifyFunctions;
+pub use simplify_functions::{SimplifyFunctions, is_repeatable};
 pub use sort_names::sort_names;
