@@ -12,7 +12,7 @@ use arrow::datatypes::SchemaRef;
 use stoadb_engine::{Expr, QueryPlan};
 use stoadb_storage::{Relation, Scalar, catalog::CatalogSnapshot};
 
-use crate::session::{run::Session, settings::Settings};
+use crate::session::{result::Place, run::Session, settings::Settings};
 
 /// Most operators and expressions of a plan that is kept.
 const MOST_NODES: usize = 1000;
@@ -28,6 +28,7 @@ struct Kept {
     relations: Vec<Weak<dyn Relation>>,
     plan: Arc<QueryPlan>,
     schema: SchemaRef,
+    place: Place,
 }
 
 /// A plan to run: what the engine is to do over which relations, and the result's columns.
@@ -35,6 +36,8 @@ pub(crate) struct Runnable {
     pub(crate) plan: Arc<QueryPlan>,
     pub(crate) relations: Vec<Arc<dyn Relation>>,
     pub(crate) schema: SchemaRef,
+    /// Finds the places of errors that rows raise.
+    pub(crate) place: Place,
 }
 
 impl KeptPlan {
@@ -53,6 +56,7 @@ impl KeptPlan {
             plan: Arc::clone(&kept.plan),
             relations: kept.relations.iter().map(Weak::upgrade).collect::<Option<_>>()?,
             schema: Arc::clone(&kept.schema),
+            place: kept.place.clone(),
         })
     }
 
@@ -72,6 +76,7 @@ impl KeptPlan {
             relations: made.relations.iter().map(Arc::downgrade).collect(),
             plan: Arc::clone(&made.plan),
             schema: Arc::clone(&made.schema),
+            place: made.place.clone(),
         });
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = kept;
     }

@@ -10,7 +10,10 @@ use std::{
 
 use arrow::datatypes::{Field, Schema as ArrowSchema, SchemaRef};
 use stoadb_engine::{QueryContext, QueryPlan, scheduler::Workers};
-use stoadb_storage::{Relation, Scalar, catalog::Transaction};
+use stoadb_storage::{
+    Relation, Scalar,
+    catalog::{CatalogSnapshot, EntryKind, Transaction},
+};
 
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -32,6 +35,8 @@ use crate::{
             DescribeAlias, Expr, Reset, Set, Statement, TransactionAccessMode,
             TransactionIsolationLevel, TransactionMode, Value,
         },
+        names::fold,
+        raised::Raising,
     },
 };
 
@@ -119,7 +124,9 @@ pub(crate) fn run(
         Statement::Call(call) => save::call(connection, state, call, parameters),
         statement @ Statement::Query(_) => {
             let session = Session::new(connection, state, parameters);
-            session.start(session.plan(statement, kept)?)
+            let place = place_of(statement, &session.names.snapshot);
+            let runnable = session.plan(statement, kept, &place);
+            runnable.and_then(|runnable| session.start(runnable)).map_err(|error| place(error))
         }
         statement => autocommit(connection, state, statement, parameters),
     }
@@ -161,13 +168,35 @@ fn run_on_data(
     parameters: &[Scalar],
 ) -> Result<QueryResult> {
     let session = Session::new(connection, state, parameters);
+    let place = place_of(statement, &session.names.snapshot);
+    let result = run_with(&session, state, connection, statement);
+    result.map(|rows| rows.with_place(Some(Arc::clone(&place)))).map_err(|error| place(error))
+}
+
+/// What finds the places of errors that rows of the statement raise.
+fn place_of(
+    statement: &Statement,
+    snapshot: &CatalogSnapshot,
+) -> Arc<dyn Fn(Error) -> Error + Send + Sync> {
+    let raising = Raising::of(statement);
+    let views = snapshot.entries().filter(|(_, entry)| entry.kind() == EntryKind::View);
+    let views: Vec<String> = views.map(|(name, _)| fold(name)).collect();
+    Arc::new(move |error| raising.placed(error, |name| views.iter().any(|view| view == name)))
+}
+
+fn run_with(
+    session: &Session<'_>,
+    state: &mut State,
+    connection: &Connection,
+    statement: &Statement,
+) -> Result<QueryResult> {
     match statement {
         Statement::Explain { describe_alias, analyze, statement, format, options, .. } => {
             if format.is_some() || options.is_some() {
                 return Err(Error::unsupported("options of EXPLAIN"));
             }
             match describe_alias {
-                DescribeAlias::Explain => explain::explain(&session, statement, *analyze),
+                DescribeAlias::Explain => explain::explain(session, statement, *analyze),
                 _ => show::describe(&create::result_schema(&session.prepare(statement)?)?),
             }
         }
@@ -175,7 +204,7 @@ fn run_on_data(
             let query = crate::sql::parse(&format!("SELECT * FROM {table_name}"))?;
             match query.first() {
                 Some(query) => {
-                    show::describe(&create::describe(&session, table_name, &query.statement)?)
+                    show::describe(&create::describe(session, table_name, &query.statement)?)
                 }
                 None => Err(unsupported(statement)),
             }
@@ -187,15 +216,15 @@ fn run_on_data(
             let entries = session.names.snapshot.entries();
             show::show_tables(entries.map(|(n, e)| (n.to_string(), e.kind().to_string())).collect())
         }
-        Statement::CreateTable(create) => create::table(&session, state, create),
-        Statement::CreateView(create) => create::view(&session, state, create),
+        Statement::CreateTable(create) => create::table(session, state, create),
+        Statement::CreateView(create) => create::view(session, state, create),
         Statement::Drop { object_type, if_exists, names, cascade, temporary, table, .. } => {
             if *cascade || *temporary || table.is_some() {
                 return Err(Error::unsupported("this form of DROP"));
             }
             create::drop(connection, state, *object_type, names, *if_exists)
         }
-        Statement::Insert(insert) => insert::insert(&session, state, insert),
+        Statement::Insert(insert) => insert::insert(session, state, insert),
         other => Err(unsupported(other)),
     }
 }
@@ -252,13 +281,19 @@ impl<'a> Session<'a> {
     /// Starts a query.
     pub(crate) fn stream(&self, prepared: Prepared) -> Result<QueryResult> {
         let Prepared { plan, relations, schema, .. } = prepared;
-        self.start(Runnable { plan: Arc::new(plan), relations, schema })
+        self.start(Runnable { plan: Arc::new(plan), relations, schema, place: None })
     }
 
     /// Plans a query and keeps the plan for the next run where it will be the same.
-    fn plan(&self, statement: &Statement, kept: &KeptPlan) -> Result<Runnable> {
+    fn plan(
+        &self,
+        statement: &Statement,
+        kept: &KeptPlan,
+        place: &Arc<dyn Fn(Error) -> Error + Send + Sync>,
+    ) -> Result<Runnable> {
         let Prepared { plan, relations, schema, repeatable } = self.prepare(statement)?;
-        let runnable = Runnable { plan: Arc::new(plan), relations, schema };
+        let place = Some(Arc::clone(place));
+        let runnable = Runnable { plan: Arc::new(plan), relations, schema, place };
         if repeatable {
             kept.put(self, &runnable);
         }
@@ -266,9 +301,9 @@ impl<'a> Session<'a> {
     }
 
     fn start(&self, runnable: Runnable) -> Result<QueryResult> {
-        let Runnable { plan, relations, schema } = runnable;
+        let Runnable { plan, relations, schema, place } = runnable;
         let stream = stoadb_engine::execute(plan, schema, self.context(relations), self.workers()?);
-        Ok(QueryResult::stream(stream))
+        Ok(QueryResult::stream(stream).with_place(place))
     }
 }
 
