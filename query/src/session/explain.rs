@@ -37,7 +37,7 @@ fn plain(session: &Session<'_>, prepared: &Prepared) -> String {
 }
 
 fn run(session: &Session<'_>, prepared: Prepared) -> Result<String> {
-    let Prepared { plan, relations, schema } = prepared;
+    let Prepared { plan, relations, schema, .. } = prepared;
     let plan = Arc::new(plan);
     let context = session.context(relations.clone());
     let start = std::time::Instant::now();

@@ -4,7 +4,10 @@
 //! a row (counted from the table's first, deleted rows included) is the same in every later version.
 //! Next: `tail.rs`, `../catalog/`.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
 
 use crate::{
     BLOCK_ROWS,
@@ -44,6 +47,8 @@ pub struct TableVersion {
     /// Rows that are not deleted.
     rows: u64,
     version: u64,
+    /// Bytes stored of each column, once somebody asked.
+    stored: Arc<OnceLock<Box<[u64]>>>,
 }
 
 impl TableVersion {
@@ -52,7 +57,8 @@ impl TableVersion {
     /// # Errors
     /// `Internal` when a segment's columns are not the schema's.
     pub fn new(schema: Arc<Schema>, segments: &[Arc<Segment>]) -> Result<Self> {
-        let empty = Self { schema, parts: Arc::default(), positions: 0, rows: 0, version: 0 };
+        let (parts, stored) = (Arc::default(), Arc::default());
+        let empty = Self { schema, parts, positions: 0, rows: 0, version: 0, stored };
         empty.append(segments)
     }
 
@@ -89,7 +95,7 @@ impl TableVersion {
     /// # Errors
     /// As `new`.
     pub fn append(&self, segments: &[Arc<Segment>]) -> Result<Self> {
-        let mut next = self.clone();
+        let mut next = Self { stored: Arc::default(), ..self.clone() };
         let parts = Arc::make_mut(&mut next.parts);
         for segment in segments.iter().filter(|segment| segment.rows() > 0) {
             self.check(segment)?;
@@ -188,7 +194,13 @@ impl TableVersion {
 
     /// Bytes stored.
     pub fn bytes(&self) -> u64 {
-        (0..self.schema.len()).map(|column| info::stored(self.parts.iter(), column)).sum()
+        self.stored().iter().sum()
+    }
+
+    /// Bytes stored of each column. O(segments + dictionaries' entries) the first time.
+    fn stored(&self) -> &[u64] {
+        let stored = |column| info::stored(self.parts.iter(), column);
+        self.stored.get_or_init(|| (0..self.schema.len()).map(stored).collect())
     }
 }
 
@@ -202,9 +214,8 @@ impl Relation for TableVersion {
     }
 
     fn ledger(&self) -> Arc<ScanLedger> {
-        let columns = self.schema.columns.iter().enumerate();
-        let stored = |i| info::stored(self.parts.iter(), i);
-        ScanLedger::new(columns.map(|(i, column)| (column.name.clone(), stored(i))))
+        let names = self.schema.columns.iter().map(|column| column.name.clone());
+        ScanLedger::new(names.zip(self.stored().iter().copied()))
     }
 
     fn column_range(&self, column: usize) -> ColumnRange {
@@ -260,7 +271,8 @@ fn keep_blocks(
         return;
     }
     let rows = part.segment.rows();
-    if rows <= BLOCK_ROWS {
+    let all = || prune.all_match(&|i| columns[i].statistics().whole.range(deletes));
+    if rows <= BLOCK_ROWS || all() {
         runs.extend(blocks(number, rows));
         return;
     }
