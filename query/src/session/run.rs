@@ -10,7 +10,10 @@ use std::{
 
 use arrow::datatypes::{Field, Schema as ArrowSchema, SchemaRef};
 use stoadb_engine::{QueryContext, QueryPlan, scheduler::Workers};
-use stoadb_storage::{Relation, Scalar, catalog::Transaction};
+use stoadb_storage::{
+    Relation, Scalar,
+    catalog::{EntryKind, Transaction},
+};
 
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -31,6 +34,8 @@ use crate::{
             DescribeAlias, Expr, Reset, Set, Statement, TransactionAccessMode,
             TransactionIsolationLevel, TransactionMode, Value,
         },
+        names::fold,
+        raised::Raising,
     },
 };
 
@@ -142,6 +147,23 @@ fn run_on_data(
     parameters: &[Scalar],
 ) -> Result<QueryResult> {
     let session = Session::new(connection, state, parameters);
+    let raising = Raising::of(statement);
+    let snapshot = Arc::clone(&session.names.snapshot);
+    let place: Arc<dyn Fn(Error) -> Error + Send + Sync> = Arc::new(move |error| {
+        let views = snapshot.entries().filter(|(_, entry)| entry.kind() == EntryKind::View);
+        let views: Vec<String> = views.map(|(name, _)| fold(name)).collect();
+        raising.placed(error, |name| views.iter().any(|view| view == name))
+    });
+    let result = run_with(&session, state, connection, statement);
+    result.map(|rows| rows.with_place(Some(Arc::clone(&place)))).map_err(|error| place(error))
+}
+
+fn run_with(
+    session: &Session<'_>,
+    state: &mut State,
+    connection: &Connection,
+    statement: &Statement,
+) -> Result<QueryResult> {
     match statement {
         Statement::Query(_) => {
             let prepared = session.prepare(statement)?;
@@ -152,7 +174,7 @@ fn run_on_data(
                 return Err(Error::unsupported("options of EXPLAIN"));
             }
             match describe_alias {
-                DescribeAlias::Explain => explain::explain(&session, statement, *analyze),
+                DescribeAlias::Explain => explain::explain(session, statement, *analyze),
                 _ => show::describe(&create::result_schema(&session.prepare(statement)?)?),
             }
         }
@@ -160,7 +182,7 @@ fn run_on_data(
             let query = crate::sql::parse(&format!("SELECT * FROM {table_name}"))?;
             match query.first() {
                 Some(query) => {
-                    show::describe(&create::describe(&session, table_name, &query.statement)?)
+                    show::describe(&create::describe(session, table_name, &query.statement)?)
                 }
                 None => Err(unsupported(statement)),
             }
@@ -172,15 +194,15 @@ fn run_on_data(
             let entries = session.names.snapshot.entries();
             show::show_tables(entries.map(|(n, e)| (n.to_string(), e.kind().to_string())).collect())
         }
-        Statement::CreateTable(create) => create::table(&session, state, create),
-        Statement::CreateView(create) => create::view(&session, state, create),
+        Statement::CreateTable(create) => create::table(session, state, create),
+        Statement::CreateView(create) => create::view(session, state, create),
         Statement::Drop { object_type, if_exists, names, cascade, temporary, table, .. } => {
             if *cascade || *temporary || table.is_some() {
                 return Err(Error::unsupported("this form of DROP"));
             }
             create::drop(connection, state, *object_type, names, *if_exists)
         }
-        Statement::Insert(insert) => insert::insert(&session, state, insert),
+        Statement::Insert(insert) => insert::insert(session, state, insert),
         other => Err(unsupported(other)),
     }
 }

@@ -8,6 +8,7 @@ mod scan; // RunScan: morsels over runs of rows, for both kinds
 
 mod batches; // BatchTable: registered Arrow batches
 
+mod series; // Series: whole numbers at equal distances
 mod block; // statistics of blocks
 mod column; // Column: an encoding and what is known of its values
 mod deletes; // DeleteMask: rows that are gone
@@ -50,6 +51,7 @@ pub use column_builder::PendingColumn;
 pub use deletes::DeleteMask;
 pub use info::{ColumnInfo, storage_info};
 pub use segment::{Segment, merge_group, merge_groups, merge_segments};
+pub use series::Series;
 pub use stats::Statistics;
 pub use sums::{ExactSums, Sums};
 pub use tail::Part;
