@@ -112,6 +112,10 @@ fn ledger_lines(ledger: &ScanLedger) -> Vec<String> {
             answered + skipped + read
         ));
     }
+    let (skipped, read) = ledger.pages();
+    if skipped > 0 {
+        lines.push(format!("of {} pages the page index skipped {skipped}", skipped + read));
+    }
     for column in columns.filter(|&column| touched(column) > 0) {
         let level = |(level, name): &(Level, &str)| {
             let bytes = ledger.touched(column, *level);

@@ -28,6 +28,7 @@ mod choose; // the cheapest encoding
 mod distinct; // dictionaries of fixed-width values
 mod text; // texts and blobs
 mod interner; // distinct texts
+mod slots; // ... by their hashes
 mod unify; // one dictionary for the segments of a table
 mod info; // what storage_info shows
 

@@ -169,9 +169,9 @@ fn test_statistics_of_narrow_offsets() {
         }
     }
     let offsets: Vec<Option<u64>> = (0..300_u64).map(|i| (i % 5 > 0).then_some(i << 50)).collect();
-    let array = narrow::<arrow::datatypes::Int64Type>(&offsets, |value| value as i64 - (1 << 57));
+    let array = narrow::<Int64Type>(&offsets, |value| value as i64 - (1 << 57));
     let ty = LogicalType::Decimal { precision: 18, scale: 2 };
-    let wide = array.as_primitive::<arrow::datatypes::Int64Type>();
+    let wide = array.as_primitive::<Int64Type>();
     let wide = wide.unary::<_, arrow::datatypes::Decimal128Type>(i128::from);
     let wide: ArrayRef = Arc::new(wide.with_data_type(ty.to_arrow()));
     check(&Encoding::Narrow { base: 0, offsets: array }, &ty, &wide, "decimal");
