@@ -284,7 +284,10 @@ fn test_a_save_whose_last_sync_fails_is_in_place_and_keeps_both_versions() {
     let StorageError::SaveUnsettled { id, .. } = &error else { panic!("{error}") };
     let id = *id;
     let text = error.to_string();
-    assert!(text.contains("holds the new version") && text.contains("disk does not answer"), "{text}");
+    assert!(
+        text.contains("holds the new version") && text.contains("disk does not answer"),
+        "{text}"
+    );
     assert!(old_files.iter().all(|file| file.exists()));
     assert_eq!(contents(&reopened(&path).unwrap()).unwrap(), want);
     // A save that fails early after it leaves both, too.
