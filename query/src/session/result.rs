@@ -56,6 +56,14 @@ impl QueryResult {
         Self { changed: rows, ..Self::batches(Arc::new(Schema::empty()), Vec::new()) }
     }
 
+    /// The result of a statement that changed `rows` rows, with what RETURNING gives of them.
+    pub(crate) fn returned(returned: Option<(SchemaRef, Vec<RecordBatch>)>, rows: u64) -> Self {
+        match returned {
+            None => Self::changed(rows),
+            Some((schema, batches)) => Self { changed: rows, ..Self::batches(schema, batches) },
+        }
+    }
+
     /// A result of text columns.
     pub(crate) fn texts(columns: Vec<(&str, Vec<Option<String>>)>) -> Result<Self> {
         let field = |(name, _): &(&str, _)| Field::new(*name, DataType::Utf8View, true);
@@ -74,7 +82,7 @@ impl QueryResult {
         &self.schema
     }
 
-    /// How many rows the statement inserted; 0 for queries.
+    /// How many rows the statement inserted, updated or deleted; 0 for queries.
     pub fn rows_changed(&self) -> u64 {
         self.changed
     }

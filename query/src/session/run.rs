@@ -1,7 +1,7 @@
 //! Runs one statement: the table of contents of what StoaDB can be told.
 //!
 //! Invariant: what is not named here is refused by name.
-//! Next: `create.rs`, `insert.rs`, `explain.rs`, `show.rs`, `summarize.rs`.
+//! Next: `create.rs`, `insert.rs`, `change.rs`, `explain.rs`, `show.rs`, `summarize.rs`.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
@@ -17,18 +17,19 @@ use crate::{
     lower::{LowerSettings, lower},
     planner::{NullOrder, PlannerSettings, plan_query},
     session::{
+        change,
         connection::{Connection, State},
         create, explain, insert,
         names::Names,
         result::QueryResult,
         save,
         settings::Settings,
-        show, summarize,
+        show, summarize, vacuum,
     },
     sql::{
         ParsedStatement,
         ast::{
-            DescribeAlias, Expr, Reset, Set, Statement, TransactionAccessMode,
+            DescribeAlias, Expr, Reset, Set, SetExpr, Statement, TransactionAccessMode,
             TransactionIsolationLevel, TransactionMode, Value,
         },
     },
@@ -114,13 +115,21 @@ fn autocommit(
     statement: &Statement,
     parameters: &[Scalar],
 ) -> Result<QueryResult> {
-    let changes = matches!(
-        statement,
-        Statement::CreateTable(_)
-            | Statement::CreateView(_)
-            | Statement::Drop { .. }
-            | Statement::Insert(_)
-    );
+    let changes = match statement {
+        Statement::Query(query) => {
+            matches!(&*query.body, SetExpr::Delete(_) | SetExpr::Update(_))
+        }
+        statement => matches!(
+            statement,
+            Statement::CreateTable(_)
+                | Statement::CreateView(_)
+                | Statement::Drop { .. }
+                | Statement::Insert(_)
+                | Statement::Delete(_)
+                | Statement::Update(_)
+                | Statement::Truncate(_)
+        ),
+    };
     if !changes || state.transaction.is_some() {
         return run_on_data(connection, state, statement, parameters);
     }
@@ -143,10 +152,19 @@ fn run_on_data(
 ) -> Result<QueryResult> {
     let session = Session::new(connection, state, parameters);
     match statement {
-        Statement::Query(_) => {
-            let prepared = session.prepare(statement)?;
-            session.stream(prepared)
-        }
+        // WITH stands before a DELETE or an UPDATE.
+        Statement::Query(query) => match &*query.body {
+            SetExpr::Delete(Statement::Delete(delete)) => {
+                change::delete(&session, state, query.with.as_ref(), delete)
+            }
+            SetExpr::Update(Statement::Update(update)) => {
+                change::update(&session, state, query.with.as_ref(), update)
+            }
+            _ => {
+                let prepared = session.prepare(statement)?;
+                session.stream(prepared)
+            }
+        },
         Statement::Explain { describe_alias, analyze, statement, format, options, .. } => {
             if format.is_some() || options.is_some() {
                 return Err(Error::unsupported("options of EXPLAIN"));
@@ -181,6 +199,10 @@ fn run_on_data(
             create::drop(connection, state, *object_type, names, *if_exists)
         }
         Statement::Insert(insert) => insert::insert(&session, state, insert),
+        Statement::Delete(delete) => change::delete(&session, state, None, delete),
+        Statement::Update(update) => change::update(&session, state, None, update),
+        Statement::Truncate(truncate) => change::truncate(&session, state, truncate),
+        Statement::Vacuum(what) => vacuum::vacuum(&session, state, what),
         other => Err(unsupported(other)),
     }
 }
@@ -191,8 +213,20 @@ impl<'a> Session<'a> {
             Some(transaction) => Arc::clone(transaction.snapshot()),
             None => connection.database.catalog().snapshot(),
         };
-        let names = Names { database: &connection.database, snapshot };
+        let names = Names { database: &connection.database, snapshot, target: None };
         Self { connection, settings: state.settings.clone(), names, parameters }
+    }
+
+    /// The same with a relation that stands for the table that the statement changes.
+    pub(crate) fn reading(&self, target: Arc<dyn Relation>) -> Session<'_> {
+        let Names { database, snapshot, .. } = &self.names;
+        let names = Names { database, snapshot: Arc::clone(snapshot), target: Some(target) };
+        Session {
+            connection: self.connection,
+            settings: self.settings.clone(),
+            names,
+            parameters: self.parameters,
+        }
     }
 
     /// Plans a query.
