@@ -1,4 +1,4 @@
-//! `stoa`: the StoaDB shell and batch runner.
+//! `stoa`: runs SQL from the command line, from files and from standard input.
 //!
 //! Invariants: results go to standard output, errors to standard error; the exit code is 0 when every statement worked,
 //! 1 when one failed, 2 when the command line is wrong. A reader that closes the pipe ends the run cleanly.

@@ -11,7 +11,7 @@ use stoadb_storage::{ColumnDef, Relation, Schema};
 use crate::{
     expr::Expr,
     op::aggregate::statistics::can_answer,
-    plan::{AggregateCall, JoinKey, JoinKind, JoinPlan, Plan, QueryPlan, ScanPlan},
+    plan::{AggregateCall, JoinKey, JoinKind, JoinPlan, Plan, QueryPlan, ScanPlan, UnnestColumn},
 };
 
 /// What a node of a plan did when it ran.
@@ -126,6 +126,12 @@ impl Printer<'_> {
             }
             Plan::Scan(scan) => self.scan_line(scan),
             Plan::Shared { id, .. } => format!("Shared {id}"),
+            Plan::Recursive(plan) => {
+                let distinct = if plan.distinct { ", distinct" } else { "" };
+                let limit = plan.limit.map_or(String::new(), |limit| format!(" limit {limit}"));
+                format!("Recursive {}: base, then step{distinct}{limit}", plan.id)
+            }
+            Plan::WorkTable { id, .. } => format!("Rows of recursive {id}"),
             Plan::Filter { input, predicate } => {
                 format!("Filter: {}", predicate.named(&[input.schema()]))
             }
@@ -154,6 +160,18 @@ impl Printer<'_> {
                 }
                 text
             }
+            Plan::Unnest { input, columns, .. } => {
+                let name = |column: &UnnestColumn| match column {
+                    UnnestColumn::Repeat(_) => None,
+                    UnnestColumn::Elements(index) | UnnestColumn::Field(index, _) => {
+                        Some(input.schema().columns[*index].name.as_str())
+                    }
+                };
+                let mut names: Vec<&str> = columns.iter().filter_map(name).collect();
+                names.dedup();
+                format!("Unnest: {}", names.join(", "))
+            }
+            Plan::Window(window) => window.named(),
             Plan::Union { inputs, .. } => format!("Union: {} inputs", inputs.len()),
         }
     }

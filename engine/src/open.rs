@@ -5,6 +5,8 @@
 //! narrow the probe side's scans; scalar subqueries run before everything that names them. `match` is exhaustive.
 //! Next: `op/`, the operators; `pipeline.rs`, which runs them.
 
+mod recursive; // plans that read their own rows
+
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -18,7 +20,8 @@ use crate::{
     metrics::Metrics,
     op::{
         Sink, Source, Transform, aggregate::Aggregate, collect::Collect, filter::Filter,
-        join::JoinBuild, project::Project, scan::TableScan, sort::Sort, values::Batches,
+        join::JoinBuild, project::Project, scan::TableScan, sort::Sort, unnest::Unnest,
+        values::Batches, window::Window,
     },
     pipeline::{self, Stream},
     plan::{JoinKind, JoinPlan, Plan, QueryPlan, ScanPlan},
@@ -71,14 +74,17 @@ struct Opener {
     subqueries: Vec<Scalar>,
     /// The rows of the shared plans that have run.
     shared: Vec<Arc<dyn Source>>,
+    /// The rows of recursive queries' last runs, by the query's id.
+    work: HashMap<usize, Arc<dyn Source>>,
     /// What joins have learnt about the columns of scans yet to be opened, by the scan's node number.
     prunes: HashMap<usize, Vec<Prune>>,
 }
 
 impl Opener {
     fn new(context: Arc<QueryContext>, metrics: Arc<Metrics>, workers: Workers) -> Self {
-        let (subqueries, shared, prunes) = (Vec::new(), Vec::new(), HashMap::new());
-        Self { context, metrics, workers, subqueries, shared, prunes }
+        let (subqueries, shared) = (Vec::new(), Vec::new());
+        let (work, prunes) = (HashMap::new(), HashMap::new());
+        Self { context, metrics, workers, subqueries, shared, work, prunes }
     }
 
     fn open_root(mut self, plan: &QueryPlan) -> Result<Stream> {
@@ -135,11 +141,17 @@ impl Opener {
             }
             Plan::Scan(scan) => {
                 let prunes = self.prunes.remove(&node).unwrap_or_default();
-                Ok(Stream::new(node, Arc::new(TableScan::open(scan, prunes, &context)?)))
+                let rows = context.settings().vector_size;
+                Ok(Stream::new(node, Arc::new(TableScan::open(scan, prunes, rows, &context)?)))
             }
             Plan::Shared { id, .. } => {
                 let missing = || EngineError::Internal(format!("the plan names shared plan {id}"));
                 Ok(Stream::new(node, Arc::clone(self.shared.get(*id).ok_or_else(missing)?)))
+            }
+            Plan::Recursive(plan) => Ok(Stream::new(node, self.recursive(plan, node)?)),
+            Plan::WorkTable { id, .. } => {
+                let missing = || EngineError::Internal(format!("recursive query {id} is not run"));
+                Ok(Stream::new(node, Arc::clone(self.work.get(id).ok_or_else(missing)?)))
             }
             Plan::Filter { input, predicate } => {
                 let mut stream = self.open(input, node + 1)?;
@@ -183,6 +195,22 @@ impl Opener {
                 self.run(&stream, node, collect.clone())?;
                 Ok(Stream::new(node, collect.source()))
             }
+            Plan::Unnest { input, columns, .. } => {
+                let mut stream = self.open(input, node + 1)?;
+                let unnest: Arc<dyn Transform> = Arc::new(Unnest::new(columns));
+                stream.push(node, &unnest);
+                Ok(stream)
+            }
+            Plan::Window(plan) => {
+                let mut stream = self.open(&plan.input, node + 1)?;
+                let (window, computed) = Window::new(plan, &context)?;
+                if let Some(exprs) = computed {
+                    let project: Arc<dyn Transform> = Arc::new(Project::new(&exprs, &context)?);
+                    stream.push(node, &project);
+                }
+                self.run(&stream, node, window.clone())?;
+                Ok(Stream::new(node, window.source()))
+            }
             Plan::Union { inputs, .. } => {
                 let mut streams = Vec::with_capacity(inputs.len());
                 let mut child = node + 1;
@@ -205,7 +233,8 @@ impl Opener {
         let learnt = self.prunes.remove(&node).unwrap_or_default();
         // What statistics say of the rows that pass is only what they say of all if they know the whole filter.
         let judged = learnt.is_empty() && (plan.filter.is_none() || plan.prune_is_exact);
-        let mut scan = TableScan::open(plan, learnt, &self.context)?;
+        let rows = aggregate.vector_rows(plan, self.context.settings().vector_size);
+        let mut scan = TableScan::open(plan, learnt, rows, &self.context)?;
         if judged
             && self.context.settings().use_statistics
             && let Some(left) = aggregate.answer(&plan.projection, scan.scan())?
@@ -281,9 +310,13 @@ fn trace_column(plan: &Plan, node: usize, expr: &Expr) -> Option<(usize, usize)>
         },
         Plan::Values { .. }
         | Plan::Shared { .. }
+        | Plan::Recursive(_)
+        | Plan::WorkTable { .. }
         | Plan::Aggregate { .. }
         | Plan::Sort { .. }
         | Plan::Limit { .. }
+        | Plan::Window(_)
+        | Plan::Unnest { .. }
         | Plan::Union { .. } => None,
     }
 }

@@ -5,7 +5,10 @@
 
 use stoadb_storage::{LogicalType, Prune, Scalar, Schema};
 
+pub use self::window::{Frame, FrameBound, FrameUnit, Rank, Which, WindowCall, WindowPlan};
 use crate::expr::Expr;
+
+mod window;
 
 /// A statement's plan: the main plan and the uncorrelated scalar subqueries that its expressions name by position.
 /// A subquery may use those before it.
@@ -81,6 +84,15 @@ pub enum Plan {
         /// How many rows are needed, offset included.
         limit: Option<u64>,
     },
+    /// A plan that reads its own rows.
+    Recursive(RecursivePlan),
+    /// In the step of a recursive query, the rows of its last run.
+    WorkTable {
+        /// Which recursive query's.
+        id: usize,
+        /// Its output columns.
+        schema: Schema,
+    },
     /// Skips rows, then passes at most some.
     Limit {
         /// The input.
@@ -90,6 +102,17 @@ pub enum Plan {
         /// Rows to pass after these; `None` for all.
         limit: Option<u64>,
     },
+    /// A row for every element of lists, read side by side; rows whose lists are all empty or NULL give none.
+    Unnest {
+        /// The input.
+        input: Box<Plan>,
+        /// The output columns.
+        schema: Schema,
+        /// Where each comes from.
+        columns: Vec<UnnestColumn>,
+    },
+    /// Appends the values of window functions.
+    Window(WindowPlan),
     /// All rows of all inputs, input after input. All have the same types.
     Union {
         /// The output columns.
@@ -97,6 +120,35 @@ pub enum Plan {
         /// The inputs.
         inputs: Vec<Plan>,
     },
+}
+
+/// An output column of `Plan::Unnest`, by the input's column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnnestColumn {
+    /// The value, repeated for every element.
+    Repeat(usize),
+    /// The elements of a list; NULL past its end.
+    Elements(usize),
+    /// A field of a struct, repeated for every element.
+    Field(usize, usize),
+}
+
+impl UnnestColumn {
+    /// The input's column.
+    pub fn input(&self) -> usize {
+        match self {
+            Self::Repeat(input) | Self::Elements(input) | Self::Field(input, _) => *input,
+        }
+    }
+
+    /// The same of another column of the input.
+    pub fn of(self, input: usize) -> Self {
+        match self {
+            Self::Repeat(_) => Self::Repeat(input),
+            Self::Elements(_) => Self::Elements(input),
+            Self::Field(_, field) => Self::Field(input, field),
+        }
+    }
 }
 
 /// A scan of a relation with its filter.
@@ -116,6 +168,24 @@ pub struct ScanPlan {
     pub prune: Option<Prune>,
     /// Whether `prune` is TRUE for just the rows for which `filter` is.
     pub prune_is_exact: bool,
+}
+
+/// A recursive query: the rows of `base`, then those of `step` over them, then those of `step` over these, until a run
+/// gives none.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecursivePlan {
+    /// What `Plan::WorkTable` in `step` names.
+    pub id: usize,
+    /// The output columns, of both plans.
+    pub schema: Schema,
+    /// The first rows.
+    pub base: Box<Plan>,
+    /// The next rows.
+    pub step: Box<Plan>,
+    /// Rows that came before are left out (UNION rather than UNION ALL).
+    pub distinct: bool,
+    /// How many rows are needed at most; runs stop when there are as many.
+    pub limit: Option<u64>,
 }
 
 /// Which relation of a statement a scan reads: a position in the list that the statement was planned against.
@@ -209,6 +279,14 @@ pub struct AggregateCall {
     pub ty: LogicalType,
 }
 
+impl AggregateCall {
+    /// Calls `f` on every expression.
+    pub fn for_each_expr_mut(&mut self, f: &mut impl FnMut(&mut Expr)) {
+        self.args.iter_mut().chain(&mut self.filter).for_each(&mut *f);
+        self.order_by.iter_mut().for_each(|key| f(&mut key.expr));
+    }
+}
+
 /// Aggregate functions. All but the counts ignore NULL arguments and give NULL over no value, unless said otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -283,11 +361,15 @@ impl Plan {
         match self {
             Self::Values { schema, .. }
             | Self::Shared { schema, .. }
+            | Self::WorkTable { schema, .. }
             | Self::Project { schema, .. }
             | Self::Aggregate { schema, .. }
+            | Self::Unnest { schema, .. }
             | Self::Union { schema, .. } => schema,
             Self::Scan(scan) => &scan.schema,
             Self::Join(join) => &join.schema,
+            Self::Recursive(recursive) => &recursive.schema,
+            Self::Window(window) => &window.schema,
             Self::Filter { input, .. } | Self::Sort { input, .. } | Self::Limit { input, .. } => {
                 input.schema()
             }
@@ -297,13 +379,18 @@ impl Plan {
     /// The inputs, left before right.
     pub fn inputs(&self) -> Vec<&Plan> {
         match self {
-            Self::Values { .. } | Self::Scan(_) | Self::Shared { .. } => Vec::new(),
+            Self::Values { .. } | Self::Scan(_) | Self::Shared { .. } | Self::WorkTable { .. } => {
+                Vec::new()
+            }
             Self::Filter { input, .. }
             | Self::Project { input, .. }
             | Self::Aggregate { input, .. }
             | Self::Sort { input, .. }
+            | Self::Unnest { input, .. }
             | Self::Limit { input, .. } => vec![input],
             Self::Join(join) => vec![&join.left, &join.right],
+            Self::Recursive(recursive) => vec![&recursive.base, &recursive.step],
+            Self::Window(window) => vec![&window.input],
             Self::Union { inputs, .. } => inputs.iter().collect(),
         }
     }
@@ -311,13 +398,18 @@ impl Plan {
     /// The inputs, left before right, to be changed in place.
     pub fn inputs_mut(&mut self) -> Vec<&mut Plan> {
         match self {
-            Self::Values { .. } | Self::Scan(_) | Self::Shared { .. } => Vec::new(),
+            Self::Values { .. } | Self::Scan(_) | Self::Shared { .. } | Self::WorkTable { .. } => {
+                Vec::new()
+            }
             Self::Filter { input, .. }
             | Self::Project { input, .. }
             | Self::Aggregate { input, .. }
             | Self::Sort { input, .. }
+            | Self::Unnest { input, .. }
             | Self::Limit { input, .. } => vec![input],
             Self::Join(join) => vec![&mut join.left, &mut join.right],
+            Self::Recursive(recursive) => vec![&mut recursive.base, &mut recursive.step],
+            Self::Window(window) => vec![&mut window.input],
             Self::Union { inputs, .. } => inputs.iter_mut().collect(),
         }
     }
@@ -331,7 +423,11 @@ impl Plan {
     pub fn for_each_expr_mut(&mut self, f: &mut impl FnMut(&mut Expr)) {
         match self {
             Self::Values { rows, .. } => rows.iter_mut().flatten().for_each(f),
-            Self::Shared { .. } => {}
+            Self::Shared { .. } | Self::WorkTable { .. } => {}
+            Self::Recursive(recursive) => {
+                recursive.base.for_each_expr_mut(f);
+                recursive.step.for_each_expr_mut(f);
+            }
             Self::Scan(scan) => scan.filter.iter_mut().for_each(f),
             Self::Filter { input, predicate } => {
                 f(predicate);
@@ -343,10 +439,7 @@ impl Plan {
             }
             Self::Aggregate { input, groups, aggregates, .. } => {
                 groups.iter_mut().for_each(&mut *f);
-                for call in aggregates {
-                    call.args.iter_mut().chain(&mut call.filter).for_each(&mut *f);
-                    call.order_by.iter_mut().for_each(|key| f(&mut key.expr));
-                }
+                aggregates.iter_mut().for_each(|call| call.for_each_expr_mut(f));
                 input.for_each_expr_mut(f);
             }
             Self::Join(join) => {
@@ -362,7 +455,11 @@ impl Plan {
                 keys.iter_mut().for_each(|key| f(&mut key.expr));
                 input.for_each_expr_mut(f);
             }
-            Self::Limit { input, .. } => input.for_each_expr_mut(f),
+            Self::Limit { input, .. } | Self::Unnest { input, .. } => input.for_each_expr_mut(f),
+            Self::Window(window) => {
+                window.for_each_own_expr_mut(f);
+                window.input.for_each_expr_mut(f);
+            }
             Self::Union { inputs, .. } => {
                 inputs.iter_mut().for_each(|input| input.for_each_expr_mut(f));
             }

@@ -19,7 +19,9 @@ mod comoments;
 mod count;
 mod derive;
 mod extreme;
+mod extreme_bytes;
 pub(crate) mod input;
+pub(crate) mod masked;
 mod moments;
 mod name;
 mod ordered;
@@ -32,6 +34,7 @@ pub(crate) mod table;
 
 pub(crate) use name::name;
 use name::{cares_for_order, is_idempotent};
+pub(crate) use ordered::Quantile;
 
 /// The group of each row.
 #[derive(Debug, Clone, Copy)]
@@ -147,7 +150,7 @@ impl Call {
     }
 
     /// Whether all rows must be kept until the end.
-    fn collects(&self) -> bool {
+    pub(crate) fn collects(&self) -> bool {
         self.distinct
             || !self.order_by.is_empty()
             || matches!(

@@ -33,44 +33,84 @@ use crate::{
 /// # Errors
 /// `Value` when the fraction is not between 0 and 1.
 pub(crate) fn quantile(rows: &Sorted<'_>, call: &Call) -> Result<ArrayRef> {
-    let fraction = match call.function {
-        Function::Median => 0.5,
-        _ => fraction(call)?,
-    };
+    let quantile = Quantile::new(call)?;
     let [values] = rows.columns else { return Err(one_argument()) };
     let vector = Vector::Flat(values.clone());
     let keys = OrderKeys::new(&vector)?;
     let mut order: Vec<u32> = (0..values.len() as u32).collect();
-    let numeric = call.args.first().is_some_and(LogicalType::is_numeric);
-    let between = numeric && call.function != Function::QuantileDisc;
-    let (mut low, mut high, mut weights) = (Vec::new(), Vec::new(), Vec::new());
-    for group in rows.starts.windows(2) {
+    let places = rows.starts.windows(2).map(|group| {
         let group = &mut order[group[0] as usize..group[1] as usize];
-        if group.is_empty() {
-            low.push(None);
-            high.push(None);
-            weights.push(0.0);
-            continue;
-        }
+        let place = quantile.place(group.len())?;
         group.sort_by(|&a, &b| keys.compare(a as usize, b as usize));
-        let last = group.len() - 1;
-        if between {
-            let place = fraction * last as f64;
-            let floor = (place.floor() as usize).min(last);
-            low.push(Some(group[floor]));
-            high.push(Some(group[(floor + 1).min(last)]));
-            weights.push(place - floor as f64);
-        } else {
-            // The first value at or below which the fraction lies.
-            let place = (fraction * group.len() as f64).ceil() as usize;
-            low.push(Some(group[place.max(1).min(group.len()) - 1]));
+        Some((group[place.low], group[place.high], place.weight))
+    });
+    quantile.values(values, places, call)
+}
+
+/// Which of sorted values a quantile lies at.
+pub(crate) struct Quantile {
+    fraction: f64,
+    /// Between two values rather than at one.
+    between: bool,
+}
+
+/// The values that a quantile lies between, and how far from the lower to the higher.
+pub(crate) struct Place {
+    pub(crate) low: usize,
+    pub(crate) high: usize,
+    pub(crate) weight: f64,
+}
+
+impl Quantile {
+    /// That of a call.
+    ///
+    /// # Errors
+    /// `Value` when the fraction is not between 0 and 1.
+    pub(crate) fn new(call: &Call) -> Result<Self> {
+        let fraction = match call.function {
+            Function::Median => 0.5,
+            _ => fraction(call)?,
+        };
+        let numeric = call.args.first().is_some_and(LogicalType::is_numeric);
+        Ok(Self { fraction, between: numeric && call.function != Function::QuantileDisc })
+    }
+
+    /// The place among so many values; `None` among none.
+    pub(crate) fn place(&self, values: usize) -> Option<Place> {
+        let last = values.checked_sub(1)?;
+        if self.between {
+            let place = self.fraction * last as f64;
+            let low = (place.floor() as usize).min(last);
+            return Some(Place { low, high: (low + 1).min(last), weight: place - low as f64 });
         }
+        // The first value at or below which the fraction lies.
+        let place = (self.fraction * values as f64).ceil() as usize;
+        let low = place.max(1).min(values) - 1;
+        Some(Place { low, high: low, weight: 0.0 })
     }
-    let low = take(values, low)?;
-    if !between {
-        return Ok(low);
+
+    /// The quantiles that lie between pairs of rows of `values`.
+    ///
+    /// # Errors
+    /// `Internal` for a row past the end.
+    pub(crate) fn values(
+        &self,
+        values: &ArrayRef,
+        places: impl Iterator<Item = Option<(u32, u32, f64)>>,
+        call: &Call,
+    ) -> Result<ArrayRef> {
+        let (mut low, mut high, mut weights) = (Vec::new(), Vec::new(), Vec::new());
+        for place in places {
+            low.push(place.map(|place| place.0));
+            high.push(place.map(|place| place.1));
+            weights.push(place.map_or(0.0, |place| place.2));
+        }
+        let low = take(values, low)?;
+        if !self.between {
+            return Ok(low);
+        }
+        interpolate(&low, &take(values, high)?, &weights, call)
     }
-    interpolate(&low, &take(values, high)?, &weights, call)
 }
 
 fn fraction(call: &Call) -> Result<f64> {

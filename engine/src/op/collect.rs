@@ -48,6 +48,11 @@ impl Collect {
     pub fn batches(&self) -> Vec<Batch> {
         lock(&self.state).morsels.iter().flatten().flatten().cloned().collect()
     }
+
+    /// What the rows are charged with, for whoever keeps them longer than this.
+    pub fn take_reservations(&self) -> Vec<Reservation> {
+        std::mem::take(&mut lock(&self.state).reservations)
+    }
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {

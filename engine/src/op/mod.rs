@@ -11,6 +11,8 @@ pub mod project; // Project
 pub mod collect; // Collect: limit, offset, shared rows
 pub mod sort; // Sort: full sort and top-k
 pub mod aggregate; // GROUP BY and aggregation
+pub mod unnest; // a row per element of a list
+pub mod window; // window functions over sorted rows
 pub mod join; // hash join of all kinds, nested loops and cross joins
 pub mod write; // Write: rows into segments of a table
 

@@ -136,6 +136,17 @@ pub(super) fn estimate(plan: &Plan, relations: &[Arc<dyn Relation>]) -> Estimate
             }
             estimate.settle()
         }
+        // Some runs of about as many rows.
+        Plan::Recursive(plan) => unknown(of(&plan.base).rows * 10.0, plan.schema.len()),
+        Plan::WorkTable { schema, .. } => unknown(SHARED_ROWS, schema.len()),
+        // Lists of a few elements.
+        Plan::Unnest { input, schema, .. } => unknown(of(input).rows * 4.0, schema.len()),
+        Plan::Window(window) => {
+            let mut estimate = of(&window.input);
+            let unknown = ColumnEstimate::unknown(estimate.rows);
+            estimate.columns.resize(window.schema.len(), unknown);
+            estimate
+        }
         Plan::Union { schema, inputs } => {
             let rows = inputs.iter().map(|input| of(input).rows).sum();
             unknown(rows, schema.len())

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use stoadb_engine::{
     Expr,
-    plan::{JoinKind, JoinPlan, Plan, QueryPlan},
+    plan::{JoinKind, JoinPlan, Plan, QueryPlan, RecursivePlan, WindowPlan},
 };
 use stoadb_storage::Relation;
 
@@ -40,7 +40,7 @@ pub(crate) fn reorder(plan: Plan, relations: &[Arc<dyn Relation>]) -> Plan {
     }
     let next = |plan: Box<Plan>| Box::new(reorder(*plan, relations));
     match plan {
-        Plan::Values { .. } | Plan::Scan(_) | Plan::Shared { .. } => plan,
+        Plan::Values { .. } | Plan::Scan(_) | Plan::Shared { .. } | Plan::WorkTable { .. } => plan,
         Plan::Filter { input, predicate } => Plan::Filter { input: next(input), predicate },
         Plan::Project { input, schema, exprs } => {
             Plan::Project { input: next(input), schema, exprs }
@@ -50,6 +50,14 @@ pub(crate) fn reorder(plan: Plan, relations: &[Arc<dyn Relation>]) -> Plan {
         }
         Plan::Sort { input, keys, limit } => Plan::Sort { input: next(input), keys, limit },
         Plan::Limit { input, offset, limit } => Plan::Limit { input: next(input), offset, limit },
+        Plan::Recursive(plan) => {
+            let (base, step) = (next(plan.base), next(plan.step));
+            Plan::Recursive(RecursivePlan { base, step, ..plan })
+        }
+        Plan::Unnest { input, schema, columns } => {
+            Plan::Unnest { input: next(input), schema, columns }
+        }
+        Plan::Window(window) => Plan::Window(WindowPlan { input: next(window.input), ..window }),
         Plan::Union { schema, inputs } => {
             let inputs = inputs.into_iter().map(|input| reorder(input, relations)).collect();
             Plan::Union { schema, inputs }

@@ -49,7 +49,7 @@ impl Lowerer {
         Ok(grouping_sets(input, groups, sets, aggregates, output))
     }
 
-    fn aggregate_call(
+    pub(super) fn aggregate_call(
         &mut self,
         expr: &Logical,
         scope: &Scope,
@@ -70,6 +70,10 @@ impl Lowerer {
         let mut order_by = self.sort_keys(&params.order_by, scope)?;
         let function = special(function, &mut args, params.distinct, call);
         let parameters = parameters(function, &mut args, &mut order_by)?;
+        if let Some(filter) = &filter {
+            args.iter_mut().for_each(|arg| guard(arg, filter));
+            order_by.iter_mut().for_each(|key| guard(&mut key.expr, filter));
+        }
         let distinct = params.distinct && duplicates_matter(function);
         if !order_matters(function) {
             order_by.clear();
@@ -132,6 +136,25 @@ impl Lowerer {
         }
         let exprs = columns_of(plan.schema()).split_off(width);
         Ok(Plan::Project { input: Box::new(plan), schema: output, exprs })
+    }
+}
+
+/// Keeps what may fail from being computed for rows that FILTER removes.
+fn guard(arg: &mut Expr, filter: &Expr) {
+    if !may_fail(arg) {
+        return;
+    }
+    let ty = arg.ty();
+    let value = std::mem::replace(arg, Expr::Literal(Scalar::null(ty.clone())));
+    *arg = Expr::Case { branches: vec![(filter.clone(), value)], otherwise: None, ty };
+}
+
+/// Whether an expression computes anything that can be an error for some value.
+fn may_fail(expr: &Expr) -> bool {
+    match expr {
+        Expr::Arithmetic { .. } | Expr::Negate(_) if !expr.ty().is_float() => true,
+        Expr::Cast { or_null: false, .. } | Expr::Call { .. } => true,
+        _ => expr.children().into_iter().any(may_fail),
     }
 }
 

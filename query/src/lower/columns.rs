@@ -5,7 +5,7 @@
 
 use stoadb_engine::{
     Expr,
-    plan::{JoinKey, JoinKind, JoinPlan, Plan},
+    plan::{JoinKey, JoinKind, JoinPlan, Plan, RecursivePlan, UnnestColumn, WindowPlan},
 };
 use stoadb_storage::Schema;
 
@@ -106,6 +106,34 @@ fn keep(plan: Plan, needed: &Set) -> (Plan, Kept) {
             (project(input, pick_columns(&schema, &kept), exprs), some(&kept))
         }
         plan @ Plan::Aggregate { .. } => keep_aggregate(plan, needed),
+        Plan::WorkTable { id, schema } => {
+            let kept = (0..schema.len()).map(Some).collect();
+            (Plan::WorkTable { id, schema }, kept)
+        }
+        // Every column may decide which rows the next run gives.
+        Plan::Recursive(plan) => {
+            let kept = (0..plan.schema.len()).map(Some).collect();
+            let (base, step) = (drop_unused(*plan.base), drop_unused(*plan.step));
+            let (base, step) = (Box::new(base), Box::new(step));
+            (Plan::Recursive(RecursivePlan { base, step, ..plan }), kept)
+        }
+        Plan::Window(window) => keep_window(window, needed),
+        Plan::Unnest { input, schema, columns } => {
+            // Lists say how many rows there are, whether they are read or not.
+            let lists = |index: &usize| matches!(columns[*index], UnnestColumn::Elements(_));
+            let kept: Vec<usize> = (0..columns.len())
+                .filter(|index| needed.contains(*index) || lists(index))
+                .collect();
+            let width = input.schema().len();
+            let mut below = Set::none(width);
+            kept.iter().for_each(|&index| below.0[columns[index].input()] = true);
+            let (input, below) = keep(*input, &below);
+            let position = positions(&below, width);
+            let column = |&index: &usize| columns[index].of(position[columns[index].input()]);
+            let columns = kept.iter().map(column).collect();
+            let (input, schema) = (Box::new(input), pick_columns(&schema, &kept));
+            (Plan::Unnest { input, schema, columns }, some(&kept))
+        }
         Plan::Join(join) => keep_join(join, needed),
         Plan::Sort { input, mut keys, limit } => {
             let needed = needed.clone().with(keys.iter().map(|key| &key.expr));
@@ -176,6 +204,27 @@ fn keep_aggregate(plan: Plan, needed: &Set) -> (Plan, Kept) {
     let schema = pick_columns(&schema, &kept);
     let input = Box::new(input);
     (Plan::Aggregate { input, schema, groups, grouping_sets, aggregates: calls }, some(&kept))
+}
+
+/// Calls that nobody reads go, and with the last one the node.
+fn keep_window(mut window: WindowPlan, needed: &Set) -> (Plan, Kept) {
+    let width = window.input.schema().len();
+    let (inputs, calls) = needed.0.split_at(width);
+    let inputs = Set(inputs.to_vec());
+    let mut used = calls.iter();
+    window.calls.retain(|_| used.next().is_some_and(|used| *used));
+    if window.calls.is_empty() {
+        let (input, kept) = keep(*window.input, &inputs);
+        return (input, kept);
+    }
+    let below = inputs.with(window.exprs());
+    window.input = Box::new(exact(*window.input, &below));
+    let mut kept = below.list();
+    let position = positions(&some(&kept), width);
+    window.for_each_own_expr_mut(&mut |expr| remap(expr, &position));
+    kept.extend((width..needed.0.len()).filter(|&index| needed.contains(index)));
+    window.schema = pick_columns(&window.schema, &kept);
+    (Plan::Window(window), some(&kept))
 }
 
 fn keep_join(join: JoinPlan, needed: &Set) -> (Plan, Kept) {

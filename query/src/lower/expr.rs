@@ -300,7 +300,9 @@ fn refusal(expr: &Logical) -> Error {
             "a subquery that uses the outer column {} in this way",
             column.name
         )),
-        Logical::WindowFunction(_) => Error::unsupported("window functions (OVER)"),
+        Logical::WindowFunction(_) => Error::unsupported(
+            "a window function here (it stands in SELECT, QUALIFY or ORDER BY; a subquery may give its value)",
+        ),
         Logical::Unnest(_) => Error::unsupported("UNNEST"),
         Logical::HigherOrderFunction(_) | Logical::Lambda(_) | Logical::LambdaVariable(_) => {
             Error::unsupported("lambda functions")

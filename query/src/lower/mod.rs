@@ -22,6 +22,7 @@ mod operators;
 mod prune;
 mod push_down;
 mod raises;
+mod recursive;
 mod scan;
 mod scope;
 mod share;
@@ -33,7 +34,9 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod union;
+mod unnest;
 mod verify;
+mod window;
 
 use std::sync::Arc;
 
@@ -41,7 +44,7 @@ use datafusion_common::{DFSchema, DataFusionError};
 use datafusion_expr::LogicalPlan;
 use stoadb_engine::{
     Expr,
-    plan::{Plan, QueryPlan},
+    plan::{Plan, QueryPlan, RecursivePlan, WindowPlan},
 };
 use stoadb_storage::{ColumnDef, LogicalType, Relation, Schema};
 
@@ -59,7 +62,7 @@ pub(crate) use self::{
     expr::{and, conjuncts},
     join::{join_plan, swap_columns, swap_key},
     push_down::{push_filter, substitute},
-    raises::{any_raises, raises},
+    raises::{any_raises, may_raise, raises},
 };
 
 /// A plan for the engine and the relations that it names by position.
@@ -125,6 +128,8 @@ fn rename(plan: Plan, names: Schema) -> Plan {
         }
         Plan::Values { rows, .. } => Plan::Values { schema: names, rows },
         Plan::Union { inputs, .. } => Plan::Union { schema: names, inputs },
+        Plan::Unnest { input, columns, .. } => Plan::Unnest { input, schema: names, columns },
+        Plan::Window(plan) => Plan::Window(WindowPlan { schema: names, ..plan }),
         Plan::Filter { input, predicate } => {
             Plan::Filter { input: Box::new(rename(*input, names)), predicate }
         }
@@ -134,7 +139,8 @@ fn rename(plan: Plan, names: Schema) -> Plan {
         Plan::Limit { input, offset, limit } => {
             Plan::Limit { input: Box::new(rename(*input, names)), offset, limit }
         }
-        other @ (Plan::Scan(_) | Plan::Join(_) | Plan::Shared { .. }) => {
+        Plan::Recursive(plan) => Plan::Recursive(RecursivePlan { schema: names, ..plan }),
+        other @ (Plan::Scan(_) | Plan::Join(_) | Plan::Shared { .. } | Plan::WorkTable { .. }) => {
             let exprs = columns_of(other.schema());
             Plan::Project { input: Box::new(other), schema: names, exprs }
         }
@@ -153,6 +159,10 @@ struct Lowerer {
     relations: Vec<Arc<dyn Relation>>,
     subqueries: Vec<Plan>,
     seen: Vec<subquery::Seen>,
+    /// The recursive queries whose steps are being translated, outermost first: name and id.
+    recursive: Vec<(String, usize)>,
+    /// How many recursive queries there are.
+    recursions: usize,
 }
 
 impl Lowerer {
@@ -177,9 +187,9 @@ impl Lowerer {
             LogicalPlan::SubqueryAlias(node) => self.plan(&node.input),
             LogicalPlan::Subquery(node) => self.plan(&node.subquery),
             LogicalPlan::Repartition(node) => self.plan(&node.input),
-            LogicalPlan::Window(_) => Err(Error::unsupported("window functions (OVER)")),
-            LogicalPlan::Unnest(_) => Err(Error::unsupported("UNNEST")),
-            LogicalPlan::RecursiveQuery(_) => Err(Error::unsupported("WITH RECURSIVE")),
+            LogicalPlan::Window(node) => self.window(node),
+            LogicalPlan::Unnest(node) => self.unnest(node),
+            LogicalPlan::RecursiveQuery(node) => self.recursive(node),
             LogicalPlan::Extension(node) => {
                 Err(Error::unsupported(format!("the plan node {}", node.node.name())))
             }

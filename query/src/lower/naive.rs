@@ -101,6 +101,9 @@ impl Run<'_> {
                 let rows = self.plan(input).into_iter().skip(*offset as usize);
                 rows.take(limit.map_or(usize::MAX, |limit| limit as usize)).collect()
             }
+            Plan::Recursive(_) | Plan::WorkTable { .. } => unreachable!("nothing recurs here"),
+            Plan::Unnest { .. } => unreachable!("lists have an oracle of their own"),
+            Plan::Window(_) => unreachable!("windows have an oracle of their own"),
             Plan::Union { inputs, .. } => {
                 inputs.iter().flat_map(|input| self.plan(input)).collect()
             }

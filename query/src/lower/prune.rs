@@ -6,7 +6,7 @@
 use stoadb_engine::{
     Expr,
     expr::CompareOp,
-    plan::{Plan, ScanPlan},
+    plan::{Plan, ScanPlan, WindowPlan},
 };
 use stoadb_storage::{LogicalType, Prune, Scalar, prune::PruneOp, types::TimeUnit};
 
@@ -16,12 +16,18 @@ use super::{coerce::swapped, literal::fold_exactly};
 pub(super) fn add(plan: &mut Plan) {
     match plan {
         Plan::Scan(scan) => judge(scan),
-        Plan::Values { .. } | Plan::Shared { .. } => {}
+        Plan::Values { .. } | Plan::Shared { .. } | Plan::WorkTable { .. } => {}
+        Plan::Recursive(plan) => {
+            add(&mut plan.base);
+            add(&mut plan.step);
+        }
         Plan::Filter { input, .. }
         | Plan::Project { input, .. }
         | Plan::Aggregate { input, .. }
         | Plan::Sort { input, .. }
-        | Plan::Limit { input, .. } => add(input),
+        | Plan::Limit { input, .. }
+        | Plan::Unnest { input, .. }
+        | Plan::Window(WindowPlan { input, .. }) => add(input),
         Plan::Join(join) => {
             add(&mut join.left);
             add(&mut join.right);

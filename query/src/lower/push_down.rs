@@ -9,7 +9,7 @@
 
 use stoadb_engine::{
     Expr,
-    plan::{JoinKind, JoinPlan, Plan, ScanPlan},
+    plan::{JoinKind, JoinPlan, Plan, ScanPlan, UnnestColumn},
 };
 
 use super::{
@@ -76,7 +76,49 @@ fn push(plan: Plan, conditions: Vec<Expr>) -> Plan {
             let input = Box::new(push(*input, Vec::new()));
             filter(Plan::Limit { input, offset, limit }, conditions)
         }
-        other @ (Plan::Values { .. } | Plan::Shared { .. }) => filter(other, conditions),
+        Plan::Unnest { input, schema, columns } => {
+            // Repeated columns judge all rows of an input row alike; no error moves.
+            let repeated: Vec<Option<usize>> = columns
+                .iter()
+                .map(|column| match column {
+                    UnnestColumn::Repeat(index) => Some(*index),
+                    UnnestColumn::Elements(_) | UnnestColumn::Field(..) => None,
+                })
+                .collect();
+            let (down, stay) = split(conditions, |condition| {
+                let whole = all_columns(condition, |index| repeated[index].is_some());
+                (whole && !raises(condition)).then(|| {
+                    let mut condition = condition.clone();
+                    condition.map_columns(&mut |index| repeated[index].unwrap_or(index));
+                    condition
+                })
+            });
+            let input = Box::new(push(*input, down));
+            filter(Plan::Unnest { input, schema, columns }, stay)
+        }
+        Plan::Window(mut window) => {
+            // All rows of a partition are kept or none; and no error moves.
+            let parts = |index: usize| {
+                let key = |key: &Expr| matches!(key, Expr::Column { index: i, .. } if *i == index);
+                window.partition_by.iter().any(key)
+            };
+            let (down, stay) = split(conditions, |condition| {
+                let whole = all_columns(condition, parts) && !raises(condition);
+                whole.then(|| condition.clone())
+            });
+            window.input = Box::new(push(*window.input, down));
+            filter(Plan::Window(window), stay)
+        }
+        Plan::Recursive(mut plan) => {
+            for part in [&mut plan.base, &mut plan.step] {
+                let empty = Plan::Values { schema: plan.schema.clone(), rows: Vec::new() };
+                **part = push(std::mem::replace(part, empty), Vec::new());
+            }
+            filter(Plan::Recursive(plan), conditions)
+        }
+        other @ (Plan::WorkTable { .. } | Plan::Values { .. } | Plan::Shared { .. }) => {
+            filter(other, conditions)
+        }
     }
 }
 

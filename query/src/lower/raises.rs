@@ -41,11 +41,56 @@ pub(crate) fn any_raises(plan: &LogicalPlan) -> datafusion_common::Result<bool> 
         };
         if let Some(condition) = condition {
             let schema = merge_schema(&plan.inputs());
-            found |= condition.exists(|expr| Ok(logical(expr, &schema)))?;
+            found |= in_condition(condition, &schema)?;
         }
         Ok(if found { Next::Stop } else { Next::Continue })
     })?;
     Ok(found)
+}
+
+/// Whether an expression of a plan, typed or not, may raise such an error.
+pub(crate) fn may_raise(plan: &LogicalPlan) -> datafusion_common::Result<bool> {
+    plan.exists(|plan| {
+        let schema = merge_schema(&plan.inputs());
+        let mut found = false;
+        plan.apply_expressions(|expr| {
+            found |= in_condition(expr, &schema)?;
+            Ok(datafusion_common::tree_node::TreeNodeRecursion::Continue)
+        })?;
+        Ok(found)
+    })
+}
+
+fn in_condition(
+    expr: &datafusion_expr::Expr,
+    schema: &datafusion_common::DFSchema,
+) -> datafusion_common::Result<bool> {
+    use datafusion_common::tree_node::TreeNodeRecursion as Next;
+    let mut found = false;
+    expr.apply(|expr| {
+        if let Some(date) = compared_date(expr, schema) {
+            found |= in_condition(date, schema)?;
+            return Ok(if found { Next::Stop } else { Next::Jump });
+        }
+        found |= logical(expr, schema);
+        Ok(if found { Next::Stop } else { Next::Continue })
+    })?;
+    Ok(found)
+}
+
+/// The date of a comparison of a date as a timestamp with a constant, which becomes one of dates.
+fn compared_date<'e>(
+    expr: &'e datafusion_expr::Expr,
+    schema: &datafusion_common::DFSchema,
+) -> Option<&'e datafusion_expr::Expr> {
+    use datafusion_expr::Expr as E;
+    let E::BinaryExpr(BinaryExpr { left, op, right }) = expr else { return None };
+    let (side, other) = if left.any_column_refs() { (left, right) } else { (right, left) };
+    let E::Cast(cast) = side.as_ref() else { return None };
+    let date = cast.expr.get_type(schema).is_ok_and(|ty| ty == DataType::Date32);
+    use Operator as O;
+    let compares = matches!(op, O::Eq | O::NotEq | O::Lt | O::LtEq | O::Gt | O::GtEq);
+    (compares && date && !other.any_column_refs()).then_some(&*cast.expr)
 }
 
 fn logical(expr: &datafusion_expr::Expr, schema: &datafusion_common::DFSchema) -> bool {
@@ -80,7 +125,8 @@ fn takes_all(from: &DataType, to: &DataType) -> bool {
         (from, to) if from == to => true,
         (D::Null, _) | (_, D::Utf8 | D::LargeUtf8 | D::Utf8View) => true,
         (from, to) if to.is_floating() => from.is_numeric(),
-        (D::Date32, D::Timestamp(unit, _)) => *unit != TimeUnit::Nanosecond,
+        // Dates go far beyond the years that 64 bits of microseconds reach.
+        (D::Date32, D::Timestamp(unit, _)) => *unit <= TimeUnit::Millisecond,
         (D::Timestamp(from, _), D::Timestamp(to, _)) => to <= from,
         (D::Timestamp(..), D::Date32) => true,
         (from, to) => match (needs(from), needs(to)) {
@@ -140,7 +186,8 @@ mod tests {
             (D::Utf8View, D::Int64, false),
             (D::Utf8View, D::Date32, false),
             (D::Int64, D::Utf8View, true),
-            (D::Date32, micros.clone(), true),
+            (D::Date32, micros.clone(), false),
+            (D::Date32, D::Timestamp(TimeUnit::Millisecond, None), true),
             (micros, D::Timestamp(TimeUnit::Nanosecond, None), false),
         ] {
             assert_eq!(takes_all(&from, &to), all, "{from} to {to}");

@@ -10,12 +10,15 @@ use stoadb_storage::{ColumnDef, Schema};
 use super::{Lowerer, expr::and, planner_error, schema_of, scope::Scope};
 use crate::{
     error::{Error, Result},
-    planner::source::StoaTableSource,
+    planner::source::{StoaTableSource, WorkTableSource},
 };
 
 impl Lowerer {
     pub(super) fn scan(&mut self, node: &TableScan) -> Result<Plan> {
         let Some(source) = node.source.downcast_ref::<StoaTableSource>() else {
+            if node.source.downcast_ref::<WorkTableSource>().is_some() {
+                return self.work_table(node);
+            }
             return match node.source.get_logical_plan() {
                 Some(plan) => self.plan(&plan),
                 None => Err(Error::internal(format!("{} is no relation", node.table_name))),

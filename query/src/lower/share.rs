@@ -9,7 +9,7 @@ use std::{fmt::Write, sync::Arc};
 use datafusion_common::HashMap;
 use stoadb_engine::{
     Expr, Plan, QueryPlan,
-    plan::{AggregateCall, SortKey},
+    plan::{AggregateCall, SortKey, WindowPlan},
 };
 use stoadb_storage::Relation;
 
@@ -74,7 +74,10 @@ impl Sharer<'_> {
 
     /// A text that equal subplans have in common; `None` for those that are not worth keeping or may not be.
     fn key_of_costly(&self, plan: &Plan) -> Option<String> {
-        let costly = matches!(plan, Plan::Aggregate { .. } | Plan::Join(_) | Plan::Sort { .. });
+        let costly = matches!(
+            plan,
+            Plan::Aggregate { .. } | Plan::Join(_) | Plan::Sort { .. } | Plan::Window(_)
+        );
         if !costly || has_volatile(plan) {
             return None;
         }
@@ -92,6 +95,8 @@ impl Sharer<'_> {
                 write!(key, "scan {relation:?} {:?} {:?}", scan.projection, scan.filter)?;
             }
             Plan::Shared { id, .. } => write!(key, "shared {id}")?,
+            Plan::WorkTable { id, .. } => write!(key, "work table {id}")?,
+            Plan::Recursive(plan) => write!(key, "recursive {} {}", plan.id, plan.distinct)?,
             Plan::Filter { predicate, .. } => write!(key, "filter {predicate:?}")?,
             Plan::Project { exprs, .. } => write!(key, "project {exprs:?}")?,
             Plan::Aggregate { groups, grouping_sets, aggregates, .. } => {
@@ -102,6 +107,11 @@ impl Sharer<'_> {
             }
             Plan::Sort { keys, limit, .. } => write!(key, "sort {keys:?} {limit:?}")?,
             Plan::Limit { offset, limit, .. } => write!(key, "limit {offset} {limit:?}")?,
+            Plan::Window(window) => {
+                let WindowPlan { partition_by, order_by, calls, .. } = window;
+                write!(key, "window {partition_by:?} {order_by:?} {calls:?}")?;
+            }
+            Plan::Unnest { columns, .. } => write!(key, "unnest {columns:?}")?,
             Plan::Union { .. } => key.push_str("union"),
         }
         for input in plan.inputs() {
@@ -129,7 +139,14 @@ fn has_volatile(plan: &Plan) -> bool {
             keys.chain(&join.residual).any(is_volatile)
         }
         Plan::Sort { keys, .. } => keys.iter().map(|key: &SortKey| &key.expr).any(is_volatile),
-        Plan::Shared { .. } | Plan::Limit { .. } | Plan::Union { .. } => false,
+        Plan::Window(window) => window.exprs().into_iter().any(is_volatile),
+        // Its rows are others in every run.
+        Plan::WorkTable { .. } => true,
+        Plan::Recursive(_)
+        | Plan::Shared { .. }
+        | Plan::Limit { .. }
+        | Plan::Unnest { .. }
+        | Plan::Union { .. } => false,
     };
     volatile || plan.inputs().into_iter().any(has_volatile)
 }

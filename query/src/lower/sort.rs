@@ -44,6 +44,9 @@ impl Lowerer {
             let needed = rows.saturating_add(offset);
             *kept = Some(kept.map_or(needed, |kept| kept.min(needed)));
         }
+        if let Some(rows) = limit {
+            stop_recursion(&mut input, rows.saturating_add(offset));
+        }
         Ok(Plan::Limit { input: Box::new(input), offset, limit })
     }
 
@@ -61,6 +64,17 @@ impl Lowerer {
             Expr::Literal(value) => Ok(Some(rows(&value, clause)?)),
             _ => Err(not_constant(clause)),
         }
+    }
+}
+
+/// A recursive query whose rows come through one by one needs to run no longer than until there are enough.
+fn stop_recursion(plan: &mut Plan, rows: u64) {
+    match plan {
+        Plan::Project { input, .. } => stop_recursion(input, rows),
+        Plan::Recursive(plan) => {
+            plan.limit = Some(plan.limit.map_or(rows, |limit| limit.min(rows)))
+        }
+        _ => {}
     }
 }
 

@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use stoadb_engine::{
     Expr,
-    plan::{AggregateFunction, JoinPlan, Plan, QueryPlan, ScanPlan},
+    plan::{
+        AggregateFunction, JoinPlan, Plan, QueryPlan, ScanPlan, UnnestColumn, WindowCall,
+        WindowPlan,
+    },
 };
 use stoadb_storage::{LogicalType, Relation, Schema};
 
@@ -79,7 +82,27 @@ impl Checker<'_> {
                 let input = types(input.schema());
                 keys.iter().try_for_each(|key| self.expr(&key.expr, &input))
             }
-            Plan::Limit { .. } => Ok(()),
+            Plan::Limit { .. } | Plan::WorkTable { .. } => Ok(()),
+            Plan::Recursive(plan) => {
+                let same = [&plan.base, &plan.step].map(|plan| types(plan.schema()) == output);
+                must(same == [true, true], "the columns of a recursive query")
+            }
+            Plan::Unnest { input, columns, .. } => {
+                let input = types(input.schema());
+                let ty = |column: &UnnestColumn| match (column, input.get(column.input())?) {
+                    (UnnestColumn::Repeat(_), ty) => Some(ty.clone()),
+                    (UnnestColumn::Elements(_), LogicalType::List(element)) => {
+                        LogicalType::from_arrow(element.data_type()).ok()
+                    }
+                    (UnnestColumn::Field(_, field), LogicalType::Struct(fields)) => {
+                        LogicalType::from_arrow(fields.get(*field)?.data_type()).ok()
+                    }
+                    _ => None,
+                };
+                let expected: Option<Vec<LogicalType>> = columns.iter().map(ty).collect();
+                must(expected == Some(output), "the columns of unnest()")
+            }
+            Plan::Window(window) => self.window(window, &output),
             Plan::Union { inputs, .. } => {
                 let same = inputs.iter().all(|input| types(input.schema()) == output);
                 must(same, "a UNION's inputs differ")
@@ -118,6 +141,14 @@ impl Checker<'_> {
             call.filter.iter().try_for_each(|filter| self.condition(filter, &input))?;
         }
         Ok(())
+    }
+
+    fn window(&self, window: &WindowPlan, output: &[LogicalType]) -> Result<()> {
+        let input = types(window.input.schema());
+        window.exprs().into_iter().try_for_each(|expr| self.expr(expr, &input))?;
+        let mut expected = input;
+        expected.extend(window.calls.iter().map(WindowCall::ty));
+        must(expected == output, "a window's columns")
     }
 
     fn join(&self, join: &JoinPlan) -> Result<()> {

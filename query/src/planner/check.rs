@@ -23,63 +23,22 @@ pub fn check(plan: &LogicalPlan) -> Result<()> {
     Ok(())
 }
 
-/// Refuses correlated subqueries whose meaning the rewrites would change: a window is computed over all rows of the inner
-/// relation instead of those that match the outer row, OFFSET is lost, and so is the row that an aggregate without groups
-/// has for no rows. Takes the plan before any rewrite.
+/// Refuses LATERAL subqueries whose meaning the rewrites would change: a window is computed over all rows of the inner
+/// relation instead of those that match the outer row, and OFFSET is lost.
 ///
 /// # Errors
 /// `Unsupported`, naming the construct.
-pub fn check_raw(plan: &LogicalPlan) -> Result<()> {
-    let mut failed = None;
-    plan.apply_with_subqueries(|node| {
-        let correlated = |subquery: &datafusion_expr::Subquery| {
-            if subquery.outer_ref_columns.is_empty() {
-                return Ok(());
-            }
-            correlated(&subquery.subquery)
-        };
-        let mut result = match node {
-            LogicalPlan::Subquery(subquery) => correlated(subquery),
-            _ => Ok(()),
-        };
-        node.apply_expressions(|expr| {
-            expr.apply(|expr| {
-                let subquery = match expr {
-                    Expr::Exists(exists) => Some(&exists.subquery),
-                    Expr::InSubquery(is_in) => Some(&is_in.subquery),
-                    Expr::ScalarSubquery(subquery) => Some(subquery),
-                    Expr::SetComparison(comparison) => Some(&comparison.subquery),
-                    _ => None,
-                };
-                if let (Some(subquery), Ok(())) = (subquery, &result) {
-                    result = correlated(subquery);
-                    if result.is_ok() && !matches!(expr, Expr::ScalarSubquery(_)) {
-                        result = correlated_aggregate(&subquery.subquery);
-                    }
-                }
-                Ok(TreeNodeRecursion::Continue)
-            })
-        })?;
-        if let Err(error) = result {
-            failed = Some(error);
-            return Ok(TreeNodeRecursion::Stop);
-        }
-        Ok(TreeNodeRecursion::Continue)
-    })?;
-    failed.map_or(Ok(()), Err)
-}
-
-fn correlated(plan: &LogicalPlan) -> Result<()> {
+pub fn check_lateral(plan: &LogicalPlan) -> Result<()> {
     let mut what = None;
     plan.apply(|node| {
         match node {
-            LogicalPlan::Window(_) => what = Some("a window function in a correlated subquery"),
+            LogicalPlan::Window(_) => what = Some("a window function in a LATERAL subquery"),
             LogicalPlan::Limit(limit) if limit.skip.is_some() => {
-                what = Some("OFFSET in a correlated subquery");
+                what = Some("OFFSET in a LATERAL subquery");
             }
-            LogicalPlan::Limit(_) => what = Some("LIMIT in a correlated subquery"),
+            LogicalPlan::Limit(_) => what = Some("LIMIT in a LATERAL subquery"),
             LogicalPlan::Distinct(datafusion_expr::Distinct::On(_)) => {
-                what = Some("DISTINCT ON in a correlated subquery");
+                what = Some("DISTINCT ON in a LATERAL subquery");
             }
             _ => {}
         }
@@ -88,27 +47,8 @@ fn correlated(plan: &LogicalPlan) -> Result<()> {
     what.map_or(Ok(()), |what| Err(Error::unsupported(what)))
 }
 
-/// Refuses, in a subquery that is not a scalar, aggregates over rows that depend on the outer row and that have a row
-/// even for no rows.
-fn correlated_aggregate(plan: &LogicalPlan) -> Result<()> {
-    let found = plan.exists(|node| {
-        let LogicalPlan::Aggregate(aggregate) = node else { return Ok(false) };
-        let groups = &aggregate.group_expr;
-        let total = groups.iter().all(|group| matches!(group, Expr::GroupingSet(_)));
-        Ok(total && !aggregate.input.all_out_ref_exprs().is_empty())
-    })?;
-    match found {
-        true => Err(Error::unsupported(
-            "an aggregate without GROUP BY in a correlated EXISTS, IN, ANY or ALL",
-        )),
-        false => Ok(()),
-    }
-}
-
 fn check_node(plan: &LogicalPlan) -> Result<()> {
     let unsupported = match plan {
-        LogicalPlan::RecursiveQuery(_) => Some("WITH RECURSIVE"),
-        LogicalPlan::Unnest(_) => Some("unnest()"),
         LogicalPlan::Subquery(_) => Some("LATERAL subqueries of this form"),
         LogicalPlan::Repartition(_) => Some("DISTRIBUTE BY"),
         LogicalPlan::Extension(_)

@@ -6,10 +6,8 @@ use datafusion_common::{Column, DataFusionError, Diagnostic, SchemaError};
 
 use crate::{
     error::{Error, ErrorKind, Span},
-    sql::{
-        in_value,
-        names::{EXACT, fold, unmark, unmark_text},
-    },
+    planner::places,
+    sql::names::{EXACT, fold, unmark, unmark_text},
 };
 
 /// Our error of a library error.
@@ -82,7 +80,8 @@ impl Seen {
             DataFusionError::Plan(message) | DataFusionError::Configuration(message) => {
                 plan_error(message)
             }
-            DataFusionError::Execution(message) => Error::new(ErrorKind::Value, plain(message)),
+            DataFusionError::Execution(message) => places::mismatch(message)
+                .unwrap_or_else(|| Error::new(ErrorKind::Value, plain(message))),
             DataFusionError::ArrowError(inner, _) => {
                 Error::new(ErrorKind::Value, strip_kind(&inner.to_string()))
             }
@@ -90,7 +89,10 @@ impl Seen {
                 Error::new(ErrorKind::Memory, plain(message))
             }
             DataFusionError::IoError(inner) => Error::new(ErrorKind::Io, inner.to_string()),
-            other => Error::internal(plain(&other.strip_backtrace())),
+            other => {
+                let message = other.strip_backtrace();
+                places::mismatch(&message).unwrap_or_else(|| Error::internal(plain(&message)))
+            }
         }
     }
 }
@@ -108,7 +110,8 @@ fn external(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Error {
     Error::internal(error)
 }
 
-fn our_span(span: datafusion_common::Span) -> Span {
+/// A place of the library as ours.
+pub(in crate::planner) fn our_span(span: datafusion_common::Span) -> Span {
     Span {
         line: usize::try_from(span.start.line).unwrap_or(0),
         column: usize::try_from(span.start.column).unwrap_or(0),
@@ -158,10 +161,6 @@ fn field_not_found(field: &Column, valid: &[Column]) -> Error {
         .filter(|column| column.name.starts_with(&mark))
         .map(|column| format!("\"{}\"", unmark(&column.name)))
         .collect();
-    let of_list = |relation: &datafusion_common::TableReference| relation.table() == in_value::LIST;
-    if field.relation.as_ref().is_some_and(of_list) {
-        return Error::unsupported("IN (subquery) with an outer column in this place");
-    }
     if !variants.is_empty() {
         let message = format!("the column \"{}\" is ambiguous", shown(field));
         let hint = format!("candidates are {}: write one in double quotes", variants.join(", "));
@@ -221,7 +220,18 @@ fn edit_distance(a: &str, b: &str) -> usize {
 }
 
 fn plan_error(message: &str) -> Error {
+    if let Some(error) = places::mismatch(message) {
+        return error;
+    }
     let text = plain(message);
+    if let Some((_, rest)) = text.split_once(" in GROUP BY or an aggregate function: While")
+        && let Some(column) = rest.split('"').nth(1)
+    {
+        let name = unmark(column.rsplit('.').next().unwrap_or(column));
+        let message =
+            format!("column \"{name}\" must appear in GROUP BY or in an aggregate function");
+        return Error::new(ErrorKind::Name, message);
+    }
     if let Some(rest) = text.strip_prefix("Invalid function '") {
         let name = rest.split('\'').next().unwrap_or_default();
         let error = Error::new(ErrorKind::Name, format!("there is no function {name}()"));

@@ -15,13 +15,15 @@ use datafusion_common::{
 };
 use datafusion_expr::{
     AggregateUDF, ColumnarValue, HigherOrderUDF, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
-    ScalarUDFImpl, Signature, Volatility, WindowUDF, registry::FunctionRegistry,
+    ScalarUDFImpl, Signature, TypeSignature, Volatility, WindowUDF, registry::FunctionRegistry,
     type_coercion::functions::fields_with_udf,
 };
 use stoadb_engine::{EngineError, function::ScalarFunction};
 use stoadb_storage::LogicalType;
 
-use crate::planner::{aggregates::aggregate_udfs, scalars::scalars, windows::window_udfs};
+use crate::planner::{
+    aggregates::aggregate_udfs, scalars::scalars, to_char::moment_texts, windows::window_udfs,
+};
 
 /// Functions by name and alias.
 #[derive(Debug, Default)]
@@ -53,7 +55,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("lcase", "lower"),
     ("ucase", "upper"),
     ("pow", "power"),
-    ("strftime", "to_char"),
+    ("date_format", "strftime"),
     ("list_value", "make_array"),
     ("array_value", "make_array"),
     ("struct_pack", "named_struct"),
@@ -77,6 +79,7 @@ impl Functions {
         }
         functions.add_scalar(Arc::new(ScalarUDF::new_from_impl(DatePart::new())));
         scalars().for_each(|udf| functions.add_scalar(udf));
+        moment_texts().for_each(|udf| functions.add_scalar(udf));
         for (alias, name) in ALIASES {
             if let Some(udf) = functions.scalar.get(*name).map(Arc::clone) {
                 functions.scalar.entry((*alias).to_owned()).or_insert(udf);
@@ -363,6 +366,19 @@ pub fn is_aggregate(name: &str) -> bool {
 /// Whether a name is a window function's.
 pub fn is_window(name: &str) -> bool {
     DEFAULT.window.contains_key(name)
+}
+
+/// The lists of arguments that a library function takes, in the library's words; none of functions declared here.
+pub fn argument_lists(name: &str) -> Vec<String> {
+    let signature = match (DEFAULT.scalar.get(name), DEFAULT.aggregate.get(name)) {
+        (Some(udf), _) => udf.signature(),
+        (None, Some(udf)) => udf.signature(),
+        (None, None) => return Vec::new(),
+    };
+    match &signature.type_signature {
+        TypeSignature::UserDefined => Vec::new(),
+        known => known.to_string_repr_with_names(signature.parameter_names.as_deref()),
+    }
 }
 
 /// The names of all functions, for suggestions.

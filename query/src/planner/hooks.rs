@@ -10,7 +10,8 @@ use datafusion_common::{
     tree_node::Transformed,
 };
 use datafusion_expr::{
-    BinaryExpr, Expr, ExprSchemable, GetFieldAccess, Operator, cast,
+    BinaryExpr, Expr, ExprSchemable, GetFieldAccess, Operator, WindowFrameBound, WindowFrameUnits,
+    cast,
     expr::{AggregateFunction, ScalarFunction},
     lit,
     planner::{
@@ -210,6 +211,17 @@ impl ExprPlanner for StoaPlanner {
     fn plan_window(&self, mut expr: RawWindowExpr) -> Result<PlannerResult<RawWindowExpr>> {
         if expr.func_def.name() == "count" && is_star(&expr.args) {
             expr.args = vec![lit(1_i64)];
+        }
+        // Without distances both mean peers, and GROUPS takes order keys of every type.
+        let frame = &mut expr.window_frame;
+        let plain = |bound: &WindowFrameBound| {
+            bound.is_unbounded() || matches!(bound, WindowFrameBound::CurrentRow)
+        };
+        if frame.units == WindowFrameUnits::Range
+            && plain(&frame.start_bound)
+            && plain(&frame.end_bound)
+        {
+            frame.units = WindowFrameUnits::Groups;
         }
         Ok(PlannerResult::Original(expr))
     }

@@ -13,11 +13,13 @@ pub mod optimizer; // the list of rewrites
 pub mod rules; // rewrites of our own
 pub mod output; // names of result columns
 pub mod parameters; // $1: types and values
-pub mod predicates; // IN and NOT IN (subquery) as the rules can take them
+pub mod places; // errors of calls and names, with their place
 pub mod provider; // relations, functions, options
 pub mod registry; // scalar functions for the engine
 pub mod scalars; // scalar functions whose types are ours
 pub mod source; // relations as the library sees them
+pub mod subqueries; // EXISTS, IN, ANY, ALL and correlated subqueries become joins
+pub mod to_char; // dates and times as texts
 pub mod windows; // window functions: names and types
 
 #[cfg(test)]
@@ -35,7 +37,7 @@ use datafusion_sql::{
     planner::{NullOrdering, ParserOptions, SqlToRel},
     sqlparser::ast::{Cte, Statement, TableFactor},
 };
-use stoadb_storage::{LogicalType, Relation, Scalar};
+use stoadb_storage::{LogicalType, Relation, Scalar, table::Series};
 
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -43,7 +45,7 @@ use crate::{
         self,
         names::{Spelling, fold},
         parse::with_stack,
-        sources::FileRequest,
+        sources::{FileRequest, SeriesRequest},
     },
 };
 
@@ -160,6 +162,8 @@ pub struct Planned {
     pub output_names: Vec<String>,
     /// The type of each parameter, by number from 1; `None` when the statement does not tell.
     pub parameters: Vec<Option<LogicalType>>,
+    /// Whether planning again at another time gives the same plan, as long as catalog and files are the same.
+    pub repeatable: bool,
 }
 
 /// Plans a query. `parameters` holds the values known so far, by number from 1: `None`, or beyond the end, for those
@@ -179,12 +183,15 @@ pub fn plan_query(
         let (raw, spelling) = raw_plan(statement, catalog, settings, &options, &functions, 0)?;
         let names = output::output_names(&raw, &spelling);
         let raw = rules::sort_names(raw)?;
-        check::check_raw(&raw)?;
+        let repeatable = rules::is_repeatable(&raw)?;
+        let raw = rules::number_occurrences(raw)?;
         let (raw, parameters) = parameters::bind(raw, parameters, &options, &functions)?;
+        let raw = subqueries::unnest(raw, &functions)?;
         let plan = optimizer::optimize(raw, &options, &functions, settings.optimizer)?;
         check::check(&plan)?;
-        Ok(Planned { plan, output_names: names, parameters })
+        Ok(Planned { plan, output_names: names, parameters, repeatable })
     })
+    .map_err(|error| places::placed(error, statement))
 }
 
 /// The plan of a view's text, its columns named as its result is.
@@ -271,6 +278,10 @@ fn raw_plan(
     for (name, table) in found.tables {
         let source = StoaTableSource::new(catalog.storage_info(&table)?, "storage_info".into());
         provider.add_file(name, Arc::new(source));
+    }
+    for (name, SeriesRequest { function, first, end, step, inclusive }) in found.series {
+        let series = Series::new(&function, first, end, step, inclusive)?;
+        provider.add_file(name, Arc::new(StoaTableSource::new(series, function)));
     }
     for name in found.relations {
         if let Some(CatalogEntry::Relation(relation)) = catalog.relation(&name)? {

@@ -4,33 +4,32 @@
 //! wrap and truncate where ours raise and round (`lower/fold.rs` folds with the engine's own kernels instead); and beside what does not pay for an engine that does it itself: `FilterNullJoinKeys` (our join skips
 //! NULL keys), `SingleDistinctToGroupBy` and `CommonSubexprEliminate` (aggregates and expression programs of the engine
 //! share), `UnionsToFilter` and the leaf pull-ups (they hide what storage could prune).
-//! Invariant: `necessary` alone gives a plan without subquery expressions other than uncorrelated scalar ones.
+//! Subqueries became joins before (`subqueries/mod.rs`), but for LATERAL.
+//! Invariant: `necessary` alone gives a plan that runs.
 
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use datafusion_common::{Result, alias::AliasGenerator, config::ConfigOptions};
+use datafusion_common::{DataFusionError, Result, alias::AliasGenerator, config::ConfigOptions};
 use datafusion_expr::{LogicalPlan, registry::FunctionRegistry};
 use datafusion_optimizer::{
-    Analyzer, Optimizer, OptimizerConfig, OptimizerRule,
-    decorrelate_lateral_join::DecorrelateLateralJoin,
-    decorrelate_predicate_subquery::DecorrelatePredicateSubquery,
-    eliminate_cross_join::EliminateCrossJoin, eliminate_duplicated_expr::EliminateDuplicatedExpr,
-    eliminate_filter::EliminateFilter, eliminate_group_by_constant::EliminateGroupByConstant,
-    eliminate_join::EliminateJoin, eliminate_limit::EliminateLimit,
-    eliminate_outer_join::EliminateOuterJoin, extract_equijoin_predicate::ExtractEquijoinPredicate,
+    Analyzer, ApplyOrder, OptimizerConfig, OptimizerRule,
+    decorrelate_lateral_join::DecorrelateLateralJoin, eliminate_cross_join::EliminateCrossJoin,
+    eliminate_duplicated_expr::EliminateDuplicatedExpr, eliminate_filter::EliminateFilter,
+    eliminate_group_by_constant::EliminateGroupByConstant, eliminate_join::EliminateJoin,
+    eliminate_limit::EliminateLimit, eliminate_outer_join::EliminateOuterJoin,
+    extract_equijoin_predicate::ExtractEquijoinPredicate,
     optimize_projections::OptimizeProjections, optimize_unions::OptimizeUnions,
     propagate_empty_relation::PropagateEmptyRelation, push_down_filter::PushDownFilter,
     push_down_limit::PushDownLimit, replace_distinct_aggregate::ReplaceDistinctWithAggregate,
-    rewrite_set_comparison::RewriteSetComparison, scalar_subquery_to_join::ScalarSubqueryToJoin,
 };
 
 use crate::{
+    error::Error,
     lower::any_raises,
     planner::{
         functions::Functions,
-        predicates,
-        rules::{SimplifyFunctions, common_types},
+        rules::{ComputeLateral, SimplifyFunctions, common_types},
     },
 };
 
@@ -39,11 +38,9 @@ type Rules = Vec<Arc<dyn OptimizerRule + Send + Sync>>;
 /// The rules without which a plan cannot run.
 fn necessary() -> Rules {
     vec![
-        Arc::new(RewriteSetComparison::new()),
         Arc::new(SimplifyFunctions),
         Arc::new(ReplaceDistinctWithAggregate::new()),
-        Arc::new(DecorrelatePredicateSubquery::new()),
-        Arc::new(ScalarSubqueryToJoin::new()),
+        Arc::new(ComputeLateral),
         Arc::new(DecorrelateLateralJoin::new()),
         Arc::new(ExtractEquijoinPredicate::new()),
     ]
@@ -52,13 +49,11 @@ fn necessary() -> Rules {
 /// All rules, in order.
 fn all() -> Rules {
     vec![
-        Arc::new(RewriteSetComparison::new()),
         Arc::new(OptimizeUnions::new()),
         Arc::new(SimplifyFunctions),
         Arc::new(ReplaceDistinctWithAggregate::new()),
         Arc::new(EliminateJoin::new()),
-        Arc::new(DecorrelatePredicateSubquery::new()),
-        Arc::new(ScalarSubqueryToJoin::new()),
+        Arc::new(ComputeLateral),
         Arc::new(DecorrelateLateralJoin::new()),
         Arc::new(ExtractEquijoinPredicate::new()),
         Arc::new(EliminateDuplicatedExpr::new()),
@@ -85,8 +80,10 @@ pub fn optimize(
     everything: bool,
 ) -> Result<LogicalPlan> {
     let plan = common_types(plan)?;
-    let plan = Analyzer::new().execute_and_check(plan, options, |_, _| {})?;
-    let plan = predicates::rewrite(plan)?;
+    let mut plan = plan;
+    for rule in Analyzer::new().rules {
+        plan = rule.analyze(plan, options)?;
+    }
     let mut rules = if everything { all() } else { necessary() };
     if any_raises(&plan)? {
         // It forgets the order of conditions, and asks them of rows that a join would drop; `lower` pushes with care.
@@ -98,7 +95,36 @@ pub fn optimize(
         options: Arc::clone(options),
         functions: Arc::clone(functions),
     };
-    Optimizer::with_rules(rules).optimize(plan, &context, |_, _| {})
+    run(plan, &rules, &context)
+}
+
+/// Applies the rules in order, again and again until nothing changes. The library's own loop checks the plan between
+/// them, in time that doubles with every level of subqueries; `check.rs` looks at the end.
+fn run(mut plan: LogicalPlan, rules: &Rules, context: &Context) -> Result<LogicalPlan> {
+    for _ in 0..context.options.optimizer.max_passes {
+        let before = plan.clone();
+        for rule in rules {
+            let schema = Arc::clone(plan.schema());
+            let changed = match rule.apply_order() {
+                Some(ApplyOrder::TopDown) => {
+                    plan.transform_down_with_subqueries(|plan| rule.rewrite(plan, context))?
+                }
+                Some(ApplyOrder::BottomUp) => {
+                    plan.transform_up_with_subqueries(|plan| rule.rewrite(plan, context))?
+                }
+                None => rule.rewrite(plan, context)?,
+            };
+            plan = changed.data;
+            if !plan.schema().logically_equivalent_names_and_types(&schema) {
+                let message = format!("the rule {} changed the columns of a plan", rule.name());
+                return Err(DataFusionError::External(Box::new(Error::internal(message))));
+            }
+        }
+        if plan == before {
+            break;
+        }
+    }
+    Ok(plan)
 }
 
 struct Context {

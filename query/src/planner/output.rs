@@ -17,8 +17,8 @@ pub fn output_names(plan: &LogicalPlan, spelling: &Spelling) -> Vec<String> {
 
 fn name(plan: &LogicalPlan, column: usize, spelling: &Spelling) -> String {
     let field = |schema: &DFSchema| {
-        let name = unmark(schema.field(column).name());
-        spelling.get(name).unwrap_or(name).to_owned()
+        let name = schema.field(column).name();
+        spelling.of(name).unwrap_or_else(|| unmark(name)).to_owned()
     };
     match plan {
         LogicalPlan::Projection(node) => match node.expr.get(column) {
@@ -81,8 +81,15 @@ fn expr_name(expr: &Expr, input: &LogicalPlan, spelling: &Spelling) -> String {
     match expr {
         Expr::Alias(alias) => {
             let plain = unmark(&alias.name);
-            match (spelling.get(plain), alias.expr.as_ref()) {
+            match (spelling.get(&alias.name), alias.expr.as_ref()) {
                 (Some(spelled), _) => spelled.to_owned(),
+                // A column that another item's alias made a repetition.
+                (None, Expr::Column(column)) if unmark(&column.name) == plain => {
+                    expr_name(&alias.expr, input, spelling)
+                }
+                (None, _) if spelling.get(plain).is_some() => {
+                    spelling.get(plain).unwrap_or(plain).to_owned()
+                }
                 // The library itself tells equal names apart as `a`, `a:1`, ...
                 (None, Expr::Column(column)) if is_numbered(plain, &column.name) => {
                     expr_name(&alias.expr, input, spelling)

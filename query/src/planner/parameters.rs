@@ -4,14 +4,15 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field, IntervalUnit};
 use datafusion_common::{
-    ScalarValue,
+    DFSchema, ScalarValue,
     config::ConfigOptions,
     tree_node::{Transformed, TreeNode},
 };
 use datafusion_expr::{
-    Expr, LogicalPlan, expr::Placeholder, expr_rewriter::NamePreserver, utils::merge_schema,
+    Expr, ExprSchemable, LogicalPlan, Operator, expr::Placeholder, expr_rewriter::NamePreserver,
+    utils::merge_schema,
 };
 use datafusion_optimizer::{AnalyzerRule, analyzer::type_coercion::TypeCoercion};
 use stoadb_storage::{LogicalType, Scalar};
@@ -144,8 +145,10 @@ fn inferred(plan: LogicalPlan) -> datafusion_common::Result<LogicalPlan> {
     let inferred = plan.transform_up_with_subqueries(|plan| {
         let schema = merge_schema(&plan.inputs());
         let plan = plan.map_expressions(|expr| {
-            let (expr, found) = expr.infer_placeholder_types(&schema)?;
-            Ok(if found { Transformed::yes(expr) } else { Transformed::no(expr) })
+            let expr = expr.transform_up(|expr| Ok(added_to_moment(expr, &schema)))?;
+            let (found, added) = (expr.transformed, expr.data);
+            let (expr, inferred) = added.infer_placeholder_types(&schema)?;
+            Ok(if found || inferred { Transformed::yes(expr) } else { Transformed::no(expr) })
         })?;
         match plan.transformed {
             true => plan.map_data(LogicalPlan::recompute_schema),
@@ -153,6 +156,30 @@ fn inferred(plan: LogicalPlan) -> datafusion_common::Result<LogicalPlan> {
         }
     })?;
     Ok(inferred.data)
+}
+
+/// What is added to a date is a number of days, what is added to a timestamp is an interval.
+fn added_to_moment(mut expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
+    let Expr::BinaryExpr(sum) = &mut expr else { return Transformed::no(expr) };
+    if sum.op != Operator::Plus {
+        return Transformed::no(expr);
+    }
+    let (placeholder, moment) = match (sum.left.as_mut(), sum.right.as_mut()) {
+        (Expr::Placeholder(placeholder), moment) | (moment, Expr::Placeholder(placeholder)) => {
+            (placeholder, moment)
+        }
+        _ => return Transformed::no(expr),
+    };
+    let ty = match moment.get_type(schema) {
+        Ok(DataType::Date32) => DataType::Int64,
+        Ok(DataType::Timestamp(..)) => DataType::Interval(IntervalUnit::MonthDayNano),
+        _ => return Transformed::no(expr),
+    };
+    if placeholder.field.is_some() {
+        return Transformed::no(expr);
+    }
+    placeholder.field = Some(Arc::new(Field::new("", ty, true)));
+    Transformed::yes(expr)
 }
 
 /// A value as a literal, brought to the wanted type when the statement knows one.
@@ -175,11 +202,40 @@ fn literal(value: &Scalar, wanted: Option<&Option<LogicalType>>) -> Result<Scala
     }
 }
 
-/// A decimal type that has all digits of a text behind the point.
+/// A decimal type that has all digits of a text behind the point, and room for those before it.
 fn with_digits_of(text: &str, precision: u8, scale: i8) -> LogicalType {
-    let digits = text.split_once('.').map_or(0, |(_, digits)| digits.trim_end().len());
+    let text = text.trim();
+    let (digits, exponent) = match text.split_once(['e', 'E']) {
+        Some((digits, exponent)) => (digits, exponent.parse::<i16>().unwrap_or(0)),
+        None => (text, 0),
+    };
+    let (before, behind) = digits.split_once('.').unwrap_or((digits, ""));
+    let before = before.trim_start_matches(['+', '-', '0']);
+    let count = |digits: &str| i16::try_from(digits.len().min(100)).unwrap_or(100);
     let whole = i16::from(precision) - i16::from(scale);
-    let scale = i8::try_from(digits.min(38)).unwrap_or(38).max(scale);
-    let digits = whole + i16::from(scale);
-    LogicalType::Decimal { precision: u8::try_from(digits.clamp(1, 38)).unwrap_or(38), scale }
+    let whole = whole.max(count(before).saturating_add(exponent));
+    let scale = count(behind).saturating_sub(exponent).clamp(i16::from(scale), 38);
+    let precision = u8::try_from((whole + scale).clamp(1, 38)).unwrap_or(38);
+    LogicalType::Decimal { precision, scale: i8::try_from(scale).unwrap_or(38) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn test_digits_of_texts() {
+        let digits = |text: &str| match with_digits_of(text, 5, 2) {
+            LogicalType::Decimal { precision, scale } => (precision, scale),
+            other => panic!("{other}"),
+        };
+        assert_eq!(digits("1.5"), (5, 2));
+        assert_eq!(digits("1.2345"), (7, 4));
+        assert_eq!(digits("12345"), (7, 2));
+        assert_eq!(digits("1e3"), (6, 2));
+        assert_eq!(digits("1.25e-3"), (8, 5));
+        assert_eq!(digits("-0.5E-2"), (6, 3));
+        assert_eq!(digits("1.2345e2"), (5, 2));
+        assert_eq!(digits("1e-60"), (38, 38));
+    }
 }

@@ -20,7 +20,7 @@ use crate::{
         diagnose::closest,
         functions::Functions,
         hooks::{StoaTypes, expr_planners},
-        source::{StoaTableSource, ViewSource},
+        source::{StoaTableSource, ViewSource, WorkTableSource},
     },
     sql::names::{Spelling, fold},
 };
@@ -154,9 +154,9 @@ impl ContextProvider for Provider<'_> {
     fn create_cte_work_table(
         &self,
         _name: &str,
-        _schema: SchemaRef,
+        schema: SchemaRef,
     ) -> Result<Arc<dyn TableSource>> {
-        not_impl_err!("WITH RECURSIVE")
+        Ok(Arc::new(WorkTableSource::new(schema)))
     }
 
     fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {

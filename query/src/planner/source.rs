@@ -63,6 +63,24 @@ impl TableSource for ViewSource {
     }
 }
 
+/// The rows of a recursive query's last run, which its step reads.
+pub struct WorkTableSource {
+    schema: SchemaRef,
+}
+
+impl WorkTableSource {
+    /// A source with the columns of a recursive query.
+    pub fn new(schema: SchemaRef) -> Self {
+        Self { schema }
+    }
+}
+
+impl TableSource for WorkTableSource {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+}
+
 /// The exact names of the columns that differ from a sibling only by case.
 pub fn clashing_names(schema: &Schema) -> HashSet<String> {
     let mut count: HashMap<String, usize> = HashMap::new();

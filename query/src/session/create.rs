@@ -204,9 +204,11 @@ pub(crate) fn view(
         true => create.query.to_string(),
         false => format!("SELECT * FROM ({}) AS v({})", create.query, columns.join(", ")),
     };
+    // An error's place is one of the statement, not of the text that is kept.
+    session.prepare(&Statement::Query(create.query.clone()))?;
     let parsed = sql::parse(&sql)?;
     let Some(parsed) = parsed.first() else { return Err(Error::internal("no query")) };
-    session.prepare(&parsed.statement)?;
+    session.prepare(&parsed.statement).map_err(|error| Error { span: None, ..error })?;
     if create.or_replace && reads(session, &sql, &name, &mut HashSet::new())? {
         let message = format!("the view '{name}' would read itself");
         return Err(Error::new(ErrorKind::Catalog, message).with_hint("give it another name"));

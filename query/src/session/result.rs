@@ -23,7 +23,11 @@ pub struct QueryResult {
     schema: SchemaRef,
     rows: Rows,
     changed: u64,
+    place: Place,
 }
+
+/// Finds the place of an error that a row raised.
+pub(crate) type Place = Option<Arc<dyn Fn(Error) -> Error + Send + Sync>>;
 
 enum Rows {
     Stream(Box<ResultStream>),
@@ -44,11 +48,11 @@ impl Canceller {
 impl QueryResult {
     pub(crate) fn stream(stream: ResultStream) -> Self {
         let schema = Arc::clone(stream.schema());
-        Self { schema, rows: Rows::Stream(Box::new(stream)), changed: 0 }
+        Self { schema, rows: Rows::Stream(Box::new(stream)), changed: 0, place: None }
     }
 
     pub(crate) fn batches(schema: SchemaRef, batches: Vec<RecordBatch>) -> Self {
-        Self { schema, rows: Rows::Batches(batches.into_iter()), changed: 0 }
+        Self { schema, rows: Rows::Batches(batches.into_iter()), changed: 0, place: None }
     }
 
     /// The result of a statement without rows that changed `rows` rows.
@@ -62,6 +66,12 @@ impl QueryResult {
             None => Self::changed(rows),
             Some((schema, batches)) => Self { changed: rows, ..Self::batches(schema, batches) },
         }
+    }
+
+    /// The same result, whose errors get their place.
+    pub(crate) fn with_place(mut self, place: Place) -> Self {
+        self.place = place;
+        self
     }
 
     /// A result of text columns.
@@ -101,7 +111,12 @@ impl Iterator for QueryResult {
 
     fn next(&mut self) -> Option<Self::Item> {
         match &mut self.rows {
-            Rows::Stream(stream) => stream.next().map(|batch| batch.map_err(Error::from)),
+            Rows::Stream(stream) => stream.next().map(|batch| {
+                batch.map_err(|error| match &self.place {
+                    Some(place) => place(error.into()),
+                    None => error.into(),
+                })
+            }),
             Rows::Batches(batches) => batches.next().map(Ok),
         }
     }

@@ -37,7 +37,7 @@ pub(super) fn returning(
     let mut select = select_all(target.factor());
     select.projection = items.to_vec();
     let statement = query(with, SetExpr::Select(Box::new(select)));
-    let Prepared { plan, relations, schema } = session.reading(rows).prepare(&statement)?;
+    let Prepared { plan, relations, schema, .. } = session.reading(rows).prepare(&statement)?;
     let context = session.context(relations);
     let mut memory = context.memory().reservation("rows of RETURNING");
     let workers = session.workers()?;

@@ -10,7 +10,10 @@ use std::{
 
 use arrow::datatypes::{Field, Schema as ArrowSchema, SchemaRef};
 use stoadb_engine::{QueryContext, QueryPlan, scheduler::Workers};
-use stoadb_storage::{Relation, Scalar, catalog::Transaction};
+use stoadb_storage::{
+    Relation, Scalar,
+    catalog::{CatalogSnapshot, EntryKind, Transaction},
+};
 
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -20,6 +23,7 @@ use crate::{
         change,
         connection::{Connection, State},
         create, explain, insert,
+        kept::{KeptPlan, Runnable},
         names::Names,
         result::QueryResult,
         save,
@@ -29,9 +33,11 @@ use crate::{
     sql::{
         ParsedStatement,
         ast::{
-            DescribeAlias, Expr, Reset, Set, SetExpr, Statement, TransactionAccessMode,
+            DescribeAlias, Expr, Query, Reset, Set, SetExpr, Statement, TransactionAccessMode,
             TransactionIsolationLevel, TransactionMode, Value,
         },
+        names::fold,
+        raised::Raising,
     },
 };
 
@@ -49,14 +55,28 @@ pub(crate) struct Prepared {
     pub(crate) relations: Vec<Arc<dyn Relation>>,
     /// The result's columns under the names that the query gives them; names may repeat.
     pub(crate) schema: SchemaRef,
+    /// Whether the same query has the same plan on the same catalog: it reads no clock.
+    pub(crate) repeatable: bool,
 }
 
-/// Runs a statement.
+/// Starts a query whose plan was kept and still holds; `None` when there is none. Needs little stack.
+pub(crate) fn run_kept(
+    connection: &Connection,
+    state: &State,
+    parameters: &[Scalar],
+    kept: &KeptPlan,
+) -> Option<Result<QueryResult>> {
+    let session = Session::new(connection, state, parameters);
+    Some(session.start(kept.get(&session)?))
+}
+
+/// Runs a statement; `kept` gets its plan for the next run.
 pub(crate) fn run(
     connection: &Connection,
     state: &mut State,
     parsed: &ParsedStatement,
     parameters: &[Scalar],
+    kept: &KeptPlan,
 ) -> Result<QueryResult> {
     match &parsed.statement {
         statement if parsed.summarize => {
@@ -103,8 +123,19 @@ pub(crate) fn run(
         },
         // `SAVE TO 'folder'` is parsed as `CALL save('folder')`.
         Statement::Call(call) => save::call(connection, state, call, parameters),
+        statement @ Statement::Query(query) if !is_change(query) => {
+            let session = Session::new(connection, state, parameters);
+            let place = place_of(statement, &session.names.snapshot);
+            let runnable = session.plan(statement, kept, &place);
+            runnable.and_then(|runnable| session.start(runnable)).map_err(|error| place(error))
+        }
         statement => autocommit(connection, state, statement, parameters),
     }
+}
+
+/// Whether a query is a DELETE or an UPDATE behind WITH.
+fn is_change(query: &Query) -> bool {
+    matches!(&*query.body, SetExpr::Delete(_) | SetExpr::Update(_))
 }
 
 /// Runs a statement in the open transaction; a statement that changes something, in one of its own if none is open, so
@@ -116,9 +147,7 @@ fn autocommit(
     parameters: &[Scalar],
 ) -> Result<QueryResult> {
     let changes = match statement {
-        Statement::Query(query) => {
-            matches!(&*query.body, SetExpr::Delete(_) | SetExpr::Update(_))
-        }
+        Statement::Query(query) => is_change(query),
         statement => matches!(
             statement,
             Statement::CreateTable(_)
@@ -151,26 +180,45 @@ fn run_on_data(
     parameters: &[Scalar],
 ) -> Result<QueryResult> {
     let session = Session::new(connection, state, parameters);
+    let place = place_of(statement, &session.names.snapshot);
+    let result = run_with(&session, state, connection, statement);
+    result.map(|rows| rows.with_place(Some(Arc::clone(&place)))).map_err(|error| place(error))
+}
+
+/// What finds the places of errors that rows of the statement raise.
+fn place_of(
+    statement: &Statement,
+    snapshot: &CatalogSnapshot,
+) -> Arc<dyn Fn(Error) -> Error + Send + Sync> {
+    let raising = Raising::of(statement);
+    let views = snapshot.entries().filter(|(_, entry)| entry.kind() == EntryKind::View);
+    let views: Vec<String> = views.map(|(name, _)| fold(name)).collect();
+    Arc::new(move |error| raising.placed(error, |name| views.iter().any(|view| view == name)))
+}
+
+fn run_with(
+    session: &Session<'_>,
+    state: &mut State,
+    connection: &Connection,
+    statement: &Statement,
+) -> Result<QueryResult> {
     match statement {
         // WITH stands before a DELETE or an UPDATE.
         Statement::Query(query) => match &*query.body {
             SetExpr::Delete(Statement::Delete(delete)) => {
-                change::delete(&session, state, query.with.as_ref(), delete)
+                change::delete(session, state, query.with.as_ref(), delete)
             }
             SetExpr::Update(Statement::Update(update)) => {
-                change::update(&session, state, query.with.as_ref(), update)
+                change::update(session, state, query.with.as_ref(), update)
             }
-            _ => {
-                let prepared = session.prepare(statement)?;
-                session.stream(prepared)
-            }
+            _ => Err(unsupported(statement)),
         },
         Statement::Explain { describe_alias, analyze, statement, format, options, .. } => {
             if format.is_some() || options.is_some() {
                 return Err(Error::unsupported("options of EXPLAIN"));
             }
             match describe_alias {
-                DescribeAlias::Explain => explain::explain(&session, statement, *analyze),
+                DescribeAlias::Explain => explain::explain(session, statement, *analyze),
                 _ => show::describe(&create::result_schema(&session.prepare(statement)?)?),
             }
         }
@@ -178,7 +226,7 @@ fn run_on_data(
             let query = crate::sql::parse(&format!("SELECT * FROM {table_name}"))?;
             match query.first() {
                 Some(query) => {
-                    show::describe(&create::describe(&session, table_name, &query.statement)?)
+                    show::describe(&create::describe(session, table_name, &query.statement)?)
                 }
                 None => Err(unsupported(statement)),
             }
@@ -190,19 +238,19 @@ fn run_on_data(
             let entries = session.names.snapshot.entries();
             show::show_tables(entries.map(|(n, e)| (n.to_string(), e.kind().to_string())).collect())
         }
-        Statement::CreateTable(create) => create::table(&session, state, create),
-        Statement::CreateView(create) => create::view(&session, state, create),
+        Statement::CreateTable(create) => create::table(session, state, create),
+        Statement::CreateView(create) => create::view(session, state, create),
         Statement::Drop { object_type, if_exists, names, cascade, temporary, table, .. } => {
             if *cascade || *temporary || table.is_some() {
                 return Err(Error::unsupported("this form of DROP"));
             }
             create::drop(connection, state, *object_type, names, *if_exists)
         }
-        Statement::Insert(insert) => insert::insert(&session, state, insert),
-        Statement::Delete(delete) => change::delete(&session, state, None, delete),
-        Statement::Update(update) => change::update(&session, state, None, update),
-        Statement::Truncate(truncate) => change::truncate(&session, state, truncate),
-        Statement::Vacuum(what) => vacuum::vacuum(&session, state, what),
+        Statement::Insert(insert) => insert::insert(session, state, insert),
+        Statement::Delete(delete) => change::delete(session, state, None, delete),
+        Statement::Update(update) => change::update(session, state, None, update),
+        Statement::Truncate(truncate) => change::truncate(session, state, truncate),
+        Statement::Vacuum(what) => vacuum::vacuum(session, state, what),
         other => Err(unsupported(other)),
     }
 }
@@ -250,7 +298,8 @@ impl<'a> Session<'a> {
         }
         let fields: Vec<_> = columns.iter().zip(&planned.output_names).map(field).collect();
         let schema = Arc::new(ArrowSchema::new(fields));
-        Ok(Prepared { plan: lowered.plan, relations: lowered.relations, schema })
+        let (plan, relations, repeatable) = (lowered.plan, lowered.relations, planned.repeatable);
+        Ok(Prepared { plan, relations, schema, repeatable })
     }
 
     /// A context for running over some relations.
@@ -269,10 +318,30 @@ impl<'a> Session<'a> {
 
     /// Starts a query.
     pub(crate) fn stream(&self, prepared: Prepared) -> Result<QueryResult> {
-        let Prepared { plan, relations, schema } = prepared;
-        let context = self.context(relations);
-        let stream = stoadb_engine::execute(Arc::new(plan), schema, context, self.workers()?);
-        Ok(QueryResult::stream(stream))
+        let Prepared { plan, relations, schema, .. } = prepared;
+        self.start(Runnable { plan: Arc::new(plan), relations, schema, place: None })
+    }
+
+    /// Plans a query and keeps the plan for the next run where it will be the same.
+    fn plan(
+        &self,
+        statement: &Statement,
+        kept: &KeptPlan,
+        place: &Arc<dyn Fn(Error) -> Error + Send + Sync>,
+    ) -> Result<Runnable> {
+        let Prepared { plan, relations, schema, repeatable } = self.prepare(statement)?;
+        let place = Some(Arc::clone(place));
+        let runnable = Runnable { plan: Arc::new(plan), relations, schema, place };
+        if repeatable {
+            kept.put(self, &runnable);
+        }
+        Ok(runnable)
+    }
+
+    fn start(&self, runnable: Runnable) -> Result<QueryResult> {
+        let Runnable { plan, relations, schema, place } = runnable;
+        let stream = stoadb_engine::execute(plan, schema, self.context(relations), self.workers()?);
+        Ok(QueryResult::stream(stream).with_place(place))
     }
 }
 

@@ -15,7 +15,7 @@ use datafusion_sql::sqlparser::ast::{
 use crate::{
     error::{Error, ErrorKind, Result, Span},
     planner::functions::{is_aggregate, is_window},
-    sql::{names::fold, parse::place},
+    sql::{names::fold, parse::place, sources::is_unnested},
 };
 
 /// Looks at every node of a query.
@@ -32,9 +32,8 @@ pub fn check(statement: &Statement) -> Result<()> {
     }
 }
 
-/// The planner library's checks of a plan (`LogicalPlan::check_invariants`) visit what is below a subquery twice, so that
-/// they double with every level.
-const SUBQUERY_LEVELS: usize = 10;
+/// So deep a nesting is planned in well under a second; every level costs stack.
+const SUBQUERY_LEVELS: usize = 50;
 
 #[derive(Default)]
 struct Gate {
@@ -92,9 +91,6 @@ impl Visitor for Gate {
 }
 
 fn check_query(query: &Query) -> Result<()> {
-    if let Some(with) = &query.with {
-        refuse_if(with.recursive, "WITH RECURSIVE", with)?;
-    }
     refuse_if(!query.locks.is_empty(), "FOR UPDATE and FOR SHARE", query.body.as_ref())?;
     refuse_if(query.for_clause.is_some(), "FOR XML and FOR JSON", query.body.as_ref())?;
     refuse_if(query.settings.is_some(), "SETTINGS", query.body.as_ref())?;
@@ -126,16 +122,12 @@ fn check_body(body: &SetExpr) -> Result<()> {
     match body {
         SetExpr::Select(_) | SetExpr::Query(_) | SetExpr::Values(_) | SetExpr::Table(_) => Ok(()),
         SetExpr::SetOperation { left, op, set_quantifier, right } => {
-            let all = matches!(set_quantifier, SetQuantifier::All | SetQuantifier::AllByName);
             let by_name = matches!(
                 set_quantifier,
                 SetQuantifier::ByName | SetQuantifier::AllByName | SetQuantifier::DistinctByName
             );
-            match op {
-                SetOperator::Intersect => refuse_if(all, "INTERSECT ALL", right.as_ref())?,
-                SetOperator::Except => refuse_if(all, "EXCEPT ALL", right.as_ref())?,
-                SetOperator::Minus => refuse("MINUS (write EXCEPT)", place(right.span()))?,
-                SetOperator::Union => {}
+            if matches!(op, SetOperator::Minus) {
+                return refuse("MINUS (write EXCEPT)", place(right.span()));
             }
             let union = matches!(op, SetOperator::Union);
             refuse_if(by_name && !union, "BY NAME other than for UNION", right.as_ref())?;
@@ -171,7 +163,8 @@ fn check_select(select: &Select) -> Result<()> {
         match item {
             SelectItem::Wildcard(options) | SelectItem::QualifiedWildcard(_, options) => {
                 refuse_if(options.opt_ilike.is_some(), "* ILIKE", options)?;
-                refuse_if(options.opt_rename.is_some(), "* RENAME", options)?;
+                let of_table = matches!(item, SelectItem::QualifiedWildcard(..));
+                refuse_if(of_table && options.opt_rename.is_some(), "t.* RENAME", options)?;
                 refuse_if(options.opt_alias.is_some(), "* AS", options)?;
             }
             SelectItem::ExprWithAliases { expr, .. } => refuse_if(true, "several aliases", expr)?,
@@ -273,8 +266,12 @@ fn check_factor(factor: &TableFactor) -> Result<()> {
             return refuse_if(sample.is_some(), "TABLESAMPLE", factor);
         }
         TableFactor::NestedJoin { table_with_joins, .. } => return check_joins(table_with_joins),
-        TableFactor::UNNEST { .. } => "unnest() in FROM",
+        TableFactor::UNNEST { with_offset, with_ordinality, .. } => {
+            refuse_if(*with_offset, "unnest() WITH OFFSET", factor)?;
+            return refuse_if(*with_ordinality, "unnest() WITH ORDINALITY", factor);
+        }
         TableFactor::TableFunction { .. } => "TABLE(...)",
+        TableFactor::Function { name, .. } if is_unnested(name) => return Ok(()),
         TableFactor::Function { .. } => "LATERAL functions in FROM",
         TableFactor::Pivot { .. } => "PIVOT",
         TableFactor::Unpivot { .. } => "UNPIVOT",
@@ -300,21 +297,10 @@ fn check_expr(expr: &Expr) -> Result<()> {
         Expr::OuterJoin(_) => "(+) joins (write LEFT JOIN)",
         Expr::MemberOf(_) => "MEMBER OF",
         Expr::Cast { format: Some(_), .. } => "CAST ... FORMAT",
-        Expr::Exists { subquery, .. } => return check_exists(subquery),
         Expr::Function(function) => return check_function(function),
         _ => return Ok(()),
     };
     refuse_if(true, what, expr)
-}
-
-/// The planner library forgets OFFSET when it makes a join of EXISTS.
-fn check_exists(subquery: &Query) -> Result<()> {
-    let offset = match &subquery.limit_clause {
-        Some(LimitClause::LimitOffset { offset, .. }) => offset.is_some(),
-        Some(LimitClause::OffsetCommaLimit { .. }) => true,
-        None => false,
-    };
-    refuse_if(offset, "EXISTS with OFFSET", subquery)
 }
 
 fn check_function(function: &Function) -> Result<()> {
@@ -341,6 +327,10 @@ fn check_function(function: &Function) -> Result<()> {
         | FunctionArg::Unnamed(arg)) = arg;
         let star = matches!(arg, FunctionArgExpr::QualifiedWildcard(_));
         refuse_if(star, "t.* as an argument", function)?;
+        if matches!(arg, FunctionArgExpr::Wildcard) && list.is_some_and(|l| l.args.len() > 1) {
+            let message = format!("{name}(*) takes no other argument");
+            return Err(Error::new(ErrorKind::Syntax, message).or_span(place(function.span())));
+        }
     }
     for clause in list.map_or(&[][..], |list| &list.clauses) {
         let what = match clause {
@@ -352,6 +342,12 @@ fn check_function(function: &Function) -> Result<()> {
             _ => "this clause within a call",
         };
         refuse_if(true, what, function)?;
+    }
+    if function.over.is_some() && is_window(&name) && !is_aggregate(&name) {
+        let what = format!("FILTER in {name}(), which is no aggregate");
+        refuse_if(function.filter.is_some(), &what, function)?;
+        let distinct = list.is_some_and(|list| list.duplicate_treatment.is_some());
+        refuse_if(distinct, &format!("DISTINCT in {name}(), which is no aggregate"), function)?;
     }
     if is_aggregate(&name) || (function.over.is_some() && is_window(&name)) {
         return Ok(());

@@ -6,13 +6,17 @@
 pub mod balance; // long AND, OR, + and || chains become balanced trees
 pub mod dialect; // which tokens and clauses are SQL to us
 pub mod file_options; // options of read_csv, read_parquet
+pub mod frames; // distances of window frames
+pub mod friendly; // aliases reused, * RENAME, COLUMNS
 pub mod gate; // refusals by name, with their place
-pub mod in_value; // IN (SELECT ..) in a SELECT list
 pub mod names; // folding of identifiers and the spelling of output columns
 pub mod order_by; // keys of ORDER BY beside aliases of the same name
 pub mod parse; // text -> statements
+pub mod raised; // the place of an error that a row raised
 pub mod rewrite; // friendly syntax -> plain SQL
+pub mod set_all; // INTERSECT ALL and EXCEPT ALL
 pub mod sources; // file names and table functions in FROM
+pub mod tuples; // rows in parentheses
 pub mod using; // USING and NATURAL -> ON
 
 pub use datafusion_sql::sqlparser::ast;

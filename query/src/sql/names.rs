@@ -75,6 +75,11 @@ impl Spelling {
         self.aliases.get(folded).map(String::as_str)
     }
 
+    /// The spelling of a name that may be marked as a repetition, which has its own.
+    pub fn of(&self, name: &str) -> Option<&str> {
+        self.get(name).or_else(|| self.get(unmark(name)))
+    }
+
     /// Adds the spellings of a view.
     pub fn extend(&mut self, other: Self) {
         for (folded, spelled) in other.aliases {
@@ -207,6 +212,9 @@ impl Folder<'_> {
             let hidden = self.in_expression > 0 && spelled.is_none() && !taken;
             let taken = taken || (self.rename_all && wildcard);
             let alias = if taken { format!("{name}{REPEATED}{position}") } else { name.clone() };
+            if let (Some(spelled), true) = (&spelled, taken) {
+                self.spelling.remember(&alias, spelled);
+            }
             if (column && !taken) || (hidden && !matches!(item, SelectItem::ExprWithAlias { .. })) {
                 continue;
             }

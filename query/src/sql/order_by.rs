@@ -1,4 +1,5 @@
-//! `SELECT upper(x.s) AS s FROM t x ORDER BY x.s`: keys over a column of the input whose name is also an alias.
+//! `SELECT upper(x.s) AS s FROM t x ORDER BY x.s`, `SELECT max(s) AS s FROM t ORDER BY length(max(s))`: keys over a column
+//! of the input whose name is also an alias.
 //!
 //! The planner library does not tell `s` and `x.s` apart beside each other. Such keys become columns of their own below
 //! the sort, under names that cannot be typed, and a query around it leaves them out.
@@ -12,9 +13,12 @@ use datafusion_sql::sqlparser::ast::{
     TableAlias, TableFactor, Visit, VisitMut, Visitor, VisitorMut, WildcardAdditionalOptions,
 };
 
-use crate::sql::{
-    names::{EXACT, REPEATED},
-    using::probe,
+use crate::{
+    planner::functions::is_aggregate,
+    sql::{
+        names::{EXACT, REPEATED, fold},
+        using::probe,
+    },
 };
 
 /// Rewrites every query of a statement.
@@ -57,7 +61,7 @@ fn hide(query: &mut Query) -> Vec<Ident> {
     };
     let aliases: HashSet<String> = select.projection.iter().filter_map(alias).collect();
     for (position, key) in keys.iter_mut().enumerate() {
-        let mut finder = Finder { aliases: &aliases, depth: 0 };
+        let mut finder = Finder { aliases: &aliases, depth: 0, aggregates: 0 };
         if key.expr.visit(&mut finder).is_continue() {
             continue;
         }
@@ -91,10 +95,18 @@ fn leave_out(query: &mut Query, names: Vec<Ident>) {
     }
 }
 
-/// Finds a qualified column of an alias's name, outside of subqueries.
+/// Finds a qualified column of an alias's name, or any within an aggregate, outside of subqueries.
 struct Finder<'a> {
     aliases: &'a HashSet<String>,
+    /// How many subqueries we are in.
     depth: usize,
+    /// How many aggregates we are in.
+    aggregates: usize,
+}
+
+fn aggregates(expr: &Expr) -> bool {
+    matches!(expr, Expr::Function(function)
+        if function.over.is_none() && is_aggregate(&fold(&function.name.to_string())))
 }
 
 impl Visitor for Finder<'_> {
@@ -111,7 +123,13 @@ impl Visitor for Finder<'_> {
     }
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        self.aggregates += usize::from(aggregates(expr));
         match expr {
+            Expr::Identifier(name)
+                if self.depth == 0 && self.aggregates > 0 && self.aliases.contains(&name.value) =>
+            {
+                ControlFlow::Break(())
+            }
             Expr::CompoundIdentifier(parts)
                 if self.depth == 0
                     && parts.last().is_some_and(|part| self.aliases.contains(&part.value)) =>
@@ -120,5 +138,10 @@ impl Visitor for Finder<'_> {
             }
             _ => ControlFlow::Continue(()),
         }
+    }
+
+    fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        self.aggregates -= usize::from(aggregates(expr));
+        ControlFlow::Continue(())
     }
 }

@@ -6,19 +6,21 @@
 use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
-    BinaryOperator, CaseWhen, CastKind, DataType, ExactNumberInfo, Expr, Function, FunctionArg,
-    FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, Join, JoinOperator,
-    LimitClause, ObjectName, OrderBy, OrderByExpr, OrderByKind, Query, Select, SelectFlavor,
-    SelectItem, SetExpr, Spanned, Statement, TableFactor, TableWithJoins, UnaryOperator, Value,
-    VisitMut, VisitorMut, WildcardAdditionalOptions, helpers::attached_token::AttachedToken,
+    Array, BinaryOperator, CaseWhen, CastKind, DataType, ExactNumberInfo, Expr, Function,
+    FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, GroupByExpr, Ident,
+    Join, JoinOperator, LimitClause, NamedWindowDefinition, NamedWindowExpr, ObjectName, OrderBy,
+    OrderByExpr, OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr, Spanned, Statement,
+    TableFactor, TableWithJoins, UnaryOperator, Value, VisitMut, VisitorMut,
+    WildcardAdditionalOptions, WindowType, helpers::attached_token::AttachedToken,
 };
 
 use crate::{
     error::{Error, ErrorKind, Result},
     sql::{
-        in_value,
+        frames, friendly,
         names::{expression_name, fold},
         parse::place,
+        set_all, tuples,
     },
 };
 
@@ -42,7 +44,10 @@ impl VisitorMut for Rewriter {
         fetch_to_limit(query);
         table_to_select(&mut query.body);
         order_by_all(query);
-        ControlFlow::Continue(())
+        match set_all::rewrite(&mut query.body) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
@@ -53,6 +58,12 @@ impl VisitorMut for Rewriter {
         // Names come from the text before the rewrites below.
         for item in &mut select.projection {
             if let SelectItem::UnnamedExpr(expr) = item
+                && friendly::has_columns(expr)
+            {
+                let alias = Ident::with_quote('"', friendly::UNNAMED);
+                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+            }
+            if let SelectItem::UnnamedExpr(expr) = item
                 && !matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
                 && changes(expr)
             {
@@ -61,16 +72,20 @@ impl VisitorMut for Rewriter {
                 *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
             }
         }
-        for item in &mut select.projection {
-            if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item
-                && in_value::has_in(expr)
-                && let Err(error) = in_value::rewrite(expr)
+        sets_of_positions(select);
+        select.from.iter_mut().for_each(|table| joins(&mut table.joins));
+        for NamedWindowDefinition(_, window) in &mut select.named_window {
+            if let NamedWindowExpr::WindowSpec(window) = window
+                && let Err(error) = frames::rewrite(window)
             {
                 return ControlFlow::Break(error);
             }
         }
-        select.from.iter_mut().for_each(|table| joins(&mut table.joins));
-        ControlFlow::Continue(())
+        let conditions = select.selection.iter_mut().chain(&mut select.having);
+        match conditions.map(rows).find(Result::is_err) {
+            Some(Err(error)) => ControlFlow::Break(error),
+            _ => ControlFlow::Continue(()),
+        }
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Error> {
@@ -86,6 +101,11 @@ impl VisitorMut for Rewriter {
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        match tuples::rewritten(expr, false) {
+            Ok(Some(condition)) => *expr = condition,
+            Ok(None) => {}
+            Err(error) => return ControlFlow::Break(error),
+        }
         let result = match expr {
             Expr::Value(value) => match &value.value {
                 // A number with an exponent is a double; all others are exact.
@@ -113,11 +133,15 @@ impl VisitorMut for Rewriter {
                 *expr = call_of("power", vec![double(left), double(right)]);
                 Ok(())
             }
+            Expr::Array(array) if has_columns(array) => {
+                *expr = call_of("make_array", std::mem::take(&mut array.elem));
+                Ok(())
+            }
             Expr::Exists { subquery, .. } => {
                 exists_without_limit(subquery);
                 Ok(())
             }
-            Expr::Function(function) => match call(function) {
+            Expr::Function(function) => match framed(function).and_then(|()| call(function)) {
                 Ok(Some(replacement)) => {
                     *expr = replacement;
                     Ok(())
@@ -131,6 +155,52 @@ impl VisitorMut for Rewriter {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),
         }
+    }
+}
+
+/// `GROUP BY ROLLUP (1, 2)`: the items of the SELECT list.
+fn sets_of_positions(select: &mut Select) {
+    let GroupByExpr::Expressions(groups, _) = &mut select.group_by else { return };
+    for group in groups {
+        let (Expr::Rollup(sets) | Expr::Cube(sets) | Expr::GroupingSets(sets)) = group else {
+            continue;
+        };
+        for member in sets.iter_mut().flatten() {
+            let Expr::Value(value) = &*member else { continue };
+            let Value::Number(digits, _) = &value.value else { continue };
+            let position = digits.parse::<usize>().ok().and_then(|n| n.checked_sub(1));
+            let item = position.and_then(|position| select.projection.get(position));
+            if let Some(SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) =
+                item
+            {
+                *member = expr.clone();
+            }
+        }
+    }
+}
+
+/// Comparisons of rows in a condition of which FALSE and NULL mean the same.
+fn rows(condition: &mut Expr) -> Result<()> {
+    match condition {
+        Expr::BinaryOp { left, op: BinaryOperator::And | BinaryOperator::Or, right } => {
+            rows(left)?;
+            rows(right)
+        }
+        Expr::Nested(inner) => rows(inner),
+        other => {
+            if let Some(rewritten) = tuples::rewritten(other, true)? {
+                *other = rewritten;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Looks at the frame of a window function.
+fn framed(function: &mut Function) -> Result<()> {
+    match &mut function.over {
+        Some(WindowType::WindowSpec(window)) => frames::rewrite(window),
+        Some(WindowType::NamedWindow(_)) | None => Ok(()),
     }
 }
 
@@ -160,21 +230,34 @@ fn is_power(expr: &Expr) -> bool {
     matches!(expr, Expr::BinaryOp { op: BinaryOperator::BitwiseXor | BinaryOperator::PGExp, .. })
 }
 
+/// Whether an array has columns among its elements: the planner library does not find outer ones in a literal.
+fn has_columns(array: &Array) -> bool {
+    use datafusion_sql::sqlparser::ast::visit_expressions;
+    visit_expressions(array, |expr| match expr {
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    })
+    .is_break()
+}
+
 /// Whether a rewrite below would change the text of an expression.
 fn changes(expr: &Expr) -> bool {
     use datafusion_sql::sqlparser::ast::visit_expressions;
-    in_value::has_in(expr)
-        || visit_expressions(expr, |expr| match expr {
+    visit_expressions(expr, |expr| match expr {
         Expr::Value(value) if matches!(&value.value, Value::Number(n, _) if n.contains(['e', 'E'])) => {
             ControlFlow::Break(())
         }
         Expr::UnaryOp { op: UnaryOperator::BitwiseNot, .. } => ControlFlow::Break(()),
+        Expr::Array(array) if has_columns(array) => ControlFlow::Break(()),
         Expr::BinaryOp { op: BinaryOperator::BitwiseXor | BinaryOperator::PGExp, .. } => {
             ControlFlow::Break(())
         }
-        Expr::Function(function) if is_rewritten(&fold(&function.name.to_string())) => {
+        Expr::Function(function)
+            if is_rewritten(&fold(&function.name.to_string())) || fractions(function).is_some() =>
+        {
             ControlFlow::Break(())
         }
+        Expr::Tuple(_) => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
     })
     .is_break()
@@ -251,7 +334,7 @@ pub fn select_all(relation: TableFactor) -> Select {
         prewhere: None,
         selection: None,
         connect_by: Vec::new(),
-        group_by: datafusion_sql::sqlparser::ast::GroupByExpr::Expressions(Vec::new(), Vec::new()),
+        group_by: GroupByExpr::Expressions(Vec::new(), Vec::new()),
         cluster_by: Vec::new(),
         distribute_by: Vec::new(),
         sort_by: Vec::new(),
@@ -323,13 +406,16 @@ fn date_part(function: &str) -> Option<&'static str> {
 fn is_rewritten(function: &str) -> bool {
     matches!(
         function,
-        "if" | "iff" | "ifnull" | "count_if" | "countif" | "mod" | "date" | "date_add"
+        "if" | "iff" | "ifnull" | "count_if" | "countif" | "mod" | "date" | "date_add" | "version"
     ) || date_part(function).is_some()
 }
 
 /// What a call of one of our own names stands for.
 fn call(function: &mut Function) -> Result<Option<Expr>> {
     let name = fold(&function.name.to_string());
+    if let Some(fractions) = fractions(function) {
+        return Ok(Some(quantiles(function, &fractions)));
+    }
     if !is_rewritten(&name) {
         return Ok(None);
     }
@@ -337,6 +423,7 @@ fn call(function: &mut Function) -> Result<Option<Expr>> {
     let wanted = match name.as_str() {
         "if" | "iff" => 3,
         "ifnull" | "mod" | "date_add" => 2,
+        "version" => 0,
         _ => 1,
     };
     if args.len() != wanted {
@@ -352,6 +439,10 @@ fn call(function: &mut Function) -> Result<Option<Expr>> {
             conditions: vec![CaseWhen { condition: next(), result: next() }],
             else_result: Some(Box::new(next())),
         },
+        "version" => {
+            let version = concat!("StoaDB v", env!("CARGO_PKG_VERSION")).to_owned();
+            Expr::Value(Value::SingleQuotedString(version).into())
+        }
         "ifnull" => renamed(function, "coalesce", args),
         "mod" => Expr::BinaryOp {
             left: Box::new(Expr::Nested(Box::new(next()))),
@@ -386,6 +477,57 @@ fn call(function: &mut Function) -> Result<Option<Expr>> {
             renamed(function, "date_part", vec![part, arg])
         }
     }))
+}
+
+/// The fractions of a quantile that is asked for several at once.
+fn fractions(function: &Function) -> Option<Vec<Expr>> {
+    let FunctionArguments::List(list) = &function.args else { return None };
+    let (FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Array(array))), true) =
+        (list.args.last()?, function.over.is_none())
+    else {
+        return None;
+    };
+    let name = fold(&function.name.to_string());
+    let quantile = matches!(
+        name.as_str(),
+        "quantile_cont" | "quantile_disc" | "quantile" | "percentile_cont" | "percentile_disc"
+    );
+    let of = list.args.len() + function.within_group.len();
+    (quantile && of == 2).then(|| array.elem.clone())
+}
+
+/// A list of quantiles; NULL over no values.
+fn quantiles(function: &Function, fractions: &[Expr]) -> Expr {
+    let unnamed = |expr: Expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr));
+    let one = |fraction: &Expr| {
+        let mut one = function.clone();
+        if let FunctionArguments::List(list) = &mut one.args {
+            list.args.pop();
+            list.args.push(unnamed(fraction.clone()));
+        }
+        Expr::Function(one)
+    };
+    let mut count = function.clone();
+    count.name = ObjectName::from(vec![Ident::new("count")]);
+    let within = std::mem::take(&mut count.within_group);
+    if let FunctionArguments::List(list) = &mut count.args {
+        list.args.pop();
+        list.args.extend(within.into_iter().map(|key| unnamed(key.expr)));
+    }
+    let elem = fractions.iter().map(one).collect();
+    let none = Expr::Value(Value::Number("0".to_owned(), false).into());
+    let empty = Expr::BinaryOp {
+        left: Box::new(Expr::Function(count)),
+        op: BinaryOperator::Eq,
+        right: Box::new(none),
+    };
+    Expr::Case {
+        case_token: AttachedToken::empty(),
+        end_token: AttachedToken::empty(),
+        operand: None,
+        conditions: vec![CaseWhen { condition: empty, result: Expr::Value(Value::Null.into()) }],
+        else_result: Some(Box::new(Expr::Array(Array { elem, named: false }))),
+    }
 }
 
 fn list(args: Vec<FunctionArg>) -> FunctionArguments {

@@ -6,8 +6,9 @@
 use std::{fmt, ops::ControlFlow};
 
 use datafusion_sql::sqlparser::ast::{
-    Array, Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, ObjectNamePart, Spanned,
-    Statement, TableAlias, TableFactor, VisitMut, VisitorMut,
+    Array, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
+    Ident, ObjectName, ObjectNamePart, Spanned, Statement, TableAlias, TableAliasColumnDef,
+    TableFactor, UnaryOperator, Value, VisitMut, VisitorMut,
 };
 
 use crate::{
@@ -19,6 +20,23 @@ use crate::{
         parse::place,
     },
 };
+
+const UNNEST: &str = "unnest";
+/// Functions whose lists are rows in FROM.
+const SERIES: [&str; 2] = ["range", "generate_series"];
+
+/// Whether a function in FROM gives the elements of a list.
+pub fn is_unnested(name: &ObjectName) -> bool {
+    let name = fold(&name.to_string());
+    name == UNNEST || SERIES.contains(&name.as_str())
+}
+
+fn argument(arg: FunctionArg) -> Option<Expr> {
+    match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr),
+        _ => None,
+    }
+}
 
 /// The table function that shows how a table is stored.
 const STORAGE_INFO: &str = "storage_info";
@@ -49,6 +67,23 @@ pub struct Found {
     pub files: Vec<(String, FileRequest)>,
     /// Tables that `storage_info` is to show, by the name that now stands for the call.
     pub tables: Vec<(String, String)>,
+    /// Series of whole numbers by the name that now stands for them.
+    pub series: Vec<(String, SeriesRequest)>,
+}
+
+/// `range(..)` or `generate_series(..)` over constants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeriesRequest {
+    /// The function, which is the column's name too.
+    pub function: String,
+    /// The first number.
+    pub first: i64,
+    /// Where it ends.
+    pub end: i64,
+    /// From number to number.
+    pub step: i64,
+    /// Whether `end` belongs to it.
+    pub inclusive: bool,
 }
 
 /// Collects what a statement reads and replaces files by names.
@@ -68,7 +103,36 @@ struct Collector(Found);
 
 impl Collector {
     fn factor(&mut self, factor: &mut TableFactor) -> Result<()> {
+        if let TableFactor::Function { name, args, alias, .. } = factor {
+            let function = fold(&name.to_string());
+            name_column(alias, &function);
+            let (args, alias) = (std::mem::take(args), alias.take());
+            *factor = if function == UNNEST {
+                unnest(args.into_iter().filter_map(argument).collect(), alias)
+            } else {
+                unnest(vec![call_of(name, args)], alias)
+            };
+            return Ok(());
+        }
+        if let TableFactor::UNNEST { alias, .. } = factor {
+            name_column(alias, UNNEST);
+            return Ok(());
+        }
         let TableFactor::Table { name, alias, args, .. } = factor else { return Ok(()) };
+        let function = fold(&name.to_string());
+        if SERIES.contains(&function.as_str())
+            && let Some(args) = args.take()
+        {
+            name_column(alias, &function);
+            let Some(request) = series(&function, &args.args) else {
+                *factor = unnest(vec![call_of(name, args.args)], alias.take());
+                return Ok(());
+            };
+            let known = format!("{EXACT}series{}", self.0.series.len());
+            replace(name, alias, function, known.clone());
+            self.0.series.push((known, request));
+            return Ok(());
+        }
         let request = match args.take() {
             Some(args) if fold(&name.to_string()) == STORAGE_INFO => {
                 let known = format!("{EXACT}table{}", self.0.tables.len());
@@ -102,6 +166,67 @@ fn replace(name: &mut ObjectName, alias: &mut Option<TableAlias>, default: Strin
         *alias = Some(TableAlias { explicit: true, name, columns: Vec::new(), at: None });
     }
     *name = ObjectName::from(vec![Ident::with_quote_and_span('"', span, known)]);
+}
+
+/// A function in FROM without a list of columns: its alias, or `default`, names its one column too, as in PostgreSQL.
+fn name_column(alias: &mut Option<TableAlias>, default: &str) {
+    let alias = alias.get_or_insert_with(|| TableAlias {
+        explicit: true,
+        name: Ident::new(default),
+        columns: Vec::new(),
+        at: None,
+    });
+    if alias.columns.is_empty() {
+        alias.columns.push(TableAliasColumnDef { name: alias.name.clone(), data_type: None });
+    }
+}
+
+/// The numbers of a call whose arguments are constants.
+fn series(function: &str, args: &[FunctionArg]) -> Option<SeriesRequest> {
+    let number = |arg: &FunctionArg| {
+        let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = arg else { return None };
+        let (sign, expr) = match expr {
+            Expr::UnaryOp { op: UnaryOperator::Minus, expr } => ("-", expr.as_ref()),
+            expr => ("", expr),
+        };
+        let Expr::Value(value) = expr else { return None };
+        let Value::Number(digits, _) = &value.value else { return None };
+        format!("{sign}{digits}").parse::<i64>().ok()
+    };
+    let numbers = args.iter().map(number).collect::<Option<Vec<i64>>>()?;
+    let (first, end, step) = match *numbers.as_slice() {
+        [end] => (0, end, 1),
+        [first, end] => (first, end, 1),
+        [first, end, step] => (first, end, step),
+        _ => return None,
+    };
+    let inclusive = function == "generate_series";
+    Some(SeriesRequest { function: function.to_owned(), first, end, step, inclusive })
+}
+
+fn call_of(name: &ObjectName, args: Vec<FunctionArg>) -> Expr {
+    let (duplicate_treatment, clauses) = (None, Vec::new());
+    let args = FunctionArgumentList { duplicate_treatment, args, clauses };
+    Expr::Function(Function {
+        name: name.clone(),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(args),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}
+
+fn unnest(array_exprs: Vec<Expr>, alias: Option<TableAlias>) -> TableFactor {
+    TableFactor::UNNEST {
+        alias,
+        array_exprs,
+        with_offset: false,
+        with_offset_alias: None,
+        with_ordinality: false,
+    }
 }
 
 /// The table that `storage_info` is called for: a text.

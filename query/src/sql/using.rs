@@ -19,6 +19,7 @@ use datafusion_sql::sqlparser::ast::{
 use crate::{
     error::{Error, ErrorKind, Result},
     sql::{
+        friendly,
         names::{EXACT, constraint_mut, unmark},
         parse::place,
         rewrite::select_all,
@@ -80,7 +81,7 @@ struct Scope {
 }
 
 /// A column of the joined tables so far: its name and what it is.
-type Joined = Vec<(String, Expr)>;
+pub type Joined = Vec<(String, Expr)>;
 
 impl VisitorMut for Rewriter<'_> {
     type Break = Error;
@@ -142,6 +143,19 @@ fn uses(table: &TableWithJoins) -> bool {
 
 impl Rewriter<'_> {
     fn select(&mut self, select: &mut Select, order_by: &mut [OrderByExpr]) -> Result<()> {
+        let (patterns, aliases) =
+            (friendly::has_patterns(select), friendly::reuses_aliases(select));
+        if patterns || aliases {
+            match self.columns_of(select) {
+                Ok(all) => {
+                    friendly::expand(select, &all)?;
+                    friendly::reuse_aliases(select, &all);
+                }
+                Err(error) if patterns => return Err(error),
+                // Whatever is wrong with FROM, the planner says it.
+                Err(_) => {}
+            }
+        }
         if !select.from.iter().any(uses) {
             return Ok(());
         }
@@ -165,6 +179,30 @@ impl Rewriter<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The columns of FROM as `*` shows them; FROM itself keeps its form, but for names of derived tables.
+    fn columns_of(&mut self, select: &mut Select) -> Result<Joined> {
+        let mut all: Joined = Vec::new();
+        let using = select.from.iter().any(uses);
+        for table in &mut select.from {
+            if using {
+                all.extend(self.table(&mut table.clone(), &mut HashMap::new())?);
+                continue;
+            }
+            all.extend(self.factor(&mut table.relation)?);
+            for join in &mut table.joins {
+                let one_sided = matches!(
+                    join.join_operator,
+                    JoinOperator::LeftSemi(_) | JoinOperator::LeftAnti(_)
+                );
+                let right = self.factor(&mut join.relation)?;
+                if !one_sided {
+                    all.extend(right);
+                }
+            }
+        }
+        Ok(all)
     }
 
     /// The columns of one item of FROM; its USING become ON.
@@ -231,7 +269,7 @@ impl Rewriter<'_> {
     fn factor(&mut self, factor: &mut TableFactor) -> Result<Joined> {
         let span = factor.span();
         let unsupported = || {
-            Err(Error::unsupported("this form of a table beside USING or NATURAL")
+            Err(Error::unsupported("this form of a table beside USING, NATURAL, RENAME or COLUMNS")
                 .or_span(place(span)))
         };
         let mut scope: Vec<Cte> = Vec::new();
@@ -340,7 +378,8 @@ fn name_merged(item: &mut SelectItem, merged: &HashMap<String, Expr>) {
     }
 }
 
-fn item_of(name: &str, expr: Expr) -> SelectItem {
+/// The item of SELECT that shows a column.
+pub fn item_of(name: &str, expr: Expr) -> SelectItem {
     match expr {
         Expr::CompoundIdentifier(_) => SelectItem::UnnamedExpr(expr),
         expr => SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', name) },
@@ -371,7 +410,8 @@ fn expand_wildcards(select: &mut Select, all: &Joined) {
     }
 }
 
-fn excluded(options: &WildcardAdditionalOptions) -> Vec<String> {
+/// The names that a wildcard leaves out.
+pub fn excluded(options: &WildcardAdditionalOptions) -> Vec<String> {
     let mut names = match &options.opt_exclude {
         Some(ExcludeSelectItem::Single(name)) => vec![last(name)],
         Some(ExcludeSelectItem::Multiple(names)) => names.iter().map(last).collect(),

@@ -8,6 +8,7 @@ mod scan; // RunScan: morsels over runs of rows, for both kinds
 
 mod batches; // BatchTable: registered Arrow batches
 
+mod series; // Series: whole numbers at equal distances
 mod block; // statistics of blocks
 mod column; // Column: an encoding and what is known of its values
 mod row_set; // RowSet: rows by position
@@ -30,6 +31,7 @@ mod choose; // the cheapest encoding
 mod distinct; // dictionaries of fixed-width values
 mod text; // texts and blobs
 mod interner; // distinct texts
+mod slots; // ... by their hashes
 mod unify; // one dictionary for the segments of a table
 mod info; // what storage_info shows
 
@@ -57,6 +59,7 @@ pub use info::{ColumnInfo, storage_info};
 pub use positions::WithPositions;
 pub use row_set::RowSet;
 pub use segment::{Segment, merge_group, merge_groups, merge_segments};
+pub use series::Series;
 pub use stats::Statistics;
 pub use sums::{ExactSums, Sums};
 pub use tail::Part;

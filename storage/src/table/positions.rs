@@ -67,7 +67,7 @@ impl Relation for WithPositions {
 
     fn ledger(&self) -> Arc<ScanLedger> {
         let position = self.schema.columns.last().map(|column| (column.name.clone(), 0));
-        ScanLedger::new(self.table.stored().chain(position))
+        ScanLedger::new(self.table.stored_columns().chain(position))
     }
 
     fn column_range(&self, column: usize) -> ColumnRange {

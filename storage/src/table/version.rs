@@ -5,7 +5,10 @@
 //! only compaction makes a new layout.
 //! Next: `tail.rs`, `compact.rs`, `../catalog/`.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
 
 use crate::{
     BLOCK_ROWS,
@@ -49,6 +52,8 @@ pub struct TableVersion {
     version: u64,
     /// How often rows were moved to other positions.
     layout: u64,
+    /// Bytes stored of each column, once somebody asked.
+    stored: Arc<OnceLock<Box<[u64]>>>,
 }
 
 impl TableVersion {
@@ -57,8 +62,8 @@ impl TableVersion {
     /// # Errors
     /// `Internal` when a segment's columns are not the schema's.
     pub fn new(schema: Arc<Schema>, segments: &[Arc<Segment>]) -> Result<Self> {
-        let parts = Arc::default();
-        let empty = Self { schema, parts, positions: 0, rows: 0, version: 0, layout: 0 };
+        let (parts, stored) = (Arc::default(), Arc::default());
+        let empty = Self { schema, parts, positions: 0, rows: 0, version: 0, layout: 0, stored };
         empty.append(segments)
     }
 
@@ -95,7 +100,7 @@ impl TableVersion {
     /// # Errors
     /// As `new`.
     pub fn append(&self, segments: &[Arc<Segment>]) -> Result<Self> {
-        let mut next = self.clone();
+        let mut next = Self { stored: Arc::default(), ..self.clone() };
         let parts = Arc::make_mut(&mut next.parts);
         for segment in segments.iter().filter(|segment| segment.rows() > 0) {
             self.check(segment)?;
@@ -208,6 +213,7 @@ impl TableVersion {
             rows,
             version: self.version + 1,
             layout: self.layout + 1,
+            stored: Arc::default(),
         }
     }
 
@@ -222,9 +228,9 @@ impl TableVersion {
     }
 
     /// The columns' names with the bytes that they take.
-    pub(crate) fn stored(&self) -> impl Iterator<Item = (String, u64)> {
-        let columns = self.schema.columns.iter().enumerate();
-        columns.map(|(i, column)| (column.name.clone(), info::stored(self.parts.iter(), i)))
+    pub(crate) fn stored_columns(&self) -> impl Iterator<Item = (String, u64)> {
+        let names = self.schema.columns.iter().map(|column| column.name.clone());
+        names.zip(self.stored().iter().copied())
     }
 
     /// The runs of rows that a scan has to read, and how many rows that are at most. Charges what is consulted.
@@ -275,7 +281,13 @@ impl TableVersion {
 
     /// Bytes stored.
     pub fn bytes(&self) -> u64 {
-        (0..self.schema.len()).map(|column| info::stored(self.parts.iter(), column)).sum()
+        self.stored().iter().sum()
+    }
+
+    /// Bytes stored of each column. O(segments + dictionaries' entries) the first time.
+    fn stored(&self) -> &[u64] {
+        let stored = |column| info::stored(self.parts.iter(), column);
+        self.stored.get_or_init(|| (0..self.schema.len()).map(stored).collect())
     }
 }
 
@@ -289,7 +301,7 @@ impl Relation for TableVersion {
     }
 
     fn ledger(&self) -> Arc<ScanLedger> {
-        ScanLedger::new(self.stored())
+        ScanLedger::new(self.stored_columns())
     }
 
     fn column_range(&self, column: usize) -> ColumnRange {
@@ -335,7 +347,8 @@ fn keep_blocks(
         return;
     }
     let rows = part.segment.rows();
-    if rows <= BLOCK_ROWS {
+    let all = || prune.all_match(&|i| columns[i].statistics().whole.range(deletes));
+    if rows <= BLOCK_ROWS || all() {
         runs.extend(blocks(number, rows));
         return;
     }

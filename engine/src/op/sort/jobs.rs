@@ -6,29 +6,29 @@ use crate::{context::QueryContext, error::Result, scheduler::Workers};
 
 /// Where jobs run.
 #[derive(Clone, Copy)]
-pub(super) struct Jobs<'a> {
+pub(in crate::op) struct Jobs<'a> {
     workers: Option<&'a Workers>,
     context: &'a QueryContext,
 }
 
 impl<'a> Jobs<'a> {
     /// On all workers.
-    pub(super) fn parallel(context: &'a QueryContext, workers: &'a Workers) -> Self {
+    pub(in crate::op) fn parallel(context: &'a QueryContext, workers: &'a Workers) -> Self {
         Self { workers: Some(workers), context }
     }
 
     /// On the calling thread.
-    pub(super) fn serial(context: &'a QueryContext) -> Self {
+    pub(in crate::op) fn serial(context: &'a QueryContext) -> Self {
         Self { workers: None, context }
     }
 
     /// Fails once the query is cancelled or out of time.
-    pub(super) fn check(&self) -> Result<()> {
+    pub(in crate::op) fn check(&self) -> Result<()> {
         self.context.check()
     }
 
     /// What `job` makes of every index below `n`, in order.
-    pub(super) fn map<T: Send>(
+    pub(in crate::op) fn map<T: Send>(
         &self,
         n: usize,
         job: impl Fn(usize) -> Result<T> + Sync,

@@ -75,6 +75,8 @@ impl Field {
 #[derive(Debug)]
 pub(super) struct Fields {
     pub(super) fields: Vec<Field>,
+    /// How many fields the first key has, the first two, and so on.
+    pub(super) ends: Vec<usize>,
     pub(super) bits: u32,
 }
 
@@ -85,9 +87,13 @@ impl Fields {
     /// `Unsupported` for a type without an order; cancellation.
     pub(super) fn prepare(rows: &Rows, keys: &[Key], jobs: &Jobs<'_>) -> Result<Self> {
         let mut fields = Vec::with_capacity(keys.len());
+        let mut ends = Vec::with_capacity(keys.len());
         for key in keys {
             let codes = match &rows.columns[key.column] {
-                Column::Constant(_) => continue,
+                Column::Constant(_) => {
+                    ends.push(fields.len());
+                    continue;
+                }
                 Column::Flat(blocks) => jobs.map(blocks.len(), |i| array_codes(&blocks[i]))?,
                 Column::Narrow { ty, base, offsets } => jobs.map(offsets.len(), |i| {
                     let (ty, offsets) = (ty.clone(), offsets[i].clone());
@@ -96,8 +102,9 @@ impl Fields {
                 Column::Dictionary { codes, dictionary } => ranks(codes, dictionary, jobs)?,
             };
             fields_of(codes, key.order, jobs, &mut fields)?;
+            ends.push(fields.len());
         }
-        Ok(Self { fields, bits: rows.bits })
+        Ok(Self { fields, ends, bits: rows.bits })
     }
 
     /// How two rows compare from field `first` on, of which the first `skip` bytes are known to be equal.

@@ -4,13 +4,14 @@
 //! Invariants: rows with equal keys keep input order (morsel number, position), so the answer does not depend on who
 //! brought which morsel. Payload columns keep their encoding and are moved once, when the sorted rows are read.
 //! Read next: `rows.rs` (what is held), `keys.rs` (codes of keys), `layout.rs` (packing them), `order.rs` (sorting),
-//! `top_k.rs` (with a limit).
+//! `top_k.rs` (with a limit), `runs.rs` (where keys change, for windows).
 
-mod jobs;
+pub(super) mod jobs;
 mod keys;
 mod layout;
 mod order;
 mod rows;
+mod runs;
 mod top_k;
 
 #[cfg(test)]
@@ -19,6 +20,8 @@ mod tests;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use stoadb_storage::{LogicalType, Schema, Vector};
+
+pub(super) use rows::concat;
 
 use self::{
     jobs::Jobs,
@@ -83,9 +86,10 @@ struct Merged {
     reservations: Vec<Reservation>,
 }
 
-struct Sorted {
-    rows: Rows,
-    order: Vec<Vec<u32>>,
+/// Rows and their order, in consecutive pieces.
+pub(super) struct Sorted {
+    pub(super) rows: Rows,
+    pub(super) order: Vec<Vec<u32>>,
     _reservations: Vec<Reservation>,
 }
 
@@ -147,9 +151,66 @@ impl Sort {
         }))
     }
 
+    /// Sorts what the workers have handed over. Besides, for each of `prefixes`, where rows differ from the row before
+    /// them in the first so many keys, as positions in the order of the sort.
+    ///
+    /// # Errors
+    /// When the memory budget is used up; `Unsupported` beyond 2^32 rows or for a type without an order; cancellation.
+    pub(super) fn sorted(
+        &self,
+        context: &Arc<QueryContext>,
+        workers: &Workers,
+        prefixes: &[usize],
+    ) -> Result<(Sorted, Vec<Vec<u32>>)> {
+        let spec = &self.shared.spec;
+        let merged = &mut *self.shared.merged.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut parts = std::mem::take(&mut merged.parts);
+        let mut reservations = std::mem::take(&mut merged.reservations);
+        let mut keys = spec.keys.clone();
+        match spec.limit {
+            None => parts.sort_by_key(|part| part.0),
+            Some(_) => keys.push(Key {
+                column: spec.types.len() - 1,
+                order: KeyOrder { descending: false, nulls_first: false },
+            }),
+        }
+        let pieces: Vec<Piece> = parts.into_iter().flat_map(|part| part.1).collect();
+        let len = pieces.iter().map(|piece| piece.rows as u64).sum::<u64>();
+        // While sorting: a code a key and two copies of the packed elements; afterwards the order remains.
+        let mut reservation = context.memory().reservation("sort");
+        reservation.grow(len * (8 * keys.len() as u64 + 2 * 16 + 4))?;
+        let jobs = Jobs::parallel(context, workers);
+        let mut rows = Rows::build(pieces, &spec.types, spec.sizes.block_bits, &jobs)?;
+        let fields = Fields::prepare(&rows, &keys, &jobs)?;
+        let order = order(&fields, rows.len, spec.limit.unwrap_or(usize::MAX), &jobs)?;
+        let starts = |&keys: &usize| runs::starts(&fields, keys, &order, &jobs);
+        let runs = prefixes.iter().map(starts).collect::<Result<_>>()?;
+        drop(fields);
+        rows.columns.truncate(spec.payload);
+        reservation.resize(len * 4)?;
+        reservations.push(reservation);
+        Ok((Sorted { rows, order, _reservations: reservations }, runs))
+    }
+
     /// The sorted rows, once `finish` has succeeded. Morsels are consecutive ranges of them.
     pub fn source(self: &Arc<Self>) -> Arc<dyn Source> {
         Arc::new(SortedSource { shared: Arc::clone(&self.shared) })
+    }
+}
+
+impl Sorted {
+    /// The values of a column in the given order of rows, as a result shows them.
+    ///
+    /// # Errors
+    /// As `Rows::gather`.
+    pub(super) fn output(&self, column: usize, order: &[u32]) -> Result<Vector> {
+        match self.rows.gather(column, order)? {
+            // A dictionary larger than the result would cost its readers more than it saves.
+            Vector::Dictionary(vector) if vector.dictionary.values().len() > self.rows.len => {
+                Ok(Vector::Flat(Vector::Dictionary(vector).flatten()?))
+            }
+            vector => Ok(vector),
+        }
     }
 }
 
@@ -194,32 +255,7 @@ impl Sink for Sort {
     }
 
     fn finish(&self, context: &Arc<QueryContext>, workers: &Workers) -> Result<()> {
-        let spec = &self.shared.spec;
-        let merged = &mut *self.shared.merged.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut parts = std::mem::take(&mut merged.parts);
-        let mut reservations = std::mem::take(&mut merged.reservations);
-        let mut keys = spec.keys.clone();
-        match spec.limit {
-            None => parts.sort_by_key(|part| part.0),
-            Some(_) => keys.push(Key {
-                column: spec.types.len() - 1,
-                order: KeyOrder { descending: false, nulls_first: false },
-            }),
-        }
-        let pieces: Vec<Piece> = parts.into_iter().flat_map(|part| part.1).collect();
-        let len = pieces.iter().map(|piece| piece.rows as u64).sum::<u64>();
-        // While sorting: a code a key and two copies of the packed elements; afterwards the order remains.
-        let mut reservation = context.memory().reservation("sort");
-        reservation.grow(len * (8 * keys.len() as u64 + 2 * 16 + 4))?;
-        let jobs = Jobs::parallel(context, workers);
-        let mut rows = Rows::build(pieces, &spec.types, spec.sizes.block_bits, &jobs)?;
-        let fields = Fields::prepare(&rows, &keys, &jobs)?;
-        let order = order(&fields, rows.len, spec.limit.unwrap_or(usize::MAX), &jobs)?;
-        drop(fields);
-        rows.columns.truncate(spec.payload);
-        reservation.resize(len * 4)?;
-        reservations.push(reservation);
-        let sorted = Sorted { rows, order, _reservations: reservations };
+        let (sorted, _) = self.sorted(context, workers, &[])?;
         let again = |_| EngineError::Internal("a sort was finished twice".into());
         self.shared.sorted.set(sorted).map_err(again)
     }
@@ -304,18 +340,8 @@ impl LocalSource for LocalSorted {
         }
         let order = &rest[..rest.len().min(self.context.settings().vector_size.max(1))];
         self.next += order.len();
-        let column = |column| -> Result<Vector> {
-            match sorted.rows.gather(column, order)? {
-                // A dictionary larger than the result would cost its readers more than it saves.
-                Vector::Dictionary(vector)
-                    if vector.dictionary.values().len() > sorted.rows.len =>
-                {
-                    Ok(Vector::Flat(Vector::Dictionary(vector).flatten()?))
-                }
-                vector => Ok(vector),
-            }
-        };
-        let columns = (0..self.shared.spec.payload).map(column).collect::<Result<_>>()?;
+        let columns = (0..self.shared.spec.payload).map(|column| sorted.output(column, order));
+        let columns = columns.collect::<Result<_>>()?;
         Ok(Some(Batch::new(columns, order.len())))
     }
 }

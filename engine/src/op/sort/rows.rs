@@ -59,9 +59,9 @@ pub(super) enum Column {
 
 /// All rows.
 #[derive(Debug)]
-pub(super) struct Rows {
+pub(in crate::op) struct Rows {
     pub(super) columns: Vec<Column>,
-    pub(super) len: usize,
+    pub(in crate::op) len: usize,
     pub(super) bits: u32,
 }
 
@@ -125,7 +125,7 @@ impl Rows {
     ///
     /// # Errors
     /// `Internal` when a row is past the end.
-    pub(super) fn gather(&self, column: usize, order: &[u32]) -> Result<Vector> {
+    pub(in crate::op) fn gather(&self, column: usize, order: &[u32]) -> Result<Vector> {
         let (blocks, wrap): (_, &dyn Fn(ArrayRef) -> Vector) = match &self.columns[column] {
             Column::Constant(value) => return Ok(Vector::constant(value.clone(), order.len())),
             Column::Flat(blocks) => (blocks, &Vector::Flat),
@@ -342,7 +342,7 @@ fn changed() -> EngineError {
 
 /// One array out of several. Views come out with buffers of their own: joining them as they are would list every
 /// source's buffers once a source.
-fn concat(arrays: &[ArrayRef]) -> Result<ArrayRef> {
+pub(in crate::op) fn concat(arrays: &[ArrayRef]) -> Result<ArrayRef> {
     let [first, _, ..] = arrays else {
         return arrays.first().cloned().ok_or_else(changed);
     };

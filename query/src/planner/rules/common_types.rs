@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, TimeUnit};
 use datafusion_common::{
-    Column, DFSchema, DFSchemaRef, ExprSchema, Result,
+    Column, DFSchema, DFSchemaRef, DataFusionError, ExprSchema, Result,
     tree_node::{Transformed, TreeNode},
 };
 use datafusion_expr::{
@@ -25,7 +25,12 @@ use datafusion_expr::{
 
 use datafusion_functions_nested::length::array_length_udf;
 
-use crate::planner::scalars::DIVIDE;
+use stoadb_storage::LogicalType;
+
+use crate::{
+    error::{Error, ErrorKind},
+    planner::{diagnose::our_span, scalars::DIVIDE},
+};
 
 /// Brings the mixed operands of a plan and of its subqueries to common types.
 ///
@@ -168,18 +173,23 @@ fn purpose(op: Operator) -> Option<Purpose> {
 fn unify(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     Ok(match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            if purpose(op) == Some(Purpose::Comparison) {
+                comparable(&left, [&*right], schema)?;
+            }
             let ty = purpose(op).and_then(|purpose| of_pair(&left, &right, purpose, schema));
             let [left, right] =
                 [left, right].map(|side| Box::new(bring_to(*side, ty.as_ref(), schema)));
             made(Expr::BinaryExpr(BinaryExpr { left, op, right }), ty.is_some())
         }
         Expr::Between(Between { expr, negated, low, high }) => {
+            comparable(&expr, [&*low, &*high], schema)?;
             let ty = of([&*expr, &*low, &*high], Purpose::Comparison, schema);
             let [expr, low, high] =
                 [expr, low, high].map(|side| Box::new(bring_to(*side, ty.as_ref(), schema)));
             made(Expr::Between(Between { expr, negated, low, high }), ty.is_some())
         }
         Expr::InList(InList { expr, list, negated }) => {
+            comparable(&expr, &list, schema)?;
             let operands = std::iter::once(expr.as_ref()).chain(&list);
             let ty = of(operands, Purpose::Comparison, schema);
             let expr = Box::new(bring_to(*expr, ty.as_ref(), schema));
@@ -227,6 +237,42 @@ fn unify(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         }
         other => Transformed::no(other),
     })
+}
+
+/// Refuses comparisons of moments with numbers, which the library would make by way of the moments' representation.
+fn comparable<'e>(
+    one: &Expr,
+    others: impl IntoIterator<Item = &'e Expr>,
+    schema: &DFSchema,
+) -> Result<()> {
+    let moment = |ty: &DataType| {
+        matches!(
+            ty,
+            DataType::Date32
+                | DataType::Timestamp(..)
+                | DataType::Time32(_)
+                | DataType::Time64(_)
+                | DataType::Interval(_)
+        )
+    };
+    for other in others {
+        let Ok(theirs) = other.get_type(schema) else { continue };
+        if !moment(&theirs) && !theirs.is_numeric() {
+            continue;
+        }
+        let Ok(ours) = one.get_type(schema) else { continue };
+        if moment(&theirs) && ours.is_numeric() || moment(&ours) && theirs.is_numeric() {
+            let name = |ty: &DataType| {
+                LogicalType::from_arrow(ty).map_or_else(|_| ty.to_string(), |ty| ty.to_string())
+            };
+            let message = format!("cannot compare {} with {}", name(&ours), name(&theirs));
+            let columns = one.column_refs().into_iter().chain(other.column_refs());
+            let span = columns.into_iter().find_map(|column| column.spans.first());
+            let error = Error::new(ErrorKind::Type, message).or_span(span.map(our_span));
+            return Err(DataFusionError::External(Box::new(error)));
+        }
+    }
+    Ok(())
 }
 
 /// `length(list)`, whose argument the library would take for a text.

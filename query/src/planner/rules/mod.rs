@@ -1,9 +1,13 @@
 //! Rewrites of our own that run among the planner library's.
 
 mod common_types; // the types of mixed operands, where the library loses values
+mod lateral; // LATERAL over no table, unnest() of an outer column
+mod occurrence; // equal rows, numbered
 mod simplify_functions; // functions that have another form
 mod sort_names; // what the names in ORDER BY mean
 
 pub use common_types::common_types;
-pub use simplify_functions::SimplifyFunctions;
+pub use lateral::ComputeLateral;
+pub use occurrence::number_occurrences;
+pub use simplify_functions::{SimplifyFunctions, is_repeatable};
 pub use sort_names::sort_names;

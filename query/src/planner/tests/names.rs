@@ -63,7 +63,7 @@ fn test_names_may_repeat() {
         ("SELECT a, a FROM t", vec!["a", "a"]),
         ("SELECT count(*), count(*) FROM t", vec!["count(*)", "count(*)"]),
         ("SELECT a, A, t.a FROM t", vec!["a", "a", "a"]),
-        ("SELECT a AS x, b AS X FROM t", vec!["x", "x"]),
+        ("SELECT a AS x, b AS X FROM t", vec!["x", "X"]),
         ("SELECT a, b AS a FROM t", vec!["a", "a"]),
         ("SELECT t.a, u.a FROM t, u", vec!["a", "a"]),
         ("SELECT t.a, u.a, t.a FROM t, u", vec!["a", "a", "a"]),

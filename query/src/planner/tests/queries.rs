@@ -255,3 +255,12 @@ fn test_deep_expressions_plan_fast() {
         assert!(seconds < limit, "{seconds} s for {}", &sql[..60]);
     }
 }
+
+#[test]
+fn test_parameters_beside_moments() {
+    let first =
+        |sql: &str| plan_with(sql, &PlannerSettings::default(), &[]).unwrap().parameters[0].clone();
+    assert_eq!(first("SELECT f + $1 FROM t"), Some(LogicalType::Int64));
+    assert_eq!(first("SELECT $1 + f FROM t"), Some(LogicalType::Int64));
+    assert_eq!(first("SELECT g + $1 FROM t"), Some(LogicalType::Interval));
+}

@@ -6,14 +6,14 @@ use super::*;
 fn test_not_in_keeps_nulls() {
     // A column as a conjunct: the null-aware join.
     let plan = text("SELECT a FROM t WHERE a = 3 AND a NOT IN (SELECT a FROM u)");
-    assert!(plan.contains("LeftAnti Join: t.a = __correlated_sq_1.a null_aware"), "{plan}");
+    assert!(plan.contains("LeftAnti Join: t.a = ") && plan.contains("null_aware"), "{plan}");
     assert!(!plan.contains("u.a = Int64(3)"), "{plan}");
     // A constant: no null-aware join, whose filter would drop the NULLs of the subquery.
     let plan = text("SELECT a FROM t WHERE 3 NOT IN (SELECT a FROM u)");
-    assert!(plan.contains("u.a IS NULL") && !plan.contains("null_aware"), "{plan}");
+    assert!(plan.contains("count(u.a)") && !plan.contains("null_aware"), "{plan}");
     let plan = text("SELECT a FROM t WHERE NULL NOT IN (SELECT a FROM u)");
     assert!(!plan.contains("null_aware"), "{plan}");
-    // Below OR: a mark that is TRUE for unknown.
+    // Below OR: a mark, and whether the value or one of the subquery is NULL.
     for sql in [
         "SELECT a FROM t WHERE b = 1 OR a NOT IN (SELECT a FROM u)",
         "SELECT a FROM t WHERE NOT (b = 1 AND a IN (SELECT a FROM u))",

@@ -1,0 +1,234 @@
+//! Frames: which rows around a row a function sees, as ranges of places in the sorted order.
+//!
+//! Invariants: a frame lies within its row's partition; empty frames are `[0, 0]`; equal frames of neighbouring rows are
+//! one frame, so that work done once a frame is done once for peers and for whole partitions.
+
+use std::ops::Range;
+
+use stoadb_storage::Vector;
+
+use super::{
+    Ordered, chunk_range, chunks,
+    shape::{Place, Shape},
+};
+use crate::{
+    error::{EngineError, Result},
+    kernel::sort_key::{Codes, KeyOrder, codes},
+    op::sort::jobs::Jobs,
+    plan::FrameUnit,
+};
+
+/// A frame over columns.
+pub(super) struct Bounds {
+    pub(super) unit: FrameUnit,
+    pub(super) start: Bound,
+    pub(super) end: Bound,
+    /// What the limits are compared with: the order key.
+    pub(super) key: Option<(usize, KeyOrder)>,
+}
+
+/// One end of a frame.
+pub(super) enum Bound {
+    Unbounded,
+    CurrentRow,
+    Offset(i64),
+    /// A column of limits.
+    Key(usize),
+}
+
+/// The frames of all rows.
+pub(super) struct Frames {
+    /// First row and row after the last, without repetitions among neighbours.
+    pub(super) frames: Vec<[u32; 2]>,
+    /// By chunk, the number of each row's frame.
+    pub(super) of_row: Vec<Vec<u32>>,
+    /// Whether every frame starts where its partition does.
+    pub(super) from_start: bool,
+}
+
+impl Frames {
+    /// The frames of a chunk's rows.
+    pub(super) fn of(&self, chunk: usize) -> impl Iterator<Item = [u32; 2]> {
+        self.of_row[chunk].iter().map(|&frame| self.frames[frame as usize])
+    }
+}
+
+impl Bounds {
+    /// The frame of every row. `O(n)`, with `RANGE` distances `O(n log n)`.
+    ///
+    /// # Errors
+    /// `Internal` when a `RANGE` distance has no order key; cancellation.
+    pub(super) fn frames(&self, input: &Ordered, shape: &Shape, jobs: &Jobs<'_>) -> Result<Frames> {
+        let keys = match (&self.start, &self.end) {
+            (Bound::Key(_), _) | (_, Bound::Key(_)) => Some(Keys::new(self, input, jobs)?),
+            _ => None,
+        };
+        let of_chunk = |chunk: usize| -> Result<Distinct> {
+            let rows = chunk_range(chunk, shape.rows);
+            let start = self.ends(&self.start, input, rows.clone())?;
+            let end = self.ends(&self.end, input, rows.clone())?;
+            let mut distinct = Distinct::default();
+            for (index, place) in shape.places(rows).enumerate() {
+                let first = self.first(place, shape, keys.as_ref(), &start, index);
+                let after = self.after(place, shape, keys.as_ref(), &end, index);
+                distinct.push(if first < after { [first, after] } else { [0, 0] });
+            }
+            Ok(distinct)
+        };
+        let parts = jobs.map(chunks(shape.rows).len(), of_chunk)?;
+        let mut all = Frames {
+            frames: Vec::new(),
+            of_row: Vec::with_capacity(parts.len()),
+            from_start: matches!(self.start, Bound::Unbounded),
+        };
+        for mut part in parts {
+            let same = part.frames.first() == all.frames.last();
+            let base = all.frames.len() as u32 - u32::from(same);
+            part.of_row.iter_mut().for_each(|frame| *frame += base);
+            all.frames.extend(part.frames.into_iter().skip(usize::from(same)));
+            all.of_row.push(part.of_row);
+        }
+        Ok(all)
+    }
+
+    /// The codes of a bound's keys in a range of rows.
+    fn ends(&self, bound: &Bound, input: &Ordered, rows: Range<usize>) -> Result<Vec<u128>> {
+        match (bound, self.key) {
+            (Bound::Key(column), Some((_, order))) => {
+                Ok(numbers(&input.range(*column, rows)?, order)?.0)
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    fn first(
+        &self,
+        place: Place,
+        shape: &Shape,
+        keys: Option<&Keys>,
+        limits: &[u128],
+        index: usize,
+    ) -> u32 {
+        match (&self.start, self.unit) {
+            (Bound::Unbounded, _) => place.start,
+            (Bound::CurrentRow, FrameUnit::Rows) => place.row,
+            (Bound::CurrentRow, _) => place.first_peer,
+            (Bound::Offset(by), FrameUnit::Rows) => clamp(place.row, *by, place),
+            (Bound::Offset(by), _) => group_at(shape, place, *by),
+            (Bound::Key(_), _) => match keys {
+                Some(keys) if !keys.is_null(place.row) => {
+                    keys.search(place, |key| key < limits[index])
+                }
+                _ => place.first_peer,
+            },
+        }
+    }
+
+    fn after(
+        &self,
+        place: Place,
+        shape: &Shape,
+        keys: Option<&Keys>,
+        limits: &[u128],
+        index: usize,
+    ) -> u32 {
+        match (&self.end, self.unit) {
+            (Bound::Unbounded, _) => place.end,
+            (Bound::CurrentRow, FrameUnit::Rows) => place.row + 1,
+            (Bound::CurrentRow, _) => place.after_peers,
+            (Bound::Offset(by), FrameUnit::Rows) => clamp(place.row, by.saturating_add(1), place),
+            (Bound::Offset(by), _) => group_at(shape, place, by.saturating_add(1)),
+            (Bound::Key(_), _) => match keys {
+                Some(keys) if !keys.is_null(place.row) => {
+                    keys.search(place, |key| key <= limits[index])
+                }
+                _ => place.after_peers,
+            },
+        }
+    }
+}
+
+fn clamp(row: u32, by: i64, place: Place) -> u32 {
+    i64::from(row).saturating_add(by).clamp(place.start.into(), place.end.into()) as u32
+}
+
+/// The first row of the group that is so many groups away, within the partition.
+fn group_at(shape: &Shape, place: Place, by: i64) -> u32 {
+    let group = i64::from(place.group).saturating_add(by).max(place.first_group.into());
+    let row = usize::try_from(group).ok().and_then(|group| shape.groups.get(group));
+    row.map_or(place.end, |&row| row.min(place.end))
+}
+
+/// The first order key of all rows as ascending numbers.
+struct Keys {
+    codes: Vec<u128>,
+    nulls: Vec<bool>,
+}
+
+impl Keys {
+    fn new(bounds: &Bounds, input: &Ordered, jobs: &Jobs<'_>) -> Result<Self> {
+        let Some((column, order)) = bounds.key else {
+            return Err(EngineError::Internal("a RANGE distance without an order key".into()));
+        };
+        let parts = jobs.map(chunks(input.len()).len(), |chunk| {
+            numbers(&input.range(column, chunk_range(chunk, input.len()))?, order)
+        })?;
+        let (mut codes, mut nulls) = (Vec::new(), Vec::new());
+        for part in parts {
+            codes.extend(part.0);
+            nulls.extend(part.1);
+        }
+        Ok(Self { codes, nulls })
+    }
+
+    fn is_null(&self, row: u32) -> bool {
+        self.nulls[row as usize]
+    }
+
+    /// The partition's first row whose key is not NULL and not `before` the bound; the row after the last such key
+    /// when there is none.
+    fn search(&self, place: Place, before: impl Fn(u128) -> bool) -> u32 {
+        let range = place.start as usize..place.end as usize;
+        let nulls = &self.nulls[range.clone()];
+        // NULLs lie at one end of the partition, and the row itself is none.
+        let (skipped, kept) = match nulls.first() {
+            Some(true) => {
+                let first = nulls.partition_point(|null| *null);
+                (first, nulls.len() - first)
+            }
+            _ => (0, nulls.partition_point(|null| !*null)),
+        };
+        let codes = &self.codes[range][skipped..skipped + kept];
+        place.start + (skipped + codes.partition_point(|&code| before(code))) as u32
+    }
+}
+
+/// Codes that ascend in the order of the key, and which rows are NULL.
+fn numbers(vector: &Vector, order: KeyOrder) -> Result<(Vec<u128>, Vec<bool>)> {
+    let codes = codes(vector)?;
+    let nulls = (0..codes.len()).map(|row| codes.is_null(row)).collect();
+    let flip = if order.descending { u128::MAX } else { 0 };
+    let numbers = match codes.codes {
+        Codes::Narrow(codes) => codes.into_iter().map(|code| u128::from(code) ^ flip).collect(),
+        Codes::Wide(codes) => codes.into_iter().map(|code| code ^ flip).collect(),
+        Codes::Bytes(_) => {
+            return Err(EngineError::Internal("a RANGE distance over byte strings".into()));
+        }
+    };
+    Ok((numbers, nulls))
+}
+
+#[derive(Default)]
+struct Distinct {
+    frames: Vec<[u32; 2]>,
+    of_row: Vec<u32>,
+}
+
+impl Distinct {
+    fn push(&mut self, frame: [u32; 2]) {
+        if self.frames.last() != Some(&frame) {
+            self.frames.push(frame);
+        }
+        self.of_row.push(self.frames.len() as u32 - 1);
+    }
+}

@@ -1,0 +1,198 @@
+//! What an error of planning says about calls and names, once the statement is at hand: which arguments a function takes,
+//! where the call stands, that texts have single quotes.
+//!
+//! Invariant: a place is given only where a single one fits the error.
+
+use std::ops::ControlFlow;
+
+use datafusion_sql::sqlparser::ast::{Expr, Spanned, Statement, Visit, Visitor};
+
+use crate::{
+    error::{Error, ErrorKind, Span},
+    planner::functions,
+    sql::{names::fold, parse::place},
+};
+
+/// The error of a call whose arguments do not fit, out of the library's text.
+pub(super) fn mismatch(text: &str) -> Option<Error> {
+    for start in ["arithmetic expression ", "comparison operation ", "logical boolean operation "] {
+        if let Some((_, operation)) = text.split_once(start) {
+            let operation = operation.split(" to valid types").next().unwrap_or(operation);
+            let message = format!("there is no operator {}", sql_types(operation.trim()));
+            return Some(Error::new(ErrorKind::Type, message));
+        }
+    }
+    let name = ["Function '", "function '", "call to '", "argument types '"]
+        .iter()
+        .find_map(|start| text.split_once(start))
+        .map(|(_, rest)| rest.split(['\'', '(']).next().unwrap_or_default())?;
+    if let Some((_, own)) = text.split_once("user-defined coercion failed with: ") {
+        // What our own declarations say is said in our words already.
+        let own = own.split(" No function matches").next().unwrap_or(own);
+        let own = own.strip_prefix("Error during planning: ").unwrap_or(own);
+        let own = own.trim().trim_end_matches('.');
+        if own.starts_with(&format!("{name}()")) {
+            return Some(Error::new(ErrorKind::Type, own));
+        }
+    } else if !text.contains("No function matches")
+        && !text.contains("failed to match any signature")
+        && !text.contains("Failed to coerce arguments")
+    {
+        return None;
+    }
+    let args = text.split_once(&format!("argument types '{name}(")).map(|(_, rest)| {
+        let end = rest.find(")'").unwrap_or(rest.len());
+        sql_types(&rest[..end])
+    });
+    let message = match args {
+        Some(args) => format!("{name}() does not take ({args})"),
+        None => format!("{name}() does not take these arguments"),
+    };
+    let error = Error::new(ErrorKind::Type, message);
+    let mut taken: Vec<String> = functions::argument_lists(name)
+        .into_iter()
+        .map(|args| format!("{name}({})", sql_types(&args)))
+        .collect();
+    taken.dedup();
+    let more = if taken.len() > 6 { ", ..." } else { "" };
+    taken.truncate(6);
+    match taken.is_empty() {
+        true => Some(error),
+        false => Some(error.with_hint(format!("it takes {}{more}", taken.join(", ")))),
+    }
+}
+
+/// The library's names of types in SQL's words.
+fn sql_types(text: &str) -> String {
+    let text = text.lines().next().unwrap_or_default().trim_end_matches('.');
+    let mut out = String::with_capacity(text.len());
+    let mut word = String::new();
+    for c in text.chars().chain(std::iter::once('\0')) {
+        if c.is_alphanumeric() || c == '_' {
+            word.push(c);
+            continue;
+        }
+        out.push_str(match word.as_str() {
+            "Utf8" | "Utf8View" | "LargeUtf8" | "String" => "VARCHAR",
+            "Binary" | "BinaryView" | "LargeBinary" => "BLOB",
+            "Date32" | "Date64" | "Date" => "DATE",
+            "Time32" | "Time64" => "TIME",
+            "Timestamp" => "TIMESTAMP",
+            "Decimal32" | "Decimal64" | "Decimal128" | "Decimal256" | "Decimal" => "DECIMAL",
+            "Int8" => "TINYINT",
+            "Int16" => "SMALLINT",
+            "Int32" => "INTEGER",
+            "Int64" | "Integer" => "BIGINT",
+            "UInt8" => "UTINYINT",
+            "UInt16" => "USMALLINT",
+            "UInt32" => "UINTEGER",
+            "UInt64" => "UBIGINT",
+            "Float16" | "Float32" => "FLOAT",
+            "Float64" | "Float" => "DOUBLE",
+            "Boolean" => "BOOLEAN",
+            "Interval" | "Duration" => "INTERVAL",
+            other => other,
+        });
+        word.clear();
+        if c != '\0' {
+            out.push(c);
+        }
+    }
+    // Units, time zones and the like say nothing here.
+    let mut out = out.replace("Numeric(1)", "number");
+    for noise in [
+        "(Nanosecond, None)",
+        "(Microsecond, None)",
+        "(Millisecond, None)",
+        "(Second, None)",
+        "(MonthDayNano)",
+    ] {
+        out = out.replace(noise, "");
+    }
+    out
+}
+
+/// The error with its place and with advice that the statement's text suggests.
+pub(super) fn placed(mut error: Error, statement: &Statement) -> Error {
+    let about_subquery = error.kind == ErrorKind::Unsupported && error.message.contains("subquery");
+    let mut finder = Finder { error: &error, about_subquery, calls: Vec::new(), quoted: None };
+    let _ = statement.visit(&mut finder);
+    let Finder { calls, quoted, .. } = finder;
+    if let Some(text) = quoted {
+        let text = text.replace('\'', "''");
+        let hint = format!("a text has single quotes: '{text}'");
+        error.hint = Some(match error.hint.take().filter(|hint| hint.starts_with("did you")) {
+            Some(known) => format!("{known} {hint}"),
+            None => hint,
+        });
+    }
+    match calls.as_slice() {
+        [call] => error.or_span(Some(*call)),
+        _ => error,
+    }
+}
+
+struct Finder<'a> {
+    error: &'a Error,
+    about_subquery: bool,
+    /// Where the function or the subquery stands that the error is about.
+    calls: Vec<Span>,
+    /// The name in double quotes that the error is about.
+    quoted: Option<String>,
+}
+
+impl Visitor for Finder<'_> {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::Function(function) if self.error.span.is_none() => {
+                let name = fold(&function.name.to_string());
+                let subject = self.error.message.strip_prefix(name.as_str());
+                if subject.is_some_and(|rest| rest.starts_with("()")) {
+                    self.calls.extend(place(function.span()));
+                }
+            }
+            Expr::Subquery(query)
+            | Expr::Exists { subquery: query, .. }
+            | Expr::InSubquery { subquery: query, .. }
+                if self.about_subquery && self.error.span.is_none() =>
+            {
+                let about_limit =
+                    ["LIMIT", "OFFSET"].iter().any(|word| self.error.message.contains(word));
+                if !about_limit || query.limit_clause.is_some() {
+                    self.calls.extend(place(query.span()));
+                }
+            }
+            Expr::Identifier(ident)
+                if ident.quote_style == Some('"')
+                    && self.error.kind == ErrorKind::Name
+                    && self.error.message.starts_with("there is no column")
+                    && self.error.span == place(ident.span) =>
+            {
+                self.quoted = Some(ident.value.clone());
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn test_mismatches_in_words_of_sql() {
+        let text = "Function 'repeat' requires Int64, but received String (DataType: Utf8).. No function matches the \
+                    given name and argument types 'repeat(Utf8, Utf8)'. You might need to add explicit type casts.\n\
+                    \tCandidate functions:\n\trepeat(String, Int64)";
+        let error = mismatch(text).unwrap();
+        assert_eq!(error.message, "repeat() does not take (VARCHAR, VARCHAR)");
+        assert_eq!(error.hint.as_deref(), Some("it takes repeat(VARCHAR, BIGINT)"));
+        assert!(mismatch("the function 'x' is fine").is_none());
+        let own = "Function 'round' user-defined coercion failed with: Error during planning: round() needs a number, \
+                   not VARCHAR No function matches the given name";
+        assert_eq!(mismatch(own).unwrap().message, "round() needs a number, not VARCHAR");
+    }
+}

@@ -1,0 +1,346 @@
+//! Subqueries in expressions become joins: EXISTS, IN, ANY and ALL wherever they stand, and scalar subqueries that use
+//! columns of the enclosing query.
+//!
+//! In WHERE, a condition that is one test becomes a semi or anti join. Everywhere else the test becomes a mark join, whose
+//! mark the expression reads; where NULL and FALSE differ, IN also asks whether the subquery has rows and NULLs
+//! (`value.rs`). Correlation becomes join conditions (`lift.rs`) or, failing that, rows (`domain.rs`).
+//! Invariants: runs before types are found; keeps the columns of every plan; leaves no subquery in an expression other
+//! than uncorrelated scalar ones, which run first. The work grows with the rows, not with their product, except where the
+//! correlation is no equality.
+
+mod domain;
+mod lift;
+mod plans;
+mod scalar;
+mod value;
+
+use std::sync::Arc;
+
+use datafusion_common::{
+    DFSchema, JoinType, Result,
+    tree_node::{Transformed, TreeNode},
+};
+use datafusion_expr::{
+    Aggregate, Distinct, DistinctOn, Expr, Join, LogicalPlan, Sort, SortExpr, Subquery,
+    expr::{Exists, InSubquery, SetComparison},
+    utils::split_conjunction_owned,
+};
+
+use self::plans::Names;
+use crate::planner::{check::check_lateral, functions::Functions};
+
+/// Rewrites a plan that has no types yet.
+///
+/// # Errors
+/// `Unsupported`, naming the construct, for correlation of a form that is not planned.
+pub fn unnest(plan: LogicalPlan, functions: &Functions) -> Result<LogicalPlan> {
+    Unnester { functions, names: Names::default() }.plan(plan, false)
+}
+
+struct Unnester<'a> {
+    functions: &'a Functions,
+    names: Names,
+}
+
+/// A node's input, as far as it has got.
+struct Site {
+    /// With the columns that stand for subqueries.
+    plan: LogicalPlan,
+    /// Without them: what subqueries are correlated with.
+    base: LogicalPlan,
+}
+
+impl Site {
+    fn new(plan: LogicalPlan) -> Self {
+        Self { base: plan.clone(), plan }
+    }
+
+    /// Keeps the rows for which the conditions hold.
+    fn filter(&mut self, conditions: Vec<Expr>) -> Result<()> {
+        let of_base = conditions.iter().filter(|condition| {
+            condition.column_refs().iter().all(|c| self.base.schema().index_of_column(c).is_ok())
+        });
+        self.base = plans::filter(self.base.clone(), of_base.cloned().collect())?;
+        self.plan = plans::filter(self.plan.clone(), conditions)?;
+        Ok(())
+    }
+
+    fn schema(&self) -> &DFSchema {
+        self.base.schema()
+    }
+}
+
+/// Whether an expression holds a subquery that has to become a join.
+fn needs(expr: &Expr) -> Result<bool> {
+    expr.exists(|expr| {
+        Ok(match expr {
+            Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_) => true,
+            Expr::ScalarSubquery(subquery) => plans::is_correlated(&subquery.subquery)?,
+            _ => false,
+        })
+    })
+}
+
+fn any_needs<'e>(exprs: impl IntoIterator<Item = &'e Expr>) -> Result<bool> {
+    for expr in exprs {
+        if needs(expr)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+impl Unnester<'_> {
+    /// A plan and what is below it. `beside`: it is the right side of a join, whose left side LATERAL sees.
+    fn plan(&mut self, plan: LogicalPlan, beside: bool) -> Result<LogicalPlan> {
+        stacker::maybe_grow(256 << 10, 4 << 20, || self.node(plan, beside))
+    }
+
+    fn node(&mut self, plan: LogicalPlan, beside: bool) -> Result<LogicalPlan> {
+        let is_join = matches!(plan, LogicalPlan::Join(_));
+        let passes = match &plan {
+            LogicalPlan::Subquery(lateral) => {
+                if !beside {
+                    // Nothing stands beside it: its outer columns are those of an enclosing query.
+                    return self.plan(lateral.subquery.as_ref().clone(), false);
+                }
+                if !lateral.outer_ref_columns.is_empty() {
+                    check_lateral(&lateral.subquery).map_err(plans::external)?;
+                }
+                false
+            }
+            LogicalPlan::SubqueryAlias(_) | LogicalPlan::Projection(_) => beside,
+            _ => false,
+        };
+        let mut child = 0;
+        let plan = plan.map_children(|input| {
+            child += 1;
+            let beside = if is_join { child == 2 } else { passes };
+            self.plan(input, beside).map(Transformed::yes)
+        });
+        let plan = plan?.data;
+        let plan = plan.map_expressions(|expr| expr.transform_up(|expr| self.inside(expr)))?.data;
+        if any_needs(&plan.expressions())? { self.joined(plan) } else { Ok(plan) }
+    }
+
+    /// A node whose expressions hold subqueries, over its input joined with them.
+    fn joined(&mut self, plan: LogicalPlan) -> Result<LogicalPlan> {
+        match plan {
+            LogicalPlan::Filter(node) => {
+                self.filter(Arc::unwrap_or_clone(node.input), node.predicate)
+            }
+            LogicalPlan::Projection(node) => {
+                let mut site = Site::new(Arc::unwrap_or_clone(node.input));
+                let exprs = self.values(node.expr, &node.schema, 0, &mut site)?;
+                plans::project(site.plan, exprs)
+            }
+            LogicalPlan::Aggregate(node) => {
+                let mut site = Site::new(Arc::unwrap_or_clone(node.input));
+                let first = node.schema.fields().len() - node.aggr_expr.len();
+                let groups = self.values(node.group_expr, &node.schema, 0, &mut site)?;
+                let calls = self.values(node.aggr_expr, &node.schema, first, &mut site)?;
+                let rows = Aggregate::try_new(Arc::new(site.plan), groups, calls)?;
+                Ok(LogicalPlan::Aggregate(rows))
+            }
+            LogicalPlan::Sort(node) => {
+                let shown = plans::columns(node.input.schema());
+                let mut site = Site::new(with_columns_of(&node)?);
+                let expr = self.keys(node.expr, &mut site)?;
+                let input = Arc::new(site.plan);
+                plans::project(LogicalPlan::Sort(Sort { expr, input, fetch: node.fetch }), shown)
+            }
+            LogicalPlan::Distinct(Distinct::On(node)) => {
+                let mut site = Site::new(Arc::unwrap_or_clone(node.input));
+                let rewrite = |this: &mut Self, exprs: Vec<Expr>, site: &mut Site| {
+                    let value = |expr| this.value(expr, site, false);
+                    exprs.into_iter().map(value).collect::<Result<Vec<_>>>()
+                };
+                let on = rewrite(self, node.on_expr, &mut site)?;
+                let selected = self.values(node.select_expr, &node.schema, 0, &mut site)?;
+                let keys = node.sort_expr.map(|keys| self.keys(keys, &mut site)).transpose()?;
+                let rows = DistinctOn::try_new(on, selected, keys, Arc::new(site.plan))?;
+                Ok(LogicalPlan::Distinct(Distinct::On(rows)))
+            }
+            LogicalPlan::Join(node) => self.condition_of_join(node),
+            LogicalPlan::Values(_) => {
+                plans::refuse("EXISTS, IN and correlated subqueries in VALUES (write SELECT)")
+            }
+            LogicalPlan::Window(_) => {
+                plans::refuse("EXISTS and IN (subquery) in a window function")
+            }
+            LogicalPlan::Limit(_) => plans::refuse("a subquery in LIMIT or OFFSET"),
+            plan => Ok(plan),
+        }
+    }
+
+    /// The subqueries within a subquery.
+    fn inside(&mut self, expr: Expr) -> Result<Transformed<Expr>> {
+        let mut inside = |subquery: Subquery| -> Result<Subquery> {
+            let plan = self.plan(Arc::unwrap_or_clone(subquery.subquery), false)?;
+            Ok(Subquery { subquery: Arc::new(plan), ..subquery })
+        };
+        Ok(Transformed::yes(match expr {
+            Expr::ScalarSubquery(subquery) => Expr::ScalarSubquery(inside(subquery)?),
+            Expr::Exists(Exists { subquery, negated }) => {
+                Expr::Exists(Exists { subquery: inside(subquery)?, negated })
+            }
+            Expr::InSubquery(InSubquery { expr, subquery, negated }) => {
+                Expr::InSubquery(InSubquery { expr, subquery: inside(subquery)?, negated })
+            }
+            Expr::SetComparison(SetComparison { expr, subquery, op, quantifier }) => {
+                let subquery = inside(subquery)?;
+                Expr::SetComparison(SetComparison { expr, subquery, op, quantifier })
+            }
+            other => return Ok(Transformed::no(other)),
+        }))
+    }
+
+    /// Expressions under the names that fields of a schema have.
+    fn values(
+        &mut self,
+        exprs: Vec<Expr>,
+        schema: &DFSchema,
+        first: usize,
+        site: &mut Site,
+    ) -> Result<Vec<Expr>> {
+        let mut values = Vec::with_capacity(exprs.len());
+        for (position, expr) in exprs.into_iter().enumerate() {
+            let sets = matches!(expr, Expr::GroupingSet(_));
+            let value = self.value(expr, site, false)?;
+            values.push(match sets {
+                true => value,
+                false => plans::keep_name(value, schema, first + position),
+            });
+        }
+        Ok(values)
+    }
+
+    fn keys(&mut self, keys: Vec<SortExpr>, site: &mut Site) -> Result<Vec<SortExpr>> {
+        let key = |key: SortExpr| Ok(SortExpr { expr: self.value(key.expr, site, false)?, ..key });
+        keys.into_iter().map(key).collect()
+    }
+
+    /// WHERE and HAVING: condition after condition, so that those before a test guard it.
+    fn filter(&mut self, input: LogicalPlan, predicate: Expr) -> Result<LogicalPlan> {
+        let shown = plans::columns(input.schema());
+        let mut site = Site::new(input);
+        let mut pending = Vec::new();
+        for condition in split_conjunction_owned(predicate) {
+            if !needs(&condition)? {
+                pending.push(condition);
+                continue;
+            }
+            site.filter(std::mem::take(&mut pending))?;
+            if let Some(condition) = self.test(condition, &mut site)? {
+                pending.push(condition);
+            }
+        }
+        site.filter(pending)?;
+        match site.plan.schema().fields().len() == shown.len() {
+            true => Ok(site.plan),
+            false => plans::project(site.plan, shown),
+        }
+    }
+
+    /// ON: the tests of an inner join are asked above it, those of an outer one below it on the side that they use.
+    fn condition_of_join(&mut self, node: Join) -> Result<LogicalPlan> {
+        let on = node.on.iter().flat_map(|(left, right)| [left, right]);
+        if any_needs(on)? {
+            return plans::refuse("a correlated subquery in USING");
+        }
+        let Some(filter) = node.filter else { return Ok(LogicalPlan::Join(node)) };
+        let shown = plans::columns(&node.schema);
+        let (mut tests, mut plain) = (Vec::new(), Vec::new());
+        for condition in split_conjunction_owned(filter) {
+            if needs(&condition)? { tests.push(condition) } else { plain.push(condition) }
+        }
+        if node.join_type == JoinType::Inner {
+            let filter = datafusion_expr::utils::conjunction(plain);
+            let joined = LogicalPlan::Join(Join { filter, ..node });
+            let Some(tests) = datafusion_expr::utils::conjunction(tests) else { return Ok(joined) };
+            return self.filter(joined, tests);
+        }
+        let mut left = Site::new(Arc::unwrap_or_clone(node.left));
+        let mut right = Site::new(Arc::unwrap_or_clone(node.right));
+        for test in tests {
+            let columns = columns_of(&test)?;
+            let within = |side: &Site| {
+                columns.iter().all(|column| side.schema().index_of_column(column).is_ok())
+            };
+            let side = match (within(&left), within(&right)) {
+                (true, _) => &mut left,
+                (_, true) => &mut right,
+                _ => {
+                    return plans::refuse(
+                        "a subquery in ON of an outer join that uses columns of both sides",
+                    );
+                }
+            };
+            plain.push(self.value(test, side, true)?);
+        }
+        let joined = Join::try_new(
+            Arc::new(left.plan),
+            Arc::new(right.plan),
+            node.on,
+            datafusion_expr::utils::conjunction(plain),
+            node.join_type,
+            node.join_constraint,
+            node.null_equality,
+            node.null_aware,
+        )?;
+        plans::project(LogicalPlan::Join(joined), shown)
+    }
+}
+
+/// The input of a sort, with the columns that only subqueries in its keys use.
+fn with_columns_of(sort: &Sort) -> Result<LogicalPlan> {
+    let mut missing: Vec<Expr> = Vec::new();
+    let input = sort.input.as_ref();
+    for key in &sort.expr {
+        for column in columns_of(&key.expr)? {
+            let column_expr = Expr::Column(column.clone());
+            if input.schema().index_of_column(&column).is_err() && !missing.contains(&column_expr) {
+                missing.push(column_expr);
+            }
+        }
+    }
+    if missing.is_empty() {
+        return Ok(input.clone());
+    }
+    let LogicalPlan::Projection(projection) = input else {
+        return plans::refuse("a subquery in ORDER BY with a column that is not in the output");
+    };
+    let mut exprs = projection.expr.clone();
+    let below = projection.input.schema();
+    for column in missing {
+        let known = column.column_refs().iter().all(|c| below.index_of_column(c).is_ok());
+        // Others are columns of a query further out.
+        if known {
+            exprs.push(column);
+        }
+    }
+    plans::project(projection.input.as_ref().clone(), exprs)
+}
+
+/// The columns that an expression uses, its subqueries included.
+fn columns_of(expr: &Expr) -> Result<Vec<datafusion_common::Column>> {
+    use datafusion_common::tree_node::TreeNodeRecursion;
+    let mut found: Vec<datafusion_common::Column> =
+        expr.column_refs().into_iter().cloned().collect();
+    expr.apply(|expr| {
+        let (Expr::Exists(Exists { subquery, .. })
+        | Expr::InSubquery(InSubquery { subquery, .. })
+        | Expr::SetComparison(SetComparison { subquery, .. })
+        | Expr::ScalarSubquery(subquery)) = expr
+        else {
+            return Ok(TreeNodeRecursion::Continue);
+        };
+        for outer in subquery.subquery.all_out_ref_exprs() {
+            if let Expr::OuterReferenceColumn(_, column) = outer {
+                found.push(column);
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(found)
+}

@@ -1,0 +1,332 @@
+//! What needs the columns of FROM: aliases of SELECT reused beside and below it, `* RENAME`, `COLUMNS('pattern')`.
+//!
+//! Invariants: a column of FROM goes before an alias of its name, as in DuckDB; an alias is what it stands for, computed
+//! anew. Runs on folded identifiers, from `using.rs`, which knows the columns.
+
+use std::ops::ControlFlow;
+
+use datafusion_common::{HashMap, HashSet};
+use datafusion_sql::sqlparser::ast::{
+    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query, RenameSelectItem, Select,
+    SelectItem, Spanned, Value, Visit, VisitMut, Visitor, VisitorMut, WildcardAdditionalOptions,
+};
+
+use crate::{
+    error::{Error, ErrorKind, Result},
+    sql::{
+        names::{REPEATED, expression_name, fold, unmark},
+        parse::place,
+        using::{Joined, excluded, item_of},
+    },
+};
+
+/// Stands for the alias of an item whose name follows from the columns that it becomes.
+pub const UNNAMED: &str = "\u{2}columns";
+
+/// Whether an item of SELECT calls COLUMNS.
+pub fn has_columns(expr: &Expr) -> bool {
+    expr.visit(&mut Finder { depth: 0, wanted: Wanted::Columns }).is_break()
+}
+
+/// Whether a query needs its columns for `expand`.
+pub fn has_patterns(select: &Select) -> bool {
+    select.projection.iter().any(|item| match item {
+        SelectItem::Wildcard(options) => options.opt_rename.is_some(),
+        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => has_columns(expr),
+        _ => false,
+    })
+}
+
+/// Whether a condition or a later item of a query uses a name that is also an alias.
+pub fn reuses_aliases(select: &Select) -> bool {
+    let mut aliases = HashSet::new();
+    let uses = |expr: &Expr, aliases: &HashSet<String>| {
+        !aliases.is_empty()
+            && expr.visit(&mut Finder { depth: 0, wanted: Wanted::Names(aliases) }).is_break()
+    };
+    for item in &select.projection {
+        match item {
+            SelectItem::UnnamedExpr(expr) if uses(expr, &aliases) => return true,
+            SelectItem::ExprWithAlias { expr, alias } => {
+                if uses(expr, &aliases) {
+                    return true;
+                }
+                aliases.insert(alias.value.clone());
+            }
+            _ => {}
+        }
+    }
+    select.selection.as_ref().is_some_and(|condition| uses(condition, &aliases))
+}
+
+enum Wanted<'a> {
+    Columns,
+    Names(&'a HashSet<String>),
+}
+
+struct Finder<'a> {
+    depth: usize,
+    wanted: Wanted<'a>,
+}
+
+impl Visitor for Finder<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _query: &Query) -> ControlFlow<()> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _query: &Query) -> ControlFlow<()> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        let found = match (&self.wanted, expr) {
+            (Wanted::Names(names), Expr::Identifier(ident)) => names.contains(&ident.value),
+            (Wanted::Columns, Expr::Function(function)) => {
+                fold(&function.name.to_string()) == "columns"
+            }
+            _ => false,
+        };
+        if found && self.depth == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+/// Puts what aliases stand for in the places where they are reused.
+pub fn reuse_aliases(select: &mut Select, columns: &Joined) {
+    let known: HashSet<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
+    let mut meanings: HashMap<String, Expr> = HashMap::new();
+    for item in &mut select.projection {
+        match item {
+            SelectItem::UnnamedExpr(expr) => {
+                let _ = VisitMut::visit(expr, &mut Replacer { meanings: &meanings, depth: 0 });
+            }
+            SelectItem::ExprWithAlias { expr, alias } => {
+                let _ = VisitMut::visit(expr, &mut Replacer { meanings: &meanings, depth: 0 });
+                let name = &alias.value;
+                if !known.contains(name.as_str()) && !meanings.contains_key(name) {
+                    meanings.insert(name.clone(), expr.clone());
+                }
+            }
+            _ => {}
+        }
+    }
+    if let Some(condition) = &mut select.selection {
+        let _ = VisitMut::visit(condition, &mut Replacer { meanings: &meanings, depth: 0 });
+    }
+}
+
+struct Replacer<'a> {
+    meanings: &'a HashMap<String, Expr>,
+    depth: usize,
+}
+
+impl VisitorMut for Replacer<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if self.depth == 0
+            && let Expr::Identifier(ident) = expr
+            && let Some(meaning) = self.meanings.get(&ident.value)
+        {
+            *expr = Expr::Nested(Box::new(meaning.clone()));
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Expands `* RENAME` and COLUMNS.
+///
+/// # Errors
+/// `Name` for a pattern without columns or a renamed column that is not there.
+pub fn expand(select: &mut Select, all: &Joined) -> Result<()> {
+    for item in std::mem::take(&mut select.projection) {
+        match item {
+            SelectItem::Wildcard(options) if options.opt_rename.is_some() => {
+                select.projection.extend(renamed(&options, all)?);
+            }
+            SelectItem::ExprWithAlias { expr, alias } if has_columns(&expr) => {
+                select.projection.extend(matched(&expr, Some(&alias), all)?);
+            }
+            SelectItem::UnnamedExpr(expr) if has_columns(&expr) => {
+                select.projection.extend(matched(&expr, None, all)?);
+            }
+            item => select.projection.push(item),
+        }
+    }
+    Ok(())
+}
+
+fn renamed(options: &WildcardAdditionalOptions, all: &Joined) -> Result<Vec<SelectItem>> {
+    let renames = match &options.opt_rename {
+        Some(RenameSelectItem::Single(rename)) => std::slice::from_ref(rename),
+        Some(RenameSelectItem::Multiple(renames)) => renames.as_slice(),
+        None => &[],
+    };
+    for rename in renames {
+        if !all.iter().any(|(name, _)| *name == rename.ident.value) {
+            let message = format!("there is no column \"{}\"", unmark(&rename.ident.value));
+            return Err(Error::new(ErrorKind::Name, message).or_span(place(rename.ident.span)));
+        }
+    }
+    let excluded = excluded(options);
+    let mut items = Vec::with_capacity(all.len());
+    for (name, column) in all.iter().filter(|(name, _)| !excluded.contains(name)) {
+        let replaced = options
+            .opt_replace
+            .as_ref()
+            .and_then(|replace| replace.items.iter().find(|item| item.column_name.value == *name));
+        let rename = renames.iter().find(|rename| rename.ident.value == *name);
+        let expr = replaced.map_or_else(|| column.clone(), |item| item.expr.clone());
+        items.push(match (rename, replaced) {
+            (Some(rename), _) => SelectItem::ExprWithAlias { expr, alias: rename.alias.clone() },
+            (None, Some(item)) => {
+                SelectItem::ExprWithAlias { expr, alias: item.column_name.clone() }
+            }
+            (None, None) => item_of(name, expr),
+        });
+    }
+    Ok(items)
+}
+
+/// An item for each column that the calls of COLUMNS in it name.
+fn matched(expr: &Expr, alias: Option<&Ident>, all: &Joined) -> Result<Vec<SelectItem>> {
+    let mut filler = Filler { all, columns: Vec::new(), at: 0, asked: false, failed: None };
+    let mut first = expr.clone();
+    let _ = VisitMut::visit(&mut first, &mut filler);
+    let mut items = Vec::new();
+    for at in 0..filler.columns.len().max(1) {
+        filler.at = at;
+        let mut expr = expr.clone();
+        let _ = VisitMut::visit(&mut expr, &mut filler);
+        if let Some(error) = filler.failed.take() {
+            return Err(error);
+        }
+        let name = match alias {
+            Some(alias) if alias.value != UNNAMED => match at {
+                0 => alias.value.clone(),
+                _ => format!("{}{REPEATED}columns{at}", alias.value),
+            },
+            _ => match (&expr, filler.columns.get(at)) {
+                (Expr::CompoundIdentifier(_), Some((name, column))) => {
+                    items.push(item_of(name, column.clone()));
+                    continue;
+                }
+                _ => fold(&shown(&expr)),
+            },
+        };
+        items.push(SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', name) });
+    }
+    Ok(items)
+}
+
+/// The text of an expression with bare names.
+fn shown(expr: &Expr) -> String {
+    struct Bare;
+    impl VisitorMut for Bare {
+        type Break = ();
+
+        fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+            if let Expr::CompoundIdentifier(parts) = expr
+                && let Some(last) = parts.last()
+            {
+                *expr = Expr::Identifier(Ident::new(unmark(&last.value)));
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut bare = expr.clone();
+    let _ = VisitMut::visit(&mut bare, &mut Bare);
+    expression_name(&bare)
+}
+
+/// Puts a column in the place of each call of COLUMNS.
+struct Filler<'a> {
+    all: &'a Joined,
+    columns: Joined,
+    at: usize,
+    asked: bool,
+    failed: Option<Error>,
+}
+
+impl VisitorMut for Filler<'_> {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        let Expr::Function(function) = expr else { return ControlFlow::Continue(()) };
+        if fold(&function.name.to_string()) != "columns" {
+            return ControlFlow::Continue(());
+        }
+        let span = place(function.span());
+        let found = match &function.args {
+            FunctionArguments::List(list) => match list.args.as_slice() {
+                [FunctionArg::Unnamed(arg)] => chosen(arg, self.all),
+                _ => Err(Error::unsupported("COLUMNS of several arguments")),
+            },
+            _ => Err(Error::unsupported("this form of COLUMNS")),
+        };
+        let found = found.and_then(|columns| match columns.is_empty() {
+            true => Err(Error::new(ErrorKind::Name, "COLUMNS names no column of FROM")),
+            false if self.asked && columns != self.columns => {
+                Err(Error::unsupported("several COLUMNS of other columns in one expression"))
+            }
+            false => Ok(columns),
+        });
+        match found {
+            Ok(columns) => {
+                self.columns = columns;
+                self.asked = true;
+                if let Some((_, column)) = self.columns.get(self.at) {
+                    *expr = column.clone();
+                }
+                ControlFlow::Continue(())
+            }
+            Err(error) => {
+                self.failed = Some(error.or_span(span));
+                ControlFlow::Break(())
+            }
+        }
+    }
+}
+
+/// The columns that the argument of COLUMNS names.
+fn chosen(arg: &FunctionArgExpr, all: &Joined) -> Result<Joined> {
+    match arg {
+        FunctionArgExpr::Wildcard => Ok(all.clone()),
+        FunctionArgExpr::WildcardWithOptions(options)
+            if options.opt_rename.is_none() && options.opt_replace.is_none() =>
+        {
+            let excluded: Vec<String> = excluded(options).iter().map(|name| fold(name)).collect();
+            Ok(all.iter().filter(|(name, _)| !excluded.contains(name)).cloned().collect())
+        }
+        FunctionArgExpr::Expr(Expr::Value(value)) => {
+            let Value::SingleQuotedString(pattern) = &value.value else {
+                return Err(Error::unsupported("COLUMNS of this argument"));
+            };
+            let matches = pattern_of(pattern)?;
+            Ok(all.iter().filter(|(name, _)| matches(unmark(name))).cloned().collect())
+        }
+        _ => Err(Error::unsupported("COLUMNS of this argument (write a pattern in quotes, or *)")),
+    }
+}
+
+/// Whether a name matches a regular expression somewhere.
+fn pattern_of(pattern: &str) -> Result<impl Fn(&str) -> bool> {
+    let pattern = regex::RegexBuilder::new(pattern).case_insensitive(true).build();
+    let pattern = pattern.map_err(|error| {
+        Error::new(ErrorKind::Value, format!("COLUMNS takes a regular expression: {error}"))
+    })?;
+    Ok(move |name: &str| pattern.is_match(name))
+}

@@ -1,0 +1,164 @@
+//! The place of an error that a row raised: the only operation of the statement that can have raised it.
+//!
+//! Invariant: a place is given only where one operation fits the message, and never in a statement that reads views, whose
+//! operations are not in the text.
+
+use std::ops::ControlFlow;
+
+use datafusion_sql::sqlparser::ast::{
+    BinaryOperator, DataType, Expr, ObjectName, Spanned, Statement, UnaryOperator, Value, Visit,
+    Visitor,
+};
+
+use crate::{
+    error::{Error, ErrorKind, Span},
+    sql::{names::fold, parse::place},
+};
+
+/// Most operations of a kind that are worth remembering: two do not tell which one it was.
+const ENOUGH: usize = 2;
+
+/// The operations of a statement that rows can make fail.
+#[derive(Debug, Default)]
+pub struct Raising {
+    divisions: Vec<Span>,
+    /// The operator's sign, and where.
+    arithmetic: Vec<(&'static str, Span)>,
+    casts: Vec<Span>,
+    /// Texts of the statement, and where.
+    texts: Vec<(String, Span)>,
+    relations: Vec<String>,
+}
+
+impl Raising {
+    /// The operations of a statement.
+    pub fn of(statement: &Statement) -> Self {
+        let mut raising = Self::default();
+        let _ = statement.visit(&mut raising);
+        raising
+    }
+
+    /// The error with its place. `is_view` tells of a relation's folded name whether it is a view.
+    #[must_use]
+    pub fn placed(&self, error: Error, is_view: impl Fn(&str) -> bool) -> Error {
+        if error.kind != ErrorKind::Value
+            || error.span.is_some()
+            || self.relations.iter().any(|name| is_view(name))
+        {
+            return error;
+        }
+        let span = self.span(&error.message);
+        error.or_span(span)
+    }
+
+    fn span(&self, message: &str) -> Option<Span> {
+        fn only<'a>(mut spans: impl Iterator<Item = &'a Span>) -> Option<Span> {
+            match (spans.next(), spans.next()) {
+                (Some(span), None) => Some(*span),
+                _ => None,
+            }
+        }
+        if message.starts_with("division by zero") {
+            return only(self.divisions.iter());
+        }
+        if let Some(rest) = message.strip_prefix("could not convert '") {
+            let text = rest.split("' to ").next().unwrap_or_default();
+            let same = self.texts.iter().filter(|(known, _)| known == text);
+            let literal = only(same.map(|(_, span)| span));
+            return literal.or_else(|| only(self.casts.iter()));
+        }
+        if message.starts_with("could not convert ") {
+            return only(self.casts.iter());
+        }
+        let operation = message.strip_prefix("overflow: ")?.split(" does not fit").next()?;
+        let signed = |(sign, _): &&(&str, Span)| match *sign {
+            "-" if operation.starts_with("-(") => true,
+            sign => operation.contains(&format!(" {sign} ")),
+        };
+        only(self.arithmetic.iter().filter(signed).map(|(_, span)| span))
+    }
+}
+
+impl Visitor for Raising {
+    type Break = ();
+
+    fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
+        self.relations
+            .extend(relation.0.last().map(|part| fold(&part.to_string().replace('"', ""))));
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        let Some(span) = place(expr.span()) else { return ControlFlow::Continue(()) };
+        match expr {
+            Expr::BinaryOp { op, .. } => {
+                let sign = match op {
+                    BinaryOperator::Divide
+                    | BinaryOperator::DuckIntegerDivide
+                    | BinaryOperator::Modulo => {
+                        self.divisions.push(span);
+                        "/"
+                    }
+                    BinaryOperator::Plus => "+",
+                    BinaryOperator::Minus => "-",
+                    BinaryOperator::Multiply => "*",
+                    _ => return ControlFlow::Continue(()),
+                };
+                if self.arithmetic.iter().filter(|(known, _)| *known == sign).count() < ENOUGH {
+                    self.arithmetic.push((sign, span));
+                }
+            }
+            Expr::UnaryOp { op: UnaryOperator::Minus, .. } => self.arithmetic.push(("-", span)),
+            Expr::Function(function) if fold(&function.name.to_string()) == "mod" => {
+                self.divisions.push(span);
+            }
+            Expr::Cast { data_type, .. }
+                if !matches!(data_type, DataType::Varchar(None) | DataType::Text) =>
+            {
+                self.casts.push(span);
+            }
+            Expr::Value(value) => {
+                if let Value::SingleQuotedString(text) = &value.value
+                    && self.texts.len() < 1_000
+                {
+                    self.texts.push((text.clone(), span));
+                }
+            }
+            _ => {}
+        }
+        self.divisions.truncate(ENOUGH);
+        self.casts.truncate(ENOUGH);
+        ControlFlow::Continue(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::parse;
+
+    /// The text of the statement at the place that an error gets.
+    fn placed(sql: &str, message: &str) -> Option<String> {
+        let statement = parse(sql).unwrap().remove(0).statement;
+        let error = Error::new(ErrorKind::Value, message);
+        let span = Raising::of(&statement).placed(error, |name| name == "v").span?;
+        Some(sql[span.column - 1..span.end_column - 1].to_owned())
+    }
+
+    #[test]
+    fn test_places_of_the_only_operation_that_fits() {
+        let zero = "division by zero";
+        assert_eq!(placed("SELECT a + 1, a / b FROM t", zero).as_deref(), Some("a / b"));
+        assert_eq!(placed("SELECT a % c, a / b FROM t", zero), None);
+        assert_eq!(placed("SELECT a / b FROM v", zero), None);
+        let text = "could not convert 'x' to INTEGER";
+        assert_eq!(placed("SELECT 1 WHERE a = 'x' AND b::INT > 1", text).as_deref(), Some("'x'"));
+        assert_eq!(placed("SELECT b::INT FROM t", text).as_deref(), Some("b"));
+        assert_eq!(placed("SELECT b::INT, c::DATE FROM t", text), None);
+        let overflow = "overflow: 1 + 2 does not fit BIGINT; cast an operand";
+        assert_eq!(placed("SELECT a * b, a + b FROM t", overflow).as_deref(), Some("a + b"));
+        assert_eq!(placed("SELECT b - a, a * b FROM t", overflow), None);
+        let negated = "overflow: -(-128) does not fit TINYINT";
+        assert_eq!(placed("SELECT -a FROM t", negated).as_deref(), Some("a"));
+    }
+}
