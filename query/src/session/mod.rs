@@ -10,6 +10,9 @@ mod names; // what names stand for
 mod storage_info; // how tables are stored
 mod create; // CREATE, DROP
 mod insert; // INSERT
+mod change; // DELETE, UPDATE, TRUNCATE
+mod returning; // RETURNING
+mod vacuum; // VACUUM
 mod explain; // EXPLAIN
 mod show; // SHOW, DESCRIBE
 mod summarize; // SUMMARIZE

@@ -1,7 +1,7 @@
 //! Runs one statement: the table of contents of what StoaDB can be told.
 //!
 //! Invariant: what is not named here is refused by name.
-//! Next: `create.rs`, `insert.rs`, `explain.rs`, `show.rs`, `summarize.rs`.
+//! Next: `create.rs`, `insert.rs`, `change.rs`, `explain.rs`, `show.rs`, `summarize.rs`.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
@@ -20,6 +20,7 @@ use crate::{
     lower::{LowerSettings, lower},
     planner::{NullOrder, PlannerSettings, plan_query},
     session::{
+        change,
         connection::{Connection, State},
         create, explain, insert,
         kept::{KeptPlan, Runnable},
@@ -27,12 +28,12 @@ use crate::{
         result::QueryResult,
         save,
         settings::Settings,
-        show, summarize,
+        show, summarize, vacuum,
     },
     sql::{
         ParsedStatement,
         ast::{
-            DescribeAlias, Expr, Reset, Set, Statement, TransactionAccessMode,
+            DescribeAlias, Expr, Query, Reset, Set, SetExpr, Statement, TransactionAccessMode,
             TransactionIsolationLevel, TransactionMode, Value,
         },
         names::fold,
@@ -122,7 +123,7 @@ pub(crate) fn run(
         },
         // `SAVE TO 'folder'` is parsed as `CALL save('folder')`.
         Statement::Call(call) => save::call(connection, state, call, parameters),
-        statement @ Statement::Query(_) => {
+        statement @ Statement::Query(query) if !is_change(query) => {
             let session = Session::new(connection, state, parameters);
             let place = place_of(statement, &session.names.snapshot);
             let runnable = session.plan(statement, kept, &place);
@@ -130,6 +131,11 @@ pub(crate) fn run(
         }
         statement => autocommit(connection, state, statement, parameters),
     }
+}
+
+/// Whether a query is a DELETE or an UPDATE behind WITH.
+fn is_change(query: &Query) -> bool {
+    matches!(&*query.body, SetExpr::Delete(_) | SetExpr::Update(_))
 }
 
 /// Runs a statement in the open transaction; a statement that changes something, in one of its own if none is open, so
@@ -140,13 +146,19 @@ fn autocommit(
     statement: &Statement,
     parameters: &[Scalar],
 ) -> Result<QueryResult> {
-    let changes = matches!(
-        statement,
-        Statement::CreateTable(_)
-            | Statement::CreateView(_)
-            | Statement::Drop { .. }
-            | Statement::Insert(_)
-    );
+    let changes = match statement {
+        Statement::Query(query) => is_change(query),
+        statement => matches!(
+            statement,
+            Statement::CreateTable(_)
+                | Statement::CreateView(_)
+                | Statement::Drop { .. }
+                | Statement::Insert(_)
+                | Statement::Delete(_)
+                | Statement::Update(_)
+                | Statement::Truncate(_)
+        ),
+    };
     if !changes || state.transaction.is_some() {
         return run_on_data(connection, state, statement, parameters);
     }
@@ -191,6 +203,16 @@ fn run_with(
     statement: &Statement,
 ) -> Result<QueryResult> {
     match statement {
+        // WITH stands before a DELETE or an UPDATE.
+        Statement::Query(query) => match &*query.body {
+            SetExpr::Delete(Statement::Delete(delete)) => {
+                change::delete(session, state, query.with.as_ref(), delete)
+            }
+            SetExpr::Update(Statement::Update(update)) => {
+                change::update(session, state, query.with.as_ref(), update)
+            }
+            _ => Err(unsupported(statement)),
+        },
         Statement::Explain { describe_alias, analyze, statement, format, options, .. } => {
             if format.is_some() || options.is_some() {
                 return Err(Error::unsupported("options of EXPLAIN"));
@@ -225,6 +247,10 @@ fn run_with(
             create::drop(connection, state, *object_type, names, *if_exists)
         }
         Statement::Insert(insert) => insert::insert(session, state, insert),
+        Statement::Delete(delete) => change::delete(session, state, None, delete),
+        Statement::Update(update) => change::update(session, state, None, update),
+        Statement::Truncate(truncate) => change::truncate(session, state, truncate),
+        Statement::Vacuum(what) => vacuum::vacuum(session, state, what),
         other => Err(unsupported(other)),
     }
 }
@@ -235,8 +261,20 @@ impl<'a> Session<'a> {
             Some(transaction) => Arc::clone(transaction.snapshot()),
             None => connection.database.catalog().snapshot(),
         };
-        let names = Names { database: &connection.database, snapshot };
+        let names = Names { database: &connection.database, snapshot, target: None };
         Self { connection, settings: state.settings.clone(), names, parameters }
+    }
+
+    /// The same with a relation that stands for the table that the statement changes.
+    pub(crate) fn reading(&self, target: Arc<dyn Relation>) -> Session<'_> {
+        let Names { database, snapshot, .. } = &self.names;
+        let names = Names { database, snapshot: Arc::clone(snapshot), target: Some(target) };
+        Session {
+            connection: self.connection,
+            settings: self.settings.clone(),
+            names,
+            parameters: self.parameters,
+        }
     }
 
     /// Plans a query.
