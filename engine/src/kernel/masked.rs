@@ -113,8 +113,8 @@ mod tests {
                     let bit = |row: usize| match name {
                         "none" => false,
                         "all" => true,
-                        "some" => row % period != 0 || row / 640 % 2 == 0,
-                        _ => row % period == 0,
+                        "some" => !row.is_multiple_of(period) || (row / 640).is_multiple_of(2),
+                        _ => row.is_multiple_of(period),
                     };
                     let bits = BooleanBuffer::collect_bool(rows + offset, bit);
                     masks.push(bits.slice(offset, rows));

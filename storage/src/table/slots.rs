@@ -24,7 +24,6 @@ impl Slots {
     }
 
     /// Where the search for a hash starts.
-    #[expect(clippy::cast_possible_truncation, reason = "shifted to be a slot's position")]
     fn start(&self, hash: u32) -> usize {
         let spread = u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         (spread >> 32) as usize & (self.slots.len() - 1)
@@ -36,7 +35,6 @@ impl Slots {
     }
 
     /// The code of a hash that is the right one.
-    #[expect(clippy::cast_possible_truncation, reason = "the halves of a slot")]
     pub(crate) fn find(&self, hash: u32, is: impl Fn(u32) -> bool) -> Option<u32> {
         if self.slots.is_empty() {
             return None;
@@ -64,7 +62,6 @@ impl Slots {
         code
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "the upper half of a slot")]
     fn put(&mut self, slot: u64) {
         let mut at = self.start((slot >> 32) as u32);
         while self.slots[at] != 0 {
@@ -87,7 +84,6 @@ impl Slots {
     }
 
     /// The hash of each code.
-    #[expect(clippy::cast_possible_truncation, reason = "the halves of a slot")]
     pub(crate) fn hashes(&self) -> Vec<u32> {
         let mut hashes = vec![0; self.len()];
         for &slot in self.slots.iter().filter(|&&slot| slot != 0) {
