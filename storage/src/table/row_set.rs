@@ -96,7 +96,6 @@ impl FromIterator<u64> for RowSet {
 }
 
 /// The word of a block and the bit within it of a position.
-#[expect(clippy::cast_possible_truncation, reason = "a place within a block")]
 fn place(position: u64) -> (usize, u64) {
     ((position >> 6) as usize % WORDS, 1 << (position % 64))
 }

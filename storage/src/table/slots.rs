@@ -24,7 +24,6 @@ impl Slots {
     }
 
     /// Where the search for a hash starts.
-    #[expect(clippy::cast_possible_truncation, reason = "shifted to be a slot's position")]
     fn start(&self, hash: u32) -> usize {
         let spread = u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         (spread >> 32) as usize & (self.slots.len() - 1)
@@ -64,7 +63,6 @@ impl Slots {
         code
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "the upper half of a slot")]
     fn put(&mut self, slot: u64) {
         let mut at = self.start((slot >> 32) as u32);
         while self.slots[at] != 0 {
