@@ -206,7 +206,7 @@ mod tests {
         let array = state.finish(call).unwrap();
         match array.as_primitive_opt::<Float64Type>() {
             Some(floats) if floats.is_valid(0) => format!("{:x}", floats.value(0).to_bits()),
-            _ => display(&Vector::Flat(array), 0),
+            _ => display(&Vector::Flat(array.clone()), 0),
         }
     }
 
