@@ -71,7 +71,6 @@ fn test_refusals_name_the_construct() {
         ("SELECT c COLLATE \"de\" FROM t", "COLLATE", "c COLLATE \"de\""),
         ("SELECT * FROM t JOIN u", "ON or USING", ""),
         ("SELECT * FROM t FETCH FIRST 3 ROWS WITH TIES", "WITH TIES", ""),
-        ("SELECT * FROM range(10)", "range()", ""),
         ("SELECT a FROM t FOR UPDATE", "FOR UPDATE", ""),
         ("SELECT TOP 3 a FROM t", "TOP", ""),
         (
