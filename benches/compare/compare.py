@@ -1,6 +1,6 @@
 """StoaDB side by side with other engines: the same queries on the same files, in one run.
 
-    python3 benches/compare/compare.py [tpch] [--sf 1] [--mode memory|parquet] [--runs 5] [--queries 1,3,6] [--markdown]
+    python3 benches/compare/compare.py [tpch|windows] [--sf 1] [--mode memory|parquet] [--runs 5] [--queries 1,3,6] [--markdown]
 
 Each engine runs in its own process: `memory` loads the Parquet files into its own tables first (timed apart), `parquet`
 queries the files in place. Each query: one cold run, then the minimum of the hot runs. Answers are compared between the
@@ -16,9 +16,10 @@ import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-QUERIES = ROOT / "tests" / "queries" / "tpch"
+# Both over the tables of TPC-H.
+QUERIES = {"tpch": ROOT / "tests" / "queries" / "tpch", "windows": HERE / "windows"}
 TABLES = ["nation", "region", "supplier", "customer", "part", "partsupp", "orders", "lineitem"]
-FIRST_EIGHT = [1, 3, 5, 6, 10, 12, 14, 19]
+NUMBERS = {"tpch": "1,3,5,6,10,12,14,19", "windows": "1,2,3,4,5,6,7,8,9"}
 
 
 def generate(scale: str) -> pathlib.Path:
@@ -33,7 +34,7 @@ def generate(scale: str) -> pathlib.Path:
 
 
 def run_engine(engine: str, args: argparse.Namespace, folder: pathlib.Path, queries: list[int]) -> dict:
-    files = [str(QUERIES / f"q{number:02}.sql") for number in queries]
+    files = [str(QUERIES[args.workload] / f"q{number:02}.sql") for number in queries]
     options = ["--data", str(folder), "--mode", args.mode, "--runs", str(args.runs)]
     if engine == "stoadb":
         command = [str(ROOT / "target" / "release" / "sql_times"), *options, *files]
@@ -61,19 +62,19 @@ def same(left: list, right: list) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("workload", nargs="?", default="tpch", choices=["tpch"])
+    parser.add_argument("workload", nargs="?", default="tpch", choices=["tpch", "windows"])
     parser.add_argument("--sf", default="1")
     parser.add_argument("--mode", default="memory", choices=["memory", "parquet"])
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--queries", default=",".join(map(str, FIRST_EIGHT)))
+    parser.add_argument("--queries", default="")
     parser.add_argument("--engines", default="stoadb,duckdb,datafusion")
     args = parser.parse_args()
-    queries = [int(number) for number in args.queries.split(",")]
+    queries = [int(number) for number in (args.queries or NUMBERS[args.workload]).split(",")]
     engines = args.engines.split(",")
     folder = generate(args.sf)
     results = {engine: run_engine(engine, args, folder, queries) for engine in engines}
 
-    print(f"TPC-H scale {args.sf}, {args.mode}, minimum of {args.runs} hot runs, milliseconds")
+    print(f"{args.workload}, scale {args.sf}, {args.mode}, minimum of {args.runs} hot runs, milliseconds")
     print("load: " + ", ".join(f"{e} {results[e]['load_ms']:.0f} ms" for e in engines))
     print(f"| query | {' | '.join(engines)} | stoadb / best peer | answers |")
     print("|---" * (len(engines) + 3) + "|")

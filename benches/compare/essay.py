@@ -128,16 +128,19 @@ def statistics_of(values, package: str):
     if package == "numexpr":
         import numexpr
 
+        def of(expression, average=None):
+            return numexpr.evaluate(expression, local_dict={"values": values, "average": average})
+
         def deviation():
-            average = numexpr.evaluate("sum(values)") / len(values)
-            return math.sqrt(numexpr.evaluate("sum((values - average) * (values - average))") / (len(values) - 1))
+            average = of("sum(values)") / len(values)
+            return math.sqrt(of("sum((values - average) * (values - average))", average) / (len(values) - 1))
 
         return {
-            "sum": lambda: numexpr.evaluate("sum(values)"),
-            "avg": lambda: numexpr.evaluate("sum(values)") / len(values),
+            "sum": lambda: of("sum(values)"),
+            "avg": lambda: of("sum(values)") / len(values),
             "stddev": deviation,
-            "min": lambda: numexpr.evaluate("min(values)"),
-            "max": lambda: numexpr.evaluate("max(values)"),
+            "min": lambda: of("min(values)"),
+            "max": lambda: of("max(values)"),
         }
     if package == "numba":
         import numba

@@ -3,9 +3,10 @@
     python3 benches/compare/load.py FILE [--runs 3] [--engines stoadb,duckdb,hyper,chdb,polars,datafusion]
 
 Each engine loads in a process of its own with two threads, `--runs` times in turn with the others; the minimum counts.
-Memory is the resident set of the engine's processes after loading (Hyper's server and chDB's threads included) less what
-they held before it. What each one makes: StoaDB, DuckDB, DataFusion and chDB (Memory engine) a table in memory; DuckDB also a
-compressed one in memory; Hyper a database file on /dev/shm, which counts as memory; Polars a DataFrame.
+Memory is the resident set of the engine's processes (Hyper's server and chDB's threads included) two seconds and one small
+query after loading, less what they held before it: allocators give back what was freed with a delay. What each one makes:
+StoaDB, DuckDB, DataFusion and chDB (Memory engine) a table in memory; DuckDB also a compressed one in memory; Hyper a
+database file on /dev/shm, which counts as memory; Polars a DataFrame.
 Needs the packages of requirements.txt and a release build of `load_once` (`cargo build --release -p stoadb-benches`).
 """
 
@@ -47,12 +48,15 @@ def resident() -> float:
     return total / 1024
 
 
-def report(prepare, load) -> None:
+def report(prepare, load, look=None) -> None:
     state = prepare()
     before = resident()
     start = time.perf_counter()
     kept = load(state)
     seconds = time.perf_counter() - start
+    time.sleep(2)
+    if look:
+        look(state)
     extra = kept if isinstance(kept, (int, float)) else 0
     print(json.dumps({"seconds": seconds, "mib": resident() - before + extra}))
 
@@ -69,7 +73,7 @@ def duckdb(path: str, compressed: bool) -> None:
     def load(connection):
         connection.execute(f"CREATE TABLE t AS SELECT * FROM '{path}'")
 
-    report(prepare, load)
+    report(prepare, load, lambda connection: connection.execute("SELECT * FROM t LIMIT 10000").fetchall())
 
 
 def hyper(path: str) -> None:
@@ -113,7 +117,7 @@ def polars(path: str) -> None:
     import polars
 
     kept = []
-    report(lambda: None, lambda _: kept.append(polars.read_parquet(path)))
+    report(lambda: None, lambda _: kept.append(polars.read_parquet(path)), lambda _: kept[0].head(10000).rows())
 
 
 def datafusion(path: str) -> None:

@@ -10,7 +10,7 @@ use crate::print::Format;
 
 const EXAMPLES: &str = "\
 Examples:
-  stoa                                          Start the shell
+  stoa < report.sql                             Run the statements on standard input
   stoa -c \"SELECT count(*) FROM 'hits.parquet'\" Run a statement
   stoa -f report.sql --format csv > report.csv  Run a file of statements
   stoa sales.parquet -c 'SELECT * FROM sales'   Open a file under its name and query it
@@ -20,7 +20,7 @@ Examples:
   stoa -c 'SELECT 1' -f more.sql -c 'SELECT 2'  Run several, in the order given
   stoa --memory-limit 4GiB --timeout 30s -f heavy.sql";
 
-/// Analytics over columns in memory: a SQL shell and batch runner.
+/// Analytics over columns in memory: runs SQL over files, tables and saved databases.
 #[derive(Debug, Clone, PartialEq, Eq, Parser)]
 #[command(name = "stoa", version, about, after_help = EXAMPLES)]
 pub(crate) struct Args {

@@ -41,7 +41,7 @@ pub(crate) struct Terminal {
 pub(crate) struct Config {
     /// Files to open under their names, and the folder of a saved database.
     pub(crate) inputs: Vec<PathBuf>,
-    /// What to run, in order. Empty: the shell, or standard input when that is no terminal.
+    /// What to run, in order. Empty: standard input.
     pub(crate) scripts: Vec<Script>,
     /// How results are printed.
     pub(crate) options: Options,

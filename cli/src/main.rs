@@ -1,4 +1,4 @@
-//! `stoa`: the StoaDB shell and batch runner.
+//! `stoa`: runs SQL from the command line, from files and from standard input.
 //!
 //! Invariants: results go to standard output, errors to standard error; the exit code is 0 when every statement worked,
 //! 1 when one failed, 2 when the command line is wrong. A reader that closes the pipe ends the run cleanly.
@@ -91,9 +91,15 @@ fn read_stdin() -> Result<String, String> {
     Ok(text)
 }
 
-/// The name under which a file is opened: its own without folder and extension.
+/// The name under which a file is opened: its own without folder and extension, that of a compression included.
 fn stem(path: &Path) -> String {
-    path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+    let packed = |path: &Path| {
+        path.extension()
+            .is_some_and(|e| e.eq_ignore_ascii_case("gz") || e.eq_ignore_ascii_case("zst"))
+    };
+    let name = path.file_stem().unwrap_or(path.as_os_str());
+    let inner = Path::new(name).file_stem().filter(|_| packed(path));
+    inner.unwrap_or(name).to_string_lossy().into_owned()
 }
 
 fn quoted(name: &str) -> String {
@@ -148,5 +154,25 @@ fn show(result: QueryResult, config: &Config, text: &str) -> Result<bool, String
             Err(error.render(text))
         }
         Err(error) => Err(format!("error: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn test_a_file_is_opened_under_its_name_without_extensions() {
+        for (path, name) in [
+            ("a.csv", "a"),
+            ("data/a.csv.gz", "a"),
+            ("a.tsv.ZST", "a"),
+            ("a.b.parquet", "a.b"),
+            ("a.gz", "a"),
+            ("flights", "flights"),
+            (".csv", ".csv"),
+        ] {
+            assert_eq!(stem(Path::new(path)), name, "{path}");
+        }
     }
 }

@@ -141,7 +141,8 @@ impl Opener {
             }
             Plan::Scan(scan) => {
                 let prunes = self.prunes.remove(&node).unwrap_or_default();
-                Ok(Stream::new(node, Arc::new(TableScan::open(scan, prunes, &context)?)))
+                let rows = context.settings().vector_size;
+                Ok(Stream::new(node, Arc::new(TableScan::open(scan, prunes, rows, &context)?)))
             }
             Plan::Shared { id, .. } => {
                 let missing = || EngineError::Internal(format!("the plan names shared plan {id}"));
@@ -232,7 +233,8 @@ impl Opener {
         let learnt = self.prunes.remove(&node).unwrap_or_default();
         // What statistics say of the rows that pass is only what they say of all if they know the whole filter.
         let judged = learnt.is_empty() && (plan.filter.is_none() || plan.prune_is_exact);
-        let mut scan = TableScan::open(plan, learnt, &self.context)?;
+        let rows = aggregate.vector_rows(plan, self.context.settings().vector_size);
+        let mut scan = TableScan::open(plan, learnt, rows, &self.context)?;
         if judged
             && self.context.settings().use_statistics
             && let Some(left) = aggregate.answer(&plan.projection, scan.scan())?

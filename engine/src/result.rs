@@ -196,14 +196,16 @@ impl Shared {
             state.stream = Some(stream);
             state.active = 1;
         }
-        self.next_part(true);
+        if let Some(task) = self.next_part(true) {
+            self.work(task);
+        }
     }
 
-    /// Opens the current part (if `first`) or the next one that has morsels and starts its workers; called by the last
-    /// active worker, so that nobody else changes the part meanwhile.
-    fn next_part(self: Arc<Self>, first: bool) {
+    /// Opens the current part (if `first`) or the next one that has morsels and starts its workers but one, whose task is
+    /// left to the caller; called by the last active worker, so that nobody else changes the part meanwhile.
+    fn next_part(self: &Arc<Self>, first: bool) -> Option<Task> {
         let mut advance = !first;
-        let tasks = loop {
+        let mut tasks = loop {
             let (part, index) = {
                 let mut state = self.lock();
                 if advance {
@@ -221,7 +223,7 @@ impl Shared {
                     state.stream = None;
                     drop(state);
                     self.ready.notify_all();
-                    return;
+                    return None;
                 };
                 (part, index)
             };
@@ -241,12 +243,15 @@ impl Shared {
                     state.active = workers;
                     break tasks;
                 }
-                Err(error) => return self.fail(error),
+                Err(error) => {
+                    self.fail(error);
+                    return None;
+                }
             }
         };
-        for task in tasks {
-            self.spawn(task);
-        }
+        let own = tasks.pop();
+        tasks.into_iter().for_each(|task| self.spawn(task));
+        own
     }
 
     fn spawn(self: &Arc<Self>, task: Task) {
@@ -263,22 +268,24 @@ impl Shared {
         self.ready.notify_all();
     }
 
-    /// Runs a task until it is parked or its part has no morsel left.
+    /// Runs a task until it is parked or its part has no morsel left; the last worker of a part goes on to the next one.
     fn work(self: Arc<Self>, mut task: Task) {
         loop {
             task = match self.turn(task) {
                 Next::Run(task) => task,
                 Next::Parked => return,
-                Next::Ended => break,
+                Next::Ended => {
+                    let last = {
+                        let mut state = self.lock();
+                        state.active -= 1;
+                        state.active == 0
+                    };
+                    match last.then(|| self.next_part(false)).flatten() {
+                        Some(task) => task,
+                        None => return,
+                    }
+                }
             };
-        }
-        let last = {
-            let mut state = self.lock();
-            state.active -= 1;
-            state.active == 0
-        };
-        if last {
-            self.next_part(false);
         }
     }
 

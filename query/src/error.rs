@@ -171,6 +171,7 @@ impl From<StorageError> for Error {
             }
             StorageError::Io { .. }
             | StorageError::Save { .. }
+            | StorageError::SaveUnsettled { .. }
             | StorageError::Corrupt { .. }
             | StorageError::SchemaMismatch { .. } => ErrorKind::Io,
             StorageError::Unsupported(_) => ErrorKind::Unsupported,

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::disk::SaveId;
+
 /// The result of a storage operation.
 pub type Result<T, E = StorageError> = std::result::Result<T, E>;
 
@@ -24,6 +26,15 @@ pub enum StorageError {
         /// The folder as the user gave it.
         path: String,
         /// What is in the way.
+        message: String,
+    },
+    /// A save whose new version is in place, but of which the file system did not say that it is on the disk.
+    SaveUnsettled {
+        /// The folder as the user gave it.
+        path: String,
+        /// What tells the save from all others: the folder holds it now.
+        id: SaveId,
+        /// What the file system said.
         message: String,
     },
     /// A file's content is not what its format promises.
@@ -71,6 +82,11 @@ impl fmt::Display for StorageError {
         match self {
             Self::Io { path, message } => write!(f, "cannot read '{path}': {message}"),
             Self::Save { path, message } => write!(f, "cannot save to '{path}': {message}"),
+            Self::SaveUnsettled { path, message, .. } => write!(
+                f,
+                "'{path}' holds the new version, but it is not known to be on the disk ({message}): should the \
+                 machine stop now, the version before it may be found; save again"
+            ),
             Self::Corrupt { path, row_group, column, message } => {
                 write!(f, "the file '{path}' is damaged or not what it claims to be")?;
                 if let Some(group) = row_group {

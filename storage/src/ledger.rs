@@ -42,6 +42,8 @@ pub enum BlockUse {
 pub struct ScanLedger {
     columns: Vec<Counters>,
     blocks: [AtomicU64; 3],
+    /// Pages of row groups that were read in part: left out, and read.
+    pages: [AtomicU64; 2],
     /// Bytes of file footers and page indexes that this scan asked for; zero when they were cached.
     footer: AtomicU64,
 }
@@ -66,6 +68,7 @@ impl ScanLedger {
         Arc::new(Self {
             columns: columns.collect(),
             blocks: Default::default(),
+            pages: Default::default(),
             footer: AtomicU64::new(0),
         })
     }
@@ -124,6 +127,18 @@ impl ScanLedger {
         self.blocks[of as usize].fetch_add(blocks as u64, Ordering::Relaxed);
     }
 
+    /// Where a page index was of use: how many pages it let the scan leave out, and how many were read all the same.
+    pub fn pages(&self) -> (u64, u64) {
+        let [skipped, read] = [0, 1].map(|of: usize| self.pages[of].load(Ordering::Relaxed));
+        (skipped, read)
+    }
+
+    /// Counts pages of a column chunk that a page index was used for.
+    pub fn count_pages(&self, skipped: usize, read: usize) {
+        self.pages[0].fetch_add(skipped as u64, Ordering::Relaxed);
+        self.pages[1].fetch_add(read as u64, Ordering::Relaxed);
+    }
+
     /// Bytes of footers asked for.
     pub fn footer_bytes(&self) -> u64 {
         self.footer.load(Ordering::Relaxed)
@@ -156,6 +171,11 @@ impl ColumnCharge {
     /// Charges decoded bytes.
     pub fn decoded(&self, bytes: u64) {
         self.ledger.charge(self.column, Level::Decoded, bytes);
+    }
+
+    /// Counts pages that a page index let the scan leave out, and those that were read.
+    pub fn pages(&self, skipped: usize, read: usize) {
+        self.ledger.count_pages(skipped, read);
     }
 }
 

@@ -98,7 +98,7 @@ fn chunk(values: &[f64]) -> Moment {
     let Some(&first) = values.first() else { return Moment::default() };
     let count = values.len() as f64;
     // Distances from the first value: none at all where all values are equal. The second look corrects the mean too.
-    let [shift, _] = lanes(values, first);
+    let shift = distances(values, first);
     let mean = first + shift / count;
     let [rest, squares] = lanes(values, mean);
     let deviations = squares - rest * rest / count;
@@ -110,17 +110,53 @@ fn chunk(values: &[f64]) -> Moment {
     Moment { count, mean: mean + rest / count, deviations: deviations.max(0.0) }
 }
 
+/// The sum of the distances from a point.
+fn distances(values: &[f64], point: f64) -> f64 {
+    let mut sums = [0.0; LANES];
+    let (chunks, tail) = values.as_chunks::<LANES>();
+    add_distances(&mut sums, chunks, point);
+    for (sum, value) in sums.iter_mut().zip(tail) {
+        *sum += value - point;
+    }
+    sums.iter().sum()
+}
+
+/// Adds distances to lanes. By itself, as `add_squares`, so that all lanes become vector instructions.
+#[inline(never)]
+fn add_distances(sums: &mut [f64; LANES], chunks: &[[f64; LANES]], point: f64) {
+    let mut lanes = *sums;
+    for chunk in chunks {
+        for lane in 0..LANES {
+            lanes[lane] += chunk[lane] - point;
+        }
+    }
+    *sums = lanes;
+}
+
+/// Adds distances and their squares to lanes.
+#[inline(never)]
+fn add_squares(
+    sums: &mut [f64; LANES],
+    squares: &mut [f64; LANES],
+    chunks: &[[f64; LANES]],
+    point: f64,
+) {
+    let (mut lanes, mut square_lanes) = (*sums, *squares);
+    for chunk in chunks {
+        for lane in 0..LANES {
+            let distance = chunk[lane] - point;
+            lanes[lane] += distance;
+            square_lanes[lane] += distance * distance;
+        }
+    }
+    (*sums, *squares) = (lanes, square_lanes);
+}
+
 /// The sum of the distances from a point and of their squares.
 fn lanes(values: &[f64], point: f64) -> [f64; 2] {
     let (mut sums, mut squares) = ([0.0; LANES], [0.0; LANES]);
     let (chunks, tail) = values.as_chunks::<LANES>();
-    for chunk in chunks {
-        for lane in 0..LANES {
-            let distance = chunk[lane] - point;
-            sums[lane] += distance;
-            squares[lane] += distance * distance;
-        }
-    }
+    add_squares(&mut sums, &mut squares, chunks, point);
     for (lane, value) in tail.iter().enumerate() {
         let distance = value - point;
         sums[lane] += distance;

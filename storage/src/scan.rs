@@ -43,7 +43,8 @@ pub struct ScanSpec {
     pub prune: Option<Prune>,
     /// The predicate, evaluated by the scan on the columns that it needs before the others are read.
     pub filter: Option<Arc<dyn RowFilter>>,
-    /// Most rows of a batch, at most `VECTOR_SIZE`.
+    /// Most rows of a batch, at most `BLOCK_ROWS`. More than `VECTOR_SIZE` pay where whatever reads them makes no
+    /// intermediate vectors; scans of files give no more than that.
     pub vector_size: usize,
     /// The account to charge; it has one entry per column of the relation.
     pub ledger: Arc<ScanLedger>,
@@ -101,6 +102,12 @@ pub trait Scan: Send + Sync {
     /// What is known of a column (an ordinal of the relation) over all rows of a morsel, deleted ones included, charged
     /// as metadata; `None` when nothing is. Sums of floats are those of the morsel's rows in order, or absent.
     fn statistics(&self, _morsel: usize, _column: usize) -> Option<Cow<'_, Statistics>> {
+        None
+    }
+    /// What is known of a column over the rows of `first` and the morsels after it, deleted rows included, charged as
+    /// metadata, and how many morsels these are: several that statistics describe together. `None` where there are no
+    /// such morsels, or nothing is known.
+    fn statistics_together(&self, _first: usize, _column: usize) -> Option<(usize, &Statistics)> {
         None
     }
     /// Notes that these morsels were answered by their statistics and will not be opened.

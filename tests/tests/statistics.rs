@@ -261,6 +261,45 @@ fn test_blocks_with_deleted_rows_are_read() {
 }
 
 #[test]
+fn test_statistics_follow_deletes_updates_and_compaction() {
+    let mut random = Random(31);
+    let first = rows(&mut random, 0, 3 * BLOCK_ROWS + 777);
+    let connection = Database::open_in_memory().connect();
+    connection.register("b", first.schema(), vec![first]).unwrap();
+    connection.execute("CREATE TABLE t AS SELECT * FROM b").unwrap();
+    let most = 3 * BLOCK_ROWS + 777;
+    let mut from_statistics = 0;
+    for round in 0..14 {
+        let low = random.below(most);
+        let change = match random.below(7) {
+            0 => format!("DELETE FROM t WHERE id = {low}"),
+            1 => format!("DELETE FROM t WHERE id BETWEEN {low} AND {}", low + random.below(90_000)),
+            2 => format!("DELETE FROM t WHERE id % {} = 1", 2 + random.below(5)),
+            3 => "DELETE FROM t WHERE x IS NULL OR x > 1e300".to_owned(),
+            4 => format!("UPDATE t SET x = -x, price = NULL WHERE id > {low} AND id % 50 = 0"),
+            5 => format!("INSERT INTO t SELECT * FROM b WHERE id < {}", random.below(most / 2)),
+            _ => "VACUUM t".to_owned(),
+        };
+        connection.execute(&change).unwrap();
+        for _ in 0..3 {
+            let calls: Vec<_> = (0..1 + random.below(5)).map(|_| aggregate(&mut random)).collect();
+            let filter = filter(&mut random, most);
+            let sql = format!("SELECT {} FROM t {filter}", calls.join(", "));
+            set(&connection, 1, false);
+            let want = answer(&connection, &sql);
+            for (threads, statistics) in [(1, true), (2, true), (3, true), (2, false)] {
+                set(&connection, threads, statistics);
+                let got = answer(&connection, &sql);
+                assert_eq!(got, want, "round {round}, {threads} threads, after {change}: {sql}");
+            }
+        }
+        set(&connection, 2, true);
+        from_statistics += answered(&connection, "SELECT count(*), sum(id), min(day) FROM t");
+    }
+    assert!(from_statistics > 0, "no block was answered");
+}
+
+#[test]
 fn test_nan_is_never_answered_wrongly() {
     let connection = Database::open_in_memory().connect();
     let rows = 3 * BLOCK_ROWS;

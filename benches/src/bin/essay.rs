@@ -4,7 +4,13 @@
 
 #![expect(clippy::print_stdout, reason = "this is a command line tool")]
 
-use std::{error::Error, fs::File, sync::Arc, time::Instant};
+use std::{
+    error::Error,
+    fs::File,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, Float64Array, Int32Array, Int64Array, RecordBatch},
@@ -125,6 +131,11 @@ fn memory(folder: &str, kind: &str, layout: &str) -> Outcome<()> {
         } else {
             connection.register("t", batches[0].schema(), batches)?;
         }
+    }
+    // Allocators give back what was freed with a delay, and when asked for more.
+    thread::sleep(Duration::from_secs(2));
+    if layout != "boxed" {
+        connection.query("SELECT * FROM t LIMIT 10000")?.collect::<Result<Vec<_>, _>>()?;
     }
     let per_record = (resident()? - before) / rows as f64;
     // Every field is used, so that none of the layouts can be optimised away.

@@ -1,19 +1,22 @@
 //! `min`, `max`, `bool_and`, `bool_or`.
 //!
 //! Invariant: order-free: values of up to 64 bits are compared as numbers of the same order, decimals as 128-bit
-//! numbers, texts and blobs bytewise; NaN is the largest float. Intervals and nested values go to `pick.rs`.
+//! numbers, texts and blobs bytewise (`extreme_bytes.rs`); NaN is the largest float. Intervals and nested values go to
+//! `pick.rs`.
 
 use std::sync::Arc;
 
 use arrow::{
-    array::{ArrayRef, BinaryViewBuilder, StringViewBuilder},
-    buffer::NullBuffer,
+    array::{ArrayRef, AsArray, BinaryViewBuilder, StringViewBuilder},
+    buffer::{NullBuffer, ScalarBuffer},
+    datatypes::Float64Type,
 };
 use stoadb_storage::{LogicalType, Scalar, Statistics, Vector, vector::NarrowVector};
 
 use super::{
     Call, Groups, State,
-    input::{Offset, ordering, text},
+    extreme_bytes::{Met, is_better},
+    input::{Offset, ordering},
     pick::{Pick, Rule},
     table::permute,
 };
@@ -21,6 +24,7 @@ use crate::{
     error::{EngineError, Result},
     kernel::{
         bits::{self, Bits, from_bits},
+        extreme::{extreme, extreme_double},
         physical::with_offsets,
     },
 };
@@ -39,18 +43,20 @@ pub(crate) fn state(ty: &LogicalType, largest: bool) -> State {
         LogicalType::Decimal { precision: 19.., .. } => Best::Wide(Vec::new()),
         _ => Best::Narrow(Vec::new()),
     };
-    State::Extreme(Extreme { ty: ty.clone(), largest, best, seen: Vec::new() })
+    let (seen, met) = (Vec::new(), Met::default());
+    State::Extreme(Extreme { ty: ty.clone(), largest, best, seen, met })
 }
 
 /// The smallest or largest value per group.
 pub(crate) struct Extreme {
     ty: LogicalType,
-    largest: bool,
-    best: Best,
-    seen: Vec<bool>,
+    pub(super) largest: bool,
+    pub(super) best: Best,
+    pub(super) seen: Vec<bool>,
+    pub(super) met: Met,
 }
 
-enum Best {
+pub(super) enum Best {
     Narrow(Vec<i64>),
     Wide(Vec<i128>),
     Bytes(Vec<Box<[u8]>>),
@@ -86,11 +92,24 @@ impl Extreme {
                 Vector::Narrow(narrow) => with_offsets!(narrow.offsets, offsets => {
                     fold_offsets(best, offsets, narrow, groups, self.largest);
                 }),
+                Vector::Flat(array)
+                    if matches!(groups, Groups::One(_))
+                        && let Some(values) = array.as_primitive_opt::<Float64Type>() =>
+                {
+                    if let Some(value) = extreme_double(values.values(), self.largest) {
+                        self.consider_double(value);
+                    }
+                    return Ok(());
+                }
                 _ => {
-                    let Bits::Narrow(values) = bits::bits(arg)? else { return Err(misfit()) };
-                    let order = ordering(&self.ty);
-                    let keys = values.iter().map(|&v| order(v));
-                    fold(best, keys, groups, self.largest);
+                    let keys = keys_of(&self.ty, arg)?;
+                    match groups {
+                        Groups::One(_) => {
+                            let found = extreme(&keys, self.largest);
+                            fold(best, found.into_iter(), groups, self.largest);
+                        }
+                        Groups::Ids(_) => fold(best, keys.iter().copied(), groups, self.largest),
+                    }
                 }
             },
             Best::Wide(best) => {
@@ -107,32 +126,40 @@ impl Extreme {
         Ok(())
     }
 
-    fn update_bytes(&mut self, arg: &Vector, groups: Groups<'_>) -> Result<()> {
-        match arg {
-            Vector::Dictionary(vector) => {
-                let entries = vector.dictionary.values();
-                for (row, &code) in vector.codes_u32().iter().enumerate() {
-                    self.consider(groups.id(row), text(entries, code as usize));
-                }
-            }
-            Vector::Constant { value, rows } => {
-                let value = text(value.array(), 0);
-                (0..*rows).for_each(|row| self.consider(groups.id(row), value));
-            }
-            _ => {
-                let array = arg.flatten()?;
-                (0..array.len()).for_each(|row| self.consider(groups.id(row), text(&array, row)));
-            }
-        }
-        Ok(())
+    /// Whether it is of texts or blobs.
+    pub(crate) fn is_of_bytes(&self) -> bool {
+        matches!(self.best, Best::Bytes(_))
     }
 
-    fn consider(&mut self, group: usize, value: &[u8]) {
-        let Best::Bytes(best) = &mut self.best else { return };
-        if !self.seen[group] || is_better(value, &best[group], self.largest) {
-            best[group] = value.into();
-            self.seen[group] = true;
+    /// Whether the greatest is looked for.
+    pub(crate) fn largest(&self) -> bool {
+        self.largest
+    }
+
+    /// The values of a type of up to 64 bits as numbers of the same order.
+    ///
+    /// # Errors
+    /// `Internal` for other types.
+    pub(crate) fn keys(&self, arg: &Vector) -> Result<ScalarBuffer<i64>> {
+        keys_of(&self.ty, arg)
+    }
+
+    /// Takes a value of group 0 by its key.
+    pub(crate) fn consider_key(&mut self, key: i64) {
+        if let Best::Narrow(best) = &mut self.best {
+            best[0] = if self.largest { best[0].max(key) } else { best[0].min(key) };
+            self.seen[0] = true;
         }
+    }
+
+    /// Takes a double of group 0.
+    pub(crate) fn consider_double(&mut self, value: f64) {
+        self.consider_key(ordering(&LogicalType::Float64)(bits::float64_bits(value)));
+    }
+
+    /// Takes a whole number of group 0, one of 64 bits without a sign by its bits.
+    pub(crate) fn consider_whole(&mut self, value: i64) {
+        self.consider_key(ordering(&self.ty)(value as u64));
     }
 
     pub(crate) fn merge(&mut self, other: &Self, from: &[u32], to: &[u32]) {
@@ -222,7 +249,7 @@ impl Extreme {
             false => Best::Narrow(values.map(|value| order(value as u64)).collect()),
         };
         let (largest, seen) = (self.largest, self.seen.clone());
-        State::Extreme(Self { ty: ty.clone(), largest, best, seen })
+        State::Extreme(Self { ty: ty.clone(), largest, best, seen, met: Met::default() })
     }
 
     /// # Errors
@@ -263,7 +290,7 @@ impl Extreme {
             Best::Wide(best) => best.capacity() * 16,
             Best::Bytes(best) => best.capacity() * 16 + best.iter().map(|b| b.len()).sum::<usize>(),
         };
-        (best + self.seen.capacity()) as u64
+        (best + self.seen.capacity() + self.met.entries.capacity()) as u64
     }
 }
 
@@ -279,9 +306,7 @@ fn fold_offsets<T: Offset>(
     let key = |offset: T| narrow.base.wrapping_add(offset.into()) ^ flip;
     match groups {
         Groups::One(_) => {
-            let offsets = offsets.iter().copied();
-            let found = if largest { offsets.max() } else { offsets.min() };
-            fold(best, found.map(key).into_iter(), groups, largest);
+            fold(best, extreme(offsets, largest).map(key).into_iter(), groups, largest);
         }
         Groups::Ids(_) => fold(best, offsets.iter().map(|&o| key(o)), groups, largest),
     }
@@ -300,6 +325,18 @@ fn narrow_key(ty: &LogicalType, value: Option<&Scalar>) -> Option<i64> {
         (_, Some(value)) => value.as_i128()? as u64,
     };
     Some(ordering(ty)(bits))
+}
+
+/// The values of a type of up to 64 bits as numbers of the same order; without copying where they are such.
+fn keys_of(ty: &LogicalType, arg: &Vector) -> Result<ScalarBuffer<i64>> {
+    let Bits::Narrow(values) = bits::bits(arg)? else { return Err(misfit()) };
+    Ok(match ty {
+        LogicalType::Float32 | LogicalType::Float64 | LogicalType::UInt64 => {
+            let order = ordering(ty);
+            values.iter().map(|&value| order(value)).collect()
+        }
+        _ => ScalarBuffer::from(values.into_inner()),
+    })
 }
 
 fn fold<T: Copy + Ord>(
@@ -322,10 +359,6 @@ fn fold<T: Copy + Ord>(
             }
         }
     }
-}
-
-fn is_better(value: &[u8], best: &[u8], largest: bool) -> bool {
-    if largest { value > best } else { value < best }
 }
 
 fn misfit() -> EngineError {

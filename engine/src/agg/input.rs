@@ -84,9 +84,18 @@ impl Offset for u16 {
         values.chunks(1 << 16).map(|chunk| i128::from(sum(chunk))).sum()
     }
     fn squares(values: &[Self]) -> Option<u128> {
-        let square = |&v: &Self| u64::from(u32::from(v) * u32::from(v));
-        let sum = |chunk: &[Self]| chunk.iter().map(square).sum::<u64>();
-        Some(values.chunks(1 << 16).map(|chunk| u128::from(sum(chunk))).sum())
+        let mut total = 0;
+        for chunk in values.chunks(1 << 16) {
+            // Halves of 16 bits: as many of them fit 32 bits.
+            let (mut low, mut high) = (0_u32, 0_u32);
+            for &value in chunk {
+                let square = u32::from(value) * u32::from(value);
+                low += square & 0xffff;
+                high += square >> 16;
+            }
+            total += (u128::from(high) << 16) + u128::from(low);
+        }
+        Some(total)
     }
 }
 
@@ -96,18 +105,16 @@ impl Offset for u32 {
         values.chunks(1 << 16).map(|chunk| i128::from(sum(chunk))).sum()
     }
     fn squares(values: &[Self]) -> Option<u128> {
-        let mut total = 0;
-        for chunk in values.chunks(1 << 16) {
-            // Halves of 32 bits, so that the loop is plain 64-bit adds.
-            let (mut low, mut high) = (0_u64, 0_u64);
-            for &value in chunk {
-                let square = u64::from(value) * u64::from(value);
-                low += square & 0xffff_ffff;
-                high += square >> 32;
+        // Two at a time, so that an addition does not wait for the one before.
+        let square = |value: Self| u128::from(u64::from(value) * u64::from(value));
+        let mut sums = [0_u128; 2];
+        let (pairs, rest) = values.as_chunks::<2>();
+        for pair in pairs {
+            for (sum, &value) in sums.iter_mut().zip(pair) {
+                *sum += square(value);
             }
-            total += (u128::from(high) << 32) + u128::from(low);
         }
-        Some(total)
+        Some(sums[0] + sums[1] + rest.iter().map(|&value| square(value)).sum::<u128>())
     }
 }
 

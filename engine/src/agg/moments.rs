@@ -76,11 +76,9 @@ impl Exact {
     }
 
     fn add_offsets<T: Offset>(&mut self, offsets: &[T], base: i64, groups: Groups<'_>) {
-        if let Groups::One(rows) = groups
-            && let Some(sums) = sums_of(offsets, base)
+        if let Groups::One(_) = groups
+            && self.add_all(offsets, base)
         {
-            self.counts[0] += rows as i64;
-            self.add_sums(0, &sums);
             return;
         }
         for (row, &offset) in offsets.iter().enumerate() {
@@ -88,8 +86,31 @@ impl Exact {
         }
     }
 
+    /// Adds all offsets to group 0; false, and nothing is added, where they are summed one by one.
+    pub(crate) fn add_all<T: Offset>(&mut self, offsets: &[T], base: i64) -> bool {
+        let Some(sums) = sums_of(offsets, base) else { return false };
+        self.counts[0] += offsets.len() as i64;
+        self.add_sums(0, &sums);
+        true
+    }
+
+    /// Adds offsets to group 0.
+    pub(crate) fn add_piece<T: Offset>(&mut self, offsets: &[T], base: i64) {
+        self.add_offsets(offsets, base, Groups::One(offsets.len()));
+    }
+
+    /// Takes a value that was added to group 0 out again.
+    pub(crate) fn remove(&mut self, value: i64) {
+        self.counts[0] -= 1;
+        self.sums[0] -= i128::from(value);
+        let square = u128::from(value.unsigned_abs()).pow(2);
+        let (squares, under) = self.squares[0].overflowing_sub(square);
+        self.squares[0] = squares;
+        self.carries[0] -= u32::from(under);
+    }
+
     #[inline]
-    fn add(&mut self, group: usize, value: i128) {
+    pub(crate) fn add(&mut self, group: usize, value: i128) {
         self.counts[group] += 1;
         self.sums[group] += value;
         // Values have at most 64 bits of magnitude.
@@ -239,6 +260,11 @@ impl Moments {
             }
         }
         Ok(())
+    }
+
+    /// Adds rows of the only group.
+    pub(crate) fn add_rows(&mut self, values: &[f64]) {
+        self.one.add(values);
     }
 
     /// Brings the rows of the only group into it.

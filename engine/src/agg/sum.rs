@@ -84,6 +84,12 @@ impl Sum {
         Ok(())
     }
 
+    /// Adds the sum of rows of group 0.
+    pub(crate) fn add_rows(&mut self, sum: i128, rows: usize) {
+        self.counts[0] += rows as i64;
+        self.add(0, sum);
+    }
+
     #[inline]
     fn add(&mut self, group: usize, value: i128) {
         let (sum, over) = self.sums[group].overflowing_add(value);

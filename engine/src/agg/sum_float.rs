@@ -51,6 +51,12 @@ impl SumFloat {
         Ok(())
     }
 
+    /// Adds rows of group 0.
+    pub(crate) fn add_rows(&mut self, values: &[f64]) {
+        self.counts[0] += values.len() as i64;
+        self.lanes.add(values);
+    }
+
     /// Brings what the lanes hold into group 0.
     pub(crate) fn seal(&mut self) {
         let sum = std::mem::take(&mut self.lanes).total();

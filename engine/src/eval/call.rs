@@ -5,12 +5,15 @@
 
 use stoadb_storage::{LogicalType, Scalar, TimeUnit, Vector};
 
+use super::growth;
 use crate::{
     error::{EngineError, Result},
     kernel::{
         bitwise,
         date_part::{self, Field},
-        math, moments, text,
+        math, moments,
+        physical::one_or_all,
+        text,
         text::{extract, pad, search},
     },
 };
@@ -28,6 +31,8 @@ pub(super) struct Native {
     pub(super) can_fail: bool,
     /// About how much work a row is.
     pub(super) cost: u32,
+    /// Most bytes that a call may make, for functions that make much out of little.
+    most_bytes: Option<u64>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -63,7 +68,7 @@ impl Native {
             return Self::difference(types, constants, ty);
         }
         let native = |name: &'static str, f: NativeFn, can_fail: bool, cost: u32| {
-            Some(Self { name, body: Body::Plain(Plain(f)), can_fail, cost })
+            Some(Self { name, body: Body::Plain(Plain(f)), can_fail, cost, most_bytes: None })
         };
         if let Some((name, f, can_fail)) = of_text(name, types, ty) {
             return native(name, f, can_fail, 12);
@@ -108,7 +113,7 @@ impl Native {
                 && matches!(moment, LogicalType::Date | LogicalType::Time(_)))
             || matches!(moment, LogicalType::Timestamp(TimeUnit::Nanosecond, _));
         let can_fail = name == "date_trunc" || !fits;
-        Some(Self { name, body, can_fail, cost: 6 })
+        Some(Self { name, body, can_fail, cost: 6, most_bytes: None })
     }
 
     fn difference(
@@ -123,7 +128,12 @@ impl Native {
         let field = Field::parse(field.as_str()?)?;
         let known = *from == MICROS && *to == MICROS && *ty == LogicalType::Int64;
         let body = (known && moments::counts(field)).then_some(Body::Diff(field))?;
-        Some(Self { name: "date_diff", body, can_fail: false, cost: 8 })
+        Some(Self { name: "date_diff", body, can_fail: false, cost: 8, most_bytes: None })
+    }
+
+    /// The same kernel, which fails before it makes more than so many bytes at once.
+    pub(super) fn within(self, most_bytes: u64) -> Self {
+        Self { most_bytes: growth::grows(self.name).then_some(most_bytes), ..self }
     }
 
     /// Whether two are the same function.
@@ -133,6 +143,11 @@ impl Native {
 
     /// Runs the kernel.
     pub(super) fn run(&self, args: &[Vector], rows: usize, ty: &LogicalType) -> Result<Vector> {
+        if let Some(most_bytes) = self.most_bytes {
+            let args = args.iter().map(one_or_all).collect::<Result<Vec<_>>>()?;
+            let (args, constant): (Vec<_>, Vec<_>) = args.into_iter().unzip();
+            growth::check(self.name, &args, &constant, rows, most_bytes)?;
+        }
         match (self.body, args) {
             (Body::Plain(Plain(f)), _) => f(args, rows, ty),
             (Body::Part(field), [_, moment]) => date_part::date_part(field, moment, rows, ty),

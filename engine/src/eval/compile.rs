@@ -11,6 +11,7 @@ use stoadb_storage::{LogicalType, Scalar};
 use super::{
     Program,
     call::Native,
+    growth::{self, Bounded},
     node::{Columns, Node, NodeId, Op},
     run::fold,
 };
@@ -18,6 +19,7 @@ use crate::{
     context::QueryContext,
     error::{EngineError, Result},
     expr::{ArithmeticOp, CompareOp, Expr},
+    function::ScalarFunction,
     kernel::{
         cast,
         in_list::InList,
@@ -158,7 +160,9 @@ impl Compiler<'_> {
                 _ => None,
             })
             .collect();
+        let most_bytes = growth::most_bytes(self.context);
         if let Some(native) = Native::resolve(name, &types, &constants, &ty) {
+            let native = native.within(most_bytes);
             let (can_fail, cost) = (native.can_fail, native.cost);
             return Ok(self.finish(
                 Op::Native { native, args: args.to_vec() },
@@ -173,12 +177,16 @@ impl Compiler<'_> {
             let message = format!("function {name}({})", types.join(", "));
             return Err(EngineError::Unsupported(message));
         };
-        let op = Op::External {
-            name: Arc::clone(name),
-            function: Arc::clone(function),
-            args: args.to_vec(),
+        let function: Arc<dyn ScalarFunction> = match growth::grows(name) {
+            false => Arc::clone(function),
+            true => {
+                let (name, inner) = (Arc::clone(name), Arc::clone(function));
+                Arc::new(Bounded { name, inner, most_bytes })
+            }
         };
-        Ok(self.finish(op, ty, true, function.is_pure(), 50))
+        let is_pure = function.is_pure();
+        let op = Op::External { name: Arc::clone(name), function, args: args.to_vec() };
+        Ok(self.finish(op, ty, true, is_pure, 50))
     }
 
     /// The number of a node: of an equal one that is there already, of its value if it is constant, or a new one.

@@ -1,9 +1,9 @@
 //! Work done once per dictionary entry: a pure function of one dictionary-encoded column is computed for the entries,
 //! kept by the dictionary's number, and mapped through the codes.
 //!
-//! Invariants: the entries are computed only once the rows that asked for them are as many, so that no more than twice
-//! the work of the better way is done; NULL is an entry of its own behind the last; when an entry fails, which perhaps
-//! no row uses, the node is computed row by row.
+//! Invariants: the entries are computed only once the rows that asked a worker for them are a share of them, so that
+//! scans of few rows are spared it; NULL is an entry of its own behind the last; when an entry fails, which perhaps no row
+//! uses, the node is computed row by row.
 
 use std::sync::Arc;
 
@@ -31,6 +31,9 @@ use crate::{
     },
 };
 
+/// A worker that asked for so many rows computes so many times as many entries: others of a scan of all rows save it the
+/// same, and dictionaries of up to half as many entries as rows are worth it.
+const ROWS_SHARE: usize = 4;
 /// How many dictionaries a node remembers: that of the segment it reads, and the one before.
 const REMEMBERED: usize = 2;
 
@@ -199,7 +202,7 @@ impl Run<'_> {
             Outcome::Failed => return Ok(None),
             Outcome::Pending => entry.rows += rows,
         }
-        if entry.rows < dictionary.values().len() {
+        if entry.rows * ROWS_SHARE < dictionary.values().len() {
             return Ok(None);
         }
         let values = dictionary.values();

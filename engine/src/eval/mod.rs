@@ -7,6 +7,7 @@
 mod call; // functions with kernels of our own
 mod compile; // expressions to a program
 mod dictionary; // work done once per dictionary entry
+mod growth; // functions that make much out of little
 mod lazy; // AND, OR, CASE, COALESCE
 mod node; // the instructions
 mod run; // registers and frames

@@ -26,11 +26,17 @@ pub struct TableScan {
 }
 
 impl TableScan {
-    /// Opens a scan; `prune` is what is known besides the plan (join keys' ranges).
+    /// Opens a scan whose vectors have at most `vector_rows` rows; `prune` is what is known besides the plan (join keys'
+    /// ranges).
     ///
     /// # Errors
     /// When files cannot be opened or the filter does not compile.
-    pub fn open(plan: &ScanPlan, prune: Vec<Prune>, context: &QueryContext) -> Result<Self> {
+    pub fn open(
+        plan: &ScanPlan,
+        prune: Vec<Prune>,
+        vector_rows: usize,
+        context: &QueryContext,
+    ) -> Result<Self> {
         let (relation, ledger) = context.relation(plan.relation)?;
         let filter = match &plan.filter {
             Some(filter) => Some(Arc::new(ExprFilter::new(filter, context)?) as Arc<dyn RowFilter>),
@@ -41,7 +47,7 @@ impl TableScan {
             projection: plan.projection.clone(),
             prune: if prune.len() > 1 { Some(Prune::And(prune)) } else { prune.pop() },
             filter,
-            vector_size: context.settings().vector_size,
+            vector_size: vector_rows,
             ledger: Arc::clone(ledger),
         })?;
         context.progress().rows_total.fetch_add(scan.rows(), Ordering::Relaxed);

@@ -17,9 +17,7 @@ use crate::planner::registry::registry;
 
 /// Simplifies all expressions of a plan; filters that let everything or nothing through disappear.
 pub(super) fn fold_plan(mut plan: Plan) -> Plan {
-    let folder = Folder {
-        context: QueryContext::new(QuerySettings::default(), Arc::clone(registry()), Vec::new()),
-    };
+    let folder = Folder { context: context() };
     plan.for_each_expr_mut(&mut |expr| {
         let taken = std::mem::replace(expr, boolean(false));
         *expr = folder.fold(taken);
@@ -32,8 +30,16 @@ pub(super) fn fold_constant(expr: Expr) -> Expr {
     if matches!(expr, Expr::Literal(_)) {
         return expr;
     }
-    let context = QueryContext::new(QuerySettings::default(), Arc::clone(registry()), Vec::new());
-    Folder { context }.fold(expr)
+    Folder { context: context() }.fold(expr)
+}
+
+/// Most bytes that a function may make of constants in a plan; one that would make more stays, to run with the query's own
+/// budget.
+const FOLDED_BYTES: u64 = 1 << 20;
+
+fn context() -> QueryContext {
+    let settings = QuerySettings { memory_limit: FOLDED_BYTES, ..QuerySettings::default() };
+    QueryContext::new(settings, Arc::clone(registry()), Vec::new())
 }
 
 fn drop_filters(mut plan: Plan) -> Plan {

@@ -162,6 +162,8 @@ pub struct Planned {
     pub output_names: Vec<String>,
     /// The type of each parameter, by number from 1; `None` when the statement does not tell.
     pub parameters: Vec<Option<LogicalType>>,
+    /// Whether planning again at another time gives the same plan, as long as catalog and files are the same.
+    pub repeatable: bool,
 }
 
 /// Plans a query. `parameters` holds the values known so far, by number from 1: `None`, or beyond the end, for those
@@ -181,12 +183,13 @@ pub fn plan_query(
         let (raw, spelling) = raw_plan(statement, catalog, settings, &options, &functions, 0)?;
         let names = output::output_names(&raw, &spelling);
         let raw = rules::sort_names(raw)?;
+        let repeatable = rules::is_repeatable(&raw)?;
         let raw = rules::number_occurrences(raw)?;
         let (raw, parameters) = parameters::bind(raw, parameters, &options, &functions)?;
         let raw = subqueries::unnest(raw, &functions)?;
         let plan = optimizer::optimize(raw, &options, &functions, settings.optimizer)?;
         check::check(&plan)?;
-        Ok(Planned { plan, output_names: names, parameters })
+        Ok(Planned { plan, output_names: names, parameters, repeatable })
     })
     .map_err(|error| places::placed(error, statement))
 }

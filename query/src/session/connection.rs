@@ -17,7 +17,7 @@ use stoadb_storage::{
 
 use crate::{
     error::{Error, ErrorKind, Result},
-    session::{database::Database, result::QueryResult, run, settings::Settings},
+    session::{database::Database, kept::KeptPlan, result::QueryResult, run, settings::Settings},
     sql::{self, ParsedStatement},
 };
 
@@ -69,11 +69,11 @@ impl Connection {
             return Ok(QueryResult::changed(0));
         };
         for statement in before {
-            for batch in self.run(sql, statement, parameters)? {
+            for batch in self.run(sql, statement, parameters, &KeptPlan::default())? {
                 batch?;
             }
         }
-        self.run(sql, last, parameters)
+        self.run(sql, last, parameters, &KeptPlan::default())
     }
 
     /// Runs the statements of `sql` to their end and says how many rows the last one changed.
@@ -116,8 +116,10 @@ impl Connection {
     /// When the text is not SQL.
     pub fn statements(&self, sql: &str) -> Result<Vec<Statement<'_>>> {
         let text: Arc<str> = sql.into();
-        let statement =
-            |statement| Statement { connection: self, sql: Arc::clone(&text), statement };
+        let statement = |statement| {
+            let (sql, kept) = (Arc::clone(&text), KeptPlan::default());
+            Statement { connection: self, sql, statement, kept }
+        };
         Ok(sql::parse(sql)?.into_iter().map(statement).collect())
     }
 
@@ -174,6 +176,7 @@ impl Connection {
         sql: &str,
         statement: &ParsedStatement,
         parameters: &[Scalar],
+        kept: &KeptPlan,
     ) -> Result<QueryResult> {
         if parameters.len() < statement.parameters {
             let (given, wanted) = (parameters.len(), statement.parameters);
@@ -189,9 +192,12 @@ impl Connection {
         let run = || {
             let mut state = self.lock();
             *self.owner() = Some(thread::current().id());
-            let result = sql::parse::with_stack(sql.len(), || {
-                run::run(self, &mut state, statement, parameters)
-            });
+            let result = match run::run_kept(self, &state, parameters, kept) {
+                Some(result) => result,
+                None => sql::parse::with_stack(sql.len(), || {
+                    run::run(self, &mut state, statement, parameters, kept)
+                }),
+            };
             *self.owner() = None;
             result
         };
@@ -203,14 +209,21 @@ impl Connection {
     }
 }
 
-/// A prepared statement.
+/// A prepared statement. A query is planned when it is first run, and again only when something that its plan depends on
+/// has changed since: the catalog, a setting, a value of a parameter, a file, the clock.
 pub struct Statement<'a> {
     connection: &'a Connection,
     sql: Arc<str>,
     statement: ParsedStatement,
+    kept: KeptPlan,
 }
 
 impl Statement<'_> {
+    #[cfg(test)]
+    pub(crate) fn kept(&self) -> &KeptPlan {
+        &self.kept
+    }
+
     /// How many parameters it has.
     pub fn parameters(&self) -> usize {
         self.statement.parameters
@@ -221,6 +234,6 @@ impl Statement<'_> {
     /// # Errors
     /// As `Connection::query_with`.
     pub fn query(&self, parameters: &[Scalar]) -> Result<QueryResult> {
-        self.connection.run(&self.sql, &self.statement, parameters)
+        self.connection.run(&self.sql, &self.statement, parameters, &self.kept)
     }
 }

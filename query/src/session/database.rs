@@ -12,7 +12,7 @@ use std::{
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use stoadb_engine::function::FunctionRegistry;
 use stoadb_storage::{
-    Entry,
+    Entry, StorageError,
     catalog::{Catalog, IfExists},
     disk::{self, SaveId, Saved},
     parquet::FooterCache,
@@ -49,6 +49,8 @@ struct Shared {
     footers: FooterCache,
     functions: Arc<FunctionRegistry>,
     pool: Mutex<Pool>,
+    /// Held while a save is under way: saves of one database take turns.
+    saving: Mutex<()>,
     folders: Mutex<Folders>,
 }
 
@@ -90,6 +92,7 @@ impl Database {
             footers: FooterCache::default(),
             functions: Arc::clone(registry()),
             pool: Mutex::new(pool),
+            saving: Mutex::default(),
             folders: Mutex::default(),
         };
         Self { shared: Arc::new(shared) }
@@ -161,15 +164,21 @@ impl Database {
     ///
     /// # Errors
     /// `Io` when the folder cannot be written, holds other files, or is being saved to; `Catalog` when the folder is one
-    /// that this database opened or saved to, and another database saved to it since.
+    /// that this database opened or saved to, and another database saved to it since. An `Io` error that says that the
+    /// folder holds the new version means that only its being on the disk is in doubt; saving again makes it sure.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<Saved> {
         let path = path.as_ref();
-        // Held to the end: saves of one database take turns.
-        let mut folders = self.folders();
-        let known = fs::canonicalize(path).ok().and_then(|path| folders.known.get(&path).copied());
-        let saved = disk::save(&self.catalog().snapshot(), path, known)?;
-        folders.remember(path, saved.id);
-        Ok(saved)
+        let _turn = self.shared.saving.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = fs::canonicalize(path).ok();
+        let known = known.and_then(|path| self.folders().known.get(&path).copied());
+        let saved = disk::save(&self.catalog().snapshot(), path, known);
+        match &saved {
+            Ok(Saved { id, .. }) | Err(StorageError::SaveUnsettled { id, .. }) => {
+                self.folders().remember(path, *id);
+            }
+            Err(_) => {}
+        }
+        Ok(saved?)
     }
 
     /// The folder to which `SAVE` without a folder goes: the one that was opened or, if none was, the first that was

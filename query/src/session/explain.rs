@@ -37,7 +37,7 @@ fn plain(session: &Session<'_>, prepared: &Prepared) -> String {
 }
 
 fn run(session: &Session<'_>, prepared: Prepared) -> Result<String> {
-    let Prepared { plan, relations, schema } = prepared;
+    let Prepared { plan, relations, schema, .. } = prepared;
     let plan = Arc::new(plan);
     let context = session.context(relations.clone());
     let start = std::time::Instant::now();
@@ -111,6 +111,10 @@ fn ledger_lines(ledger: &ScanLedger) -> Vec<String> {
             "of {} blocks statistics answered {answered} and skipped {skipped}, {read} were read",
             answered + skipped + read
         ));
+    }
+    let (skipped, read) = ledger.pages();
+    if skipped > 0 {
+        lines.push(format!("of {} pages the page index skipped {skipped}", skipped + read));
     }
     for column in columns.filter(|&column| touched(column) > 0) {
         let level = |(level, name): &(Level, &str)| {

@@ -1,4 +1,4 @@
-//! INSERT: rows of a VALUES list or a query, appended to a table.
+//! INSERT: rows of a VALUES list or a query, appended to a table. Next: `returning.rs`.
 //!
 //! Invariant: values are cast to the table's types; columns that are not named get NULL; a statement that fails leaves no
 //! row behind.
@@ -6,18 +6,19 @@
 use std::sync::Arc;
 
 use stoadb_engine::{Expr, Plan};
-use stoadb_storage::{ColumnDef, LogicalType, Scalar, Schema};
+use stoadb_storage::{ColumnDef, LogicalType, Scalar, Schema, TableVersion};
 
 use crate::{
     error::{Error, ErrorKind, Result},
     session::{
+        change::Target,
         connection::State,
         create,
-        names::table_name,
         result::QueryResult,
+        returning::returning,
         run::{self, Session},
     },
-    sql::ast::{Insert, Statement, TableObject},
+    sql::ast::{Insert, ObjectName, Statement, TableObject},
 };
 
 /// `INSERT INTO table [(columns)] query`.
@@ -39,7 +40,6 @@ pub(crate) fn insert(
         partitioned: None,
         after_columns: Vec::new(),
         on: None,
-        returning: None,
         output: None,
         replace_into: false,
         priority: None,
@@ -56,9 +56,9 @@ pub(crate) fn insert(
         return Err(Error::unsupported("a clause of this INSERT")
             .with_hint("INSERT INTO table [(columns)] with VALUES or a query is"));
     }
-    let name = table_name(name)?;
-    let table = Arc::clone(session.names.snapshot.table(&name)?);
-    let schema = Arc::clone(table.shared_schema());
+    let target = Target::named(session, name, None)?;
+    let name = target.name.clone();
+    let schema = Arc::clone(target.table.shared_schema());
     let targets = targets(insert, &schema, &name)?;
 
     let mut prepared = session.prepare(&Statement::Query(query.clone()))?;
@@ -71,10 +71,31 @@ pub(crate) fn insert(
     let root = std::mem::replace(&mut prepared.plan.root, empty);
     prepared.plan.root = place(root, &schema, &targets);
     let segments = create::write(session, prepared, &schema)?;
+    let returned = match &insert.returning {
+        None => None,
+        Some(items) => {
+            let new = Arc::new(TableVersion::new(Arc::clone(&schema), &segments)?);
+            Some(returning(session, None, &target, new, items)?)
+        }
+    };
     let rows = run::change(session.connection, state, |transaction| {
         Ok(transaction.append(&name, segments)?)
     })?;
-    Ok(QueryResult::changed(rows))
+    Ok(QueryResult::returned(returned, rows))
+}
+
+/// The ordinal of a column that a statement names.
+pub(super) fn column_of(name: &ObjectName, schema: &Schema, table: &str) -> Result<usize> {
+    let name = match name.0.as_slice() {
+        [part] => part.as_ident().map_or_else(|| part.to_string(), |i| i.value.clone()),
+        _ => name.to_string(),
+    };
+    schema.columns.iter().position(|c| c.name.eq_ignore_ascii_case(&name)).ok_or_else(|| {
+        let names: Vec<_> = schema.columns.iter().map(|column| column.name.as_str()).collect();
+        let message = format!("the table '{table}' has no column '{name}'");
+        Error::new(ErrorKind::Name, message)
+            .with_hint(format!("its columns are {}", names.join(", ")))
+    })
 }
 
 /// The table's columns that get values, in the order of the values.
@@ -84,17 +105,7 @@ fn targets(insert: &Insert, schema: &Schema, table: &str) -> Result<Vec<usize>> 
     }
     let mut targets = Vec::with_capacity(insert.columns.len());
     for name in &insert.columns {
-        let name = match name.0.as_slice() {
-            [part] => part.as_ident().map_or_else(|| part.to_string(), |i| i.value.clone()),
-            _ => name.to_string(),
-        };
-        let found = schema.columns.iter().position(|c| c.name.eq_ignore_ascii_case(&name));
-        let Some(found) = found else {
-            let names: Vec<_> = schema.columns.iter().map(|column| column.name.as_str()).collect();
-            let message = format!("the table '{table}' has no column '{name}'");
-            return Err(Error::new(ErrorKind::Name, message)
-                .with_hint(format!("its columns are {}", names.join(", "))));
-        };
+        let found = column_of(name, schema, table)?;
         if targets.contains(&found) {
             let message = format!("the column '{name}' is named twice");
             return Err(Error::new(ErrorKind::Name, message));

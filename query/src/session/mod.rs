@@ -5,10 +5,14 @@ pub mod connection; // Connection, Statement: the ways to run SQL
 pub mod settings; // Settings
 pub mod result; // QueryResult: rows as they come
 mod run; // one statement
+mod kept; // the plan that a prepared statement keeps
 mod names; // what names stand for
 mod storage_info; // how tables are stored
 mod create; // CREATE, DROP
 mod insert; // INSERT
+mod change; // DELETE, UPDATE, TRUNCATE
+mod returning; // RETURNING
+mod vacuum; // VACUUM
 mod explain; // EXPLAIN
 mod show; // SHOW, DESCRIBE
 mod summarize; // SUMMARIZE

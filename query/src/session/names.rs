@@ -12,7 +12,7 @@ use stoadb_storage::{
 use crate::{
     error::{Error, ErrorKind, Result},
     planner::{Catalog, CatalogEntry, ObjectNameParts, diagnose::closest},
-    session::{database::Database, storage_info},
+    session::{change::target_name, database::Database, storage_info},
     sql::{ast::ObjectName, file_options, names::fold, sources::FileRequest},
 };
 
@@ -20,6 +20,8 @@ use crate::{
 pub(crate) struct Names<'a> {
     pub(crate) database: &'a Database,
     pub(crate) snapshot: Arc<CatalogSnapshot>,
+    /// What a statement that changes a table reads in its place.
+    pub(crate) target: Option<Arc<dyn Relation>>,
 }
 
 /// Schemas that every database has; they hold all its tables.
@@ -27,6 +29,11 @@ const SCHEMAS: [&str; 2] = ["main", "public"];
 
 impl Catalog for Names<'_> {
     fn relation(&self, name: &ObjectNameParts) -> Result<Option<CatalogEntry>> {
+        if let Some(target) = &self.target
+            && name.last() == target_name()
+        {
+            return Ok(Some(CatalogEntry::Relation(Arc::clone(target))));
+        }
         let schemas = &name.parts[..name.parts.len().saturating_sub(1)];
         let known = |(schema, _): &(String, bool)| {
             SCHEMAS.iter().any(|known| known.eq_ignore_ascii_case(schema))

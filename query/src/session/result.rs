@@ -60,6 +60,14 @@ impl QueryResult {
         Self { changed: rows, ..Self::batches(Arc::new(Schema::empty()), Vec::new()) }
     }
 
+    /// The result of a statement that changed `rows` rows, with what RETURNING gives of them.
+    pub(crate) fn returned(returned: Option<(SchemaRef, Vec<RecordBatch>)>, rows: u64) -> Self {
+        match returned {
+            None => Self::changed(rows),
+            Some((schema, batches)) => Self { changed: rows, ..Self::batches(schema, batches) },
+        }
+    }
+
     /// The same result, whose errors get their place.
     pub(crate) fn with_place(mut self, place: Place) -> Self {
         self.place = place;
@@ -84,7 +92,7 @@ impl QueryResult {
         &self.schema
     }
 
-    /// How many rows the statement inserted; 0 for queries.
+    /// How many rows the statement inserted, updated or deleted; 0 for queries.
     pub fn rows_changed(&self) -> u64 {
         self.changed
     }

@@ -1,7 +1,7 @@
 //! Runs one statement: the table of contents of what StoaDB can be told.
 //!
 //! Invariant: what is not named here is refused by name.
-//! Next: `create.rs`, `insert.rs`, `explain.rs`, `show.rs`, `summarize.rs`.
+//! Next: `create.rs`, `insert.rs`, `change.rs`, `explain.rs`, `show.rs`, `summarize.rs`.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
@@ -12,7 +12,7 @@ use arrow::datatypes::{Field, Schema as ArrowSchema, SchemaRef};
 use stoadb_engine::{QueryContext, QueryPlan, scheduler::Workers};
 use stoadb_storage::{
     Relation, Scalar,
-    catalog::{EntryKind, Transaction},
+    catalog::{CatalogSnapshot, EntryKind, Transaction},
 };
 
 use crate::{
@@ -20,18 +20,20 @@ use crate::{
     lower::{LowerSettings, lower},
     planner::{NullOrder, PlannerSettings, plan_query},
     session::{
+        change,
         connection::{Connection, State},
         create, explain, insert,
+        kept::{KeptPlan, Runnable},
         names::Names,
         result::QueryResult,
         save,
         settings::Settings,
-        show, summarize,
+        show, summarize, vacuum,
     },
     sql::{
         ParsedStatement,
         ast::{
-            DescribeAlias, Expr, Reset, Set, Statement, TransactionAccessMode,
+            DescribeAlias, Expr, Query, Reset, Set, SetExpr, Statement, TransactionAccessMode,
             TransactionIsolationLevel, TransactionMode, Value,
         },
         names::fold,
@@ -53,14 +55,28 @@ pub(crate) struct Prepared {
     pub(crate) relations: Vec<Arc<dyn Relation>>,
     /// The result's columns under the names that the query gives them; names may repeat.
     pub(crate) schema: SchemaRef,
+    /// Whether the same query has the same plan on the same catalog: it reads no clock.
+    pub(crate) repeatable: bool,
 }
 
-/// Runs a statement.
+/// Starts a query whose plan was kept and still holds; `None` when there is none. Needs little stack.
+pub(crate) fn run_kept(
+    connection: &Connection,
+    state: &State,
+    parameters: &[Scalar],
+    kept: &KeptPlan,
+) -> Option<Result<QueryResult>> {
+    let session = Session::new(connection, state, parameters);
+    Some(session.start(kept.get(&session)?))
+}
+
+/// Runs a statement; `kept` gets its plan for the next run.
 pub(crate) fn run(
     connection: &Connection,
     state: &mut State,
     parsed: &ParsedStatement,
     parameters: &[Scalar],
+    kept: &KeptPlan,
 ) -> Result<QueryResult> {
     match &parsed.statement {
         statement if parsed.summarize => {
@@ -107,8 +123,19 @@ pub(crate) fn run(
         },
         // `SAVE TO 'folder'` is parsed as `CALL save('folder')`.
         Statement::Call(call) => save::call(connection, state, call, parameters),
+        statement @ Statement::Query(query) if !is_change(query) => {
+            let session = Session::new(connection, state, parameters);
+            let place = place_of(statement, &session.names.snapshot);
+            let runnable = session.plan(statement, kept, &place);
+            runnable.and_then(|runnable| session.start(runnable)).map_err(|error| place(error))
+        }
         statement => autocommit(connection, state, statement, parameters),
     }
+}
+
+/// Whether a query is a DELETE or an UPDATE behind WITH.
+fn is_change(query: &Query) -> bool {
+    matches!(&*query.body, SetExpr::Delete(_) | SetExpr::Update(_))
 }
 
 /// Runs a statement in the open transaction; a statement that changes something, in one of its own if none is open, so
@@ -119,13 +146,19 @@ fn autocommit(
     statement: &Statement,
     parameters: &[Scalar],
 ) -> Result<QueryResult> {
-    let changes = matches!(
-        statement,
-        Statement::CreateTable(_)
-            | Statement::CreateView(_)
-            | Statement::Drop { .. }
-            | Statement::Insert(_)
-    );
+    let changes = match statement {
+        Statement::Query(query) => is_change(query),
+        statement => matches!(
+            statement,
+            Statement::CreateTable(_)
+                | Statement::CreateView(_)
+                | Statement::Drop { .. }
+                | Statement::Insert(_)
+                | Statement::Delete(_)
+                | Statement::Update(_)
+                | Statement::Truncate(_)
+        ),
+    };
     if !changes || state.transaction.is_some() {
         return run_on_data(connection, state, statement, parameters);
     }
@@ -147,15 +180,20 @@ fn run_on_data(
     parameters: &[Scalar],
 ) -> Result<QueryResult> {
     let session = Session::new(connection, state, parameters);
-    let raising = Raising::of(statement);
-    let snapshot = Arc::clone(&session.names.snapshot);
-    let place: Arc<dyn Fn(Error) -> Error + Send + Sync> = Arc::new(move |error| {
-        let views = snapshot.entries().filter(|(_, entry)| entry.kind() == EntryKind::View);
-        let views: Vec<String> = views.map(|(name, _)| fold(name)).collect();
-        raising.placed(error, |name| views.iter().any(|view| view == name))
-    });
+    let place = place_of(statement, &session.names.snapshot);
     let result = run_with(&session, state, connection, statement);
     result.map(|rows| rows.with_place(Some(Arc::clone(&place)))).map_err(|error| place(error))
+}
+
+/// What finds the places of errors that rows of the statement raise.
+fn place_of(
+    statement: &Statement,
+    snapshot: &CatalogSnapshot,
+) -> Arc<dyn Fn(Error) -> Error + Send + Sync> {
+    let raising = Raising::of(statement);
+    let views = snapshot.entries().filter(|(_, entry)| entry.kind() == EntryKind::View);
+    let views: Vec<String> = views.map(|(name, _)| fold(name)).collect();
+    Arc::new(move |error| raising.placed(error, |name| views.iter().any(|view| view == name)))
 }
 
 fn run_with(
@@ -165,10 +203,16 @@ fn run_with(
     statement: &Statement,
 ) -> Result<QueryResult> {
     match statement {
-        Statement::Query(_) => {
-            let prepared = session.prepare(statement)?;
-            session.stream(prepared)
-        }
+        // WITH stands before a DELETE or an UPDATE.
+        Statement::Query(query) => match &*query.body {
+            SetExpr::Delete(Statement::Delete(delete)) => {
+                change::delete(session, state, query.with.as_ref(), delete)
+            }
+            SetExpr::Update(Statement::Update(update)) => {
+                change::update(session, state, query.with.as_ref(), update)
+            }
+            _ => Err(unsupported(statement)),
+        },
         Statement::Explain { describe_alias, analyze, statement, format, options, .. } => {
             if format.is_some() || options.is_some() {
                 return Err(Error::unsupported("options of EXPLAIN"));
@@ -203,6 +247,10 @@ fn run_with(
             create::drop(connection, state, *object_type, names, *if_exists)
         }
         Statement::Insert(insert) => insert::insert(session, state, insert),
+        Statement::Delete(delete) => change::delete(session, state, None, delete),
+        Statement::Update(update) => change::update(session, state, None, update),
+        Statement::Truncate(truncate) => change::truncate(session, state, truncate),
+        Statement::Vacuum(what) => vacuum::vacuum(session, state, what),
         other => Err(unsupported(other)),
     }
 }
@@ -213,8 +261,20 @@ impl<'a> Session<'a> {
             Some(transaction) => Arc::clone(transaction.snapshot()),
             None => connection.database.catalog().snapshot(),
         };
-        let names = Names { database: &connection.database, snapshot };
+        let names = Names { database: &connection.database, snapshot, target: None };
         Self { connection, settings: state.settings.clone(), names, parameters }
+    }
+
+    /// The same with a relation that stands for the table that the statement changes.
+    pub(crate) fn reading(&self, target: Arc<dyn Relation>) -> Session<'_> {
+        let Names { database, snapshot, .. } = &self.names;
+        let names = Names { database, snapshot: Arc::clone(snapshot), target: Some(target) };
+        Session {
+            connection: self.connection,
+            settings: self.settings.clone(),
+            names,
+            parameters: self.parameters,
+        }
     }
 
     /// Plans a query.
@@ -238,7 +298,8 @@ impl<'a> Session<'a> {
         }
         let fields: Vec<_> = columns.iter().zip(&planned.output_names).map(field).collect();
         let schema = Arc::new(ArrowSchema::new(fields));
-        Ok(Prepared { plan: lowered.plan, relations: lowered.relations, schema })
+        let (plan, relations, repeatable) = (lowered.plan, lowered.relations, planned.repeatable);
+        Ok(Prepared { plan, relations, schema, repeatable })
     }
 
     /// A context for running over some relations.
@@ -257,10 +318,30 @@ impl<'a> Session<'a> {
 
     /// Starts a query.
     pub(crate) fn stream(&self, prepared: Prepared) -> Result<QueryResult> {
-        let Prepared { plan, relations, schema } = prepared;
-        let context = self.context(relations);
-        let stream = stoadb_engine::execute(Arc::new(plan), schema, context, self.workers()?);
-        Ok(QueryResult::stream(stream))
+        let Prepared { plan, relations, schema, .. } = prepared;
+        self.start(Runnable { plan: Arc::new(plan), relations, schema, place: None })
+    }
+
+    /// Plans a query and keeps the plan for the next run where it will be the same.
+    fn plan(
+        &self,
+        statement: &Statement,
+        kept: &KeptPlan,
+        place: &Arc<dyn Fn(Error) -> Error + Send + Sync>,
+    ) -> Result<Runnable> {
+        let Prepared { plan, relations, schema, repeatable } = self.prepare(statement)?;
+        let place = Some(Arc::clone(place));
+        let runnable = Runnable { plan: Arc::new(plan), relations, schema, place };
+        if repeatable {
+            kept.put(self, &runnable);
+        }
+        Ok(runnable)
+    }
+
+    fn start(&self, runnable: Runnable) -> Result<QueryResult> {
+        let Runnable { plan, relations, schema, place } = runnable;
+        let stream = stoadb_engine::execute(plan, schema, self.context(relations), self.workers()?);
+        Ok(QueryResult::stream(stream).with_place(place))
     }
 }
 

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     catalog::snapshot::{CatalogSnapshot, Entry},
     error::{Result, StorageError},
-    table::{Segment, TableVersion},
+    table::{RowSet, Segment, TableVersion},
 };
 
 /// One change.
@@ -38,8 +38,8 @@ pub enum Edit {
     Delete {
         /// The table.
         name: String,
-        /// The rows' positions, ascending, as in the table that the edit was made on.
-        positions: Vec<u64>,
+        /// The rows, as in the table that the edit was made on.
+        rows: Arc<RowSet>,
     },
     /// Puts other contents in a table's place: nobody else may have changed it meanwhile.
     Replace {
@@ -74,8 +74,8 @@ impl Edit {
                 let table = snapshot.table(name)?.append(segments)?;
                 snapshot.update(name, table)?;
             }
-            Self::Delete { name, positions } => {
-                let table = snapshot.table(name)?.without(positions)?;
+            Self::Delete { name, rows } => {
+                let table = snapshot.table(name)?.without_rows(rows)?;
                 snapshot.update(name, table)?;
             }
             Self::Replace { name, table } => {
@@ -114,7 +114,12 @@ impl Commit {
                 return Err(conflict(name));
             }
             if let (Ok(before), Ok(now)) = (base.table(name), current.table(name)) {
-                if matches!(edit, Edit::Replace { .. }) && before.version() != now.version() {
+                let moved = match edit {
+                    Edit::Replace { .. } => before.version() != now.version(),
+                    Edit::Delete { .. } => before.layout() != now.layout(),
+                    _ => false,
+                };
+                if moved {
                     return Err(conflict(name));
                 }
                 starts.insert(name.to_lowercase(), (before.positions(), now.positions()));
@@ -128,12 +133,9 @@ impl Commit {
                 starts.remove(&key);
             }
             let result = match (edit, starts.get(&key)) {
-                (Edit::Delete { name, positions }, Some(&(before, now))) if before != now => {
-                    let moved = |&position: &u64| {
-                        if position < before { position } else { position - before + now }
-                    };
-                    let positions = positions.iter().map(moved).collect();
-                    Edit::Delete { name: name.clone(), positions }.apply(&mut next)
+                (Edit::Delete { name, rows }, Some(&(before, now))) if before != now => {
+                    let rows = Arc::new(rows.moved(before, now));
+                    Edit::Delete { name: name.clone(), rows }.apply(&mut next)
                 }
                 _ => edit.apply(&mut next),
             };

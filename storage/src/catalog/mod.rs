@@ -7,6 +7,7 @@
 mod commit; // Edit, Commit: changes as plain data
 mod snapshot; // CatalogSnapshot: what a query sees
 mod transaction; // Catalog, Transaction: who changes it and when
+mod tidy; // compaction of tables
 
 #[cfg(test)]
 mod tests;

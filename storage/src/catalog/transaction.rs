@@ -3,7 +3,13 @@
 //! Invariants: a transaction reads the state that it began on and its own changes, nothing else; a change that fails
 //! leaves no trace; what a commit publishes is one swap of an `Arc`. Autocommit is a transaction of one statement.
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use crate::{
     catalog::{
@@ -12,15 +18,27 @@ use crate::{
     },
     error::{Result, StorageError},
     scan::Relation,
-    table::{RowId, Segment, TableVersion},
+    table::{RowId, RowSet, Segment, TableVersion},
 };
 
 /// The catalog of a database, shared by its connections.
 #[derive(Debug, Default)]
 pub struct Catalog {
-    current: RwLock<Arc<CatalogSnapshot>>,
+    pub(super) current: RwLock<Arc<CatalogSnapshot>>,
     /// Held while a commit is checked and published.
-    committing: Mutex<()>,
+    pub(super) committing: Mutex<()>,
+    /// How many transactions are open.
+    pub(super) open: AtomicUsize,
+}
+
+/// Counts a transaction while it is open.
+#[derive(Debug)]
+struct Open(Arc<Catalog>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Catalog {
@@ -36,9 +54,12 @@ impl Catalog {
 
     /// Begins a transaction on the last published state.
     pub fn begin(self: &Arc<Self>) -> Transaction {
-        let base = self.snapshot();
+        // Counted under the lock: whoever holds it for writing knows all that are open.
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        self.open.fetch_add(1, Ordering::Relaxed);
+        let base = Arc::clone(&current);
         Transaction {
-            catalog: Arc::clone(self),
+            open: Open(Arc::clone(self)),
             view: Arc::clone(&base),
             base,
             commit: Commit::default(),
@@ -67,7 +88,7 @@ pub struct Savepoint {
 /// Changes that nobody else sees yet. Dropping it is rolling it back.
 #[derive(Debug)]
 pub struct Transaction {
-    catalog: Arc<Catalog>,
+    open: Open,
     base: Arc<CatalogSnapshot>,
     /// `base` with the changes.
     view: Arc<CatalogSnapshot>,
@@ -171,8 +192,18 @@ impl Transaction {
     /// `Catalog` when there is no such table, `Internal` when it has no such row, `Conflict` when one is deleted already.
     pub fn delete_rows(&mut self, name: &str, rows: &[RowId]) -> Result<u64> {
         let positions = self.view.table(name)?.positions_of(rows)?;
-        let count = positions.len() as u64;
-        self.apply(Edit::Delete { name: name.into(), positions })?;
+        self.delete(name, positions.into_iter().collect())
+    }
+
+    /// Deletes rows of a table by their positions in the version that `snapshot` shows; returns how many.
+    ///
+    /// # Errors
+    /// As `delete_rows`.
+    pub fn delete(&mut self, name: &str, rows: RowSet) -> Result<u64> {
+        let count = rows.len();
+        if count > 0 {
+            self.apply(Edit::Delete { name: name.into(), rows: Arc::new(rows) })?;
+        }
         Ok(count)
     }
 
@@ -214,15 +245,27 @@ impl Transaction {
         if self.is_unchanged() {
             return Ok(self.base.version());
         }
-        let _turn = self.catalog.committing.lock().unwrap_or_else(PoisonError::into_inner);
-        let current = self.catalog.snapshot();
-        let mut next = match Arc::ptr_eq(&current, &self.base) {
-            true => self.view,
-            false => Arc::new(self.commit.rebase(&self.base, &current)?),
+        let Self { open, base, view, commit } = self;
+        let catalog = Arc::clone(&open.0);
+        let version = {
+            let _turn = catalog.committing.lock().unwrap_or_else(PoisonError::into_inner);
+            let current = catalog.snapshot();
+            let mut next = match Arc::ptr_eq(&current, &base) {
+                true => view,
+                false => Arc::new(commit.rebase(&base, &current)?),
+            };
+            let version = current.version() + 1;
+            Arc::make_mut(&mut next).set_version(version);
+            *catalog.current.write().unwrap_or_else(PoisonError::into_inner) = next;
+            version
         };
-        let version = current.version() + 1;
-        Arc::make_mut(&mut next).set_version(version);
-        *self.catalog.current.write().unwrap_or_else(PoisonError::into_inner) = next;
+        drop(open);
+        let deletes = commit.edits.iter().filter(|edit| matches!(edit, Edit::Delete { .. }));
+        let names: BTreeSet<&str> = deletes.map(Edit::name).collect();
+        for name in names {
+            // The commit stands whatever comes of this; damage is an error of whoever reads it.
+            let _ = catalog.tidy(name);
+        }
         Ok(version)
     }
 }

@@ -1,8 +1,10 @@
 //! What a file looks like: dialect, header, and what the texts of its columns may be.
 //!
 //! How: every delimiter is tried on the first records; the one under which all records have the same number of fields, the
-//! most of them, is taken, then one under which most records have. The types come from a sample of records. Invariant: no
-//! guess lets a malformed record pass: the scan checks every one.
+//! most of them, is taken, then one under which most records have, then one under which all have behind a title. The types
+//! come from a sample of records. Invariants: no guess lets a malformed record pass: the scan checks every one; a title is
+//! left out only where the record behind it is a header for sure; lines that a delimiter splits unevenly are never taken for
+//! a column of texts.
 //! Next: `dataset.rs`.
 
 use std::{collections::HashSet, ops::ControlFlow, sync::Arc};
@@ -84,7 +86,16 @@ pub(crate) fn sniff(
     if input.rest().is_empty() && !input.more(CHUNK_BYTES)? {
         return Ok((None, file.asked()));
     }
-    let (dialect, columns) = find_dialect(&mut input, line_end, given)?;
+    let front = input.position();
+    let Tried { dialect, columns, title, uneven } = find_dialect(&mut input, line_end, given)?;
+    let unclear = |uneven: Uneven| -> Result<()> {
+        let line = |at: u64| line_at(&file, compression, line_end, at);
+        let lines = [line(front + uneven.first.1)?, line(front + uneven.other.1)?];
+        Err(corrupt(path, uneven.message(lines)))
+    };
+    if let (None, Some(uneven)) = (title, uneven) {
+        unclear(uneven)?;
+    }
     let mut sample = Sample::new(columns, dialect, given);
     sample.read(&mut input)?;
     let Some((first, start, end)) = sample.first.take() else {
@@ -93,6 +104,11 @@ pub(crate) fn sniff(
         return Err(corrupt(path, malformed.message(line)));
     };
     let names = names(path, &first)?;
+    if let (Some(_), Some(uneven)) = (title, uneven)
+        && !sample.is_header(&first)
+    {
+        unclear(uneven)?;
+    }
     let has_header = given.options.header.unwrap_or_else(|| {
         header.is_some_and(|known| *known == names[..]) || sample.suggests_header(&first)
     });
@@ -159,17 +175,63 @@ fn skip_lines(input: &mut Input, line_end: u8, lines: usize) -> Result<()> {
     Ok(())
 }
 
+/// What the first records say.
+#[derive(Clone, Copy)]
+struct Tried {
+    dialect: Dialect,
+    columns: usize,
+    /// Bytes of a title in front of the records, if there seems to be one.
+    title: Option<usize>,
+    /// Records that a delimiter splits unevenly, where that matters.
+    uneven: Option<Uneven>,
+}
+
+/// Two records that differ in their numbers of fields: these, and where they begin.
+#[derive(Clone, Copy)]
+struct Uneven {
+    delimiter: u8,
+    first: (usize, u64),
+    other: (usize, u64),
+}
+
+impl Uneven {
+    fn message(self, lines: [u64; 2]) -> String {
+        let fields = |count: usize| format!("{count} field{}", if count == 1 { "" } else { "s" });
+        let delimiter = match self.delimiter {
+            b'\t' => "\\t".to_owned(),
+            other => char::from(other).to_string(),
+        };
+        let [line, other] = lines;
+        let skip = other - 1;
+        format!(
+            "line {line} has {} and line {other} has {} where '{delimiter}' separates them, so that it is not clear \
+             what is a header and what is data; read_csv takes options that say so: skip = {skip} leaves out lines \
+             in front, header = false with names = ['a', 'b', ...] names the columns, delim names another character \
+             that separates fields (one that does not occur makes every line one text)",
+            fields(self.first.0),
+            fields(self.other.0),
+        )
+    }
+}
+
 /// The dialect of the text in front of the input, and how many columns it gives. Lines in front that begin with `#` and
-/// do not have as many fields are stepped over.
-fn find_dialect(input: &mut Input, line_end: u8, given: &Given) -> Result<(Dialect, usize)> {
+/// do not have as many fields are stepped over, as is a title.
+fn find_dialect(input: &mut Input, line_end: u8, given: &Given) -> Result<Tried> {
     loop {
         let (rest, last) = (input.rest(), input.ended());
         let comment = comment_lines(rest, line_end);
         let tried = try_dialects(&rest[comment..], last, line_end, &given.options)?;
-        if let Some((dialect, columns)) = tried {
-            let remarks = remarks(&rest[..comment], columns, &dialect);
-            input.advance(remarks);
-            return Ok((dialect, columns));
+        if let Some(mut tried) = tried {
+            if let Some(uneven) = &mut tried.uneven {
+                uneven.first.1 += comment as u64;
+                uneven.other.1 += comment as u64;
+            }
+            let front = match tried.title {
+                Some(title) => comment + title,
+                None => remarks(&rest[..comment], tried.columns, &tried.dialect),
+            };
+            input.advance(front);
+            return Ok(tried);
         }
         let (full, wanted) = (rest.len() > MAX_RECORD, rest.len().max(CHUNK_BYTES));
         if last || full || (!input.more(wanted)? && !input.ended()) {
@@ -177,7 +239,8 @@ fn find_dialect(input: &mut Input, line_end: u8, given: &Given) -> Result<(Diale
             let dialect = candidates(&[], line_end, &given.options)?;
             let dialect = dialect.into_iter().next();
             let none = || StorageError::Internal("there is no dialect to try".into());
-            return Ok((dialect.ok_or_else(none)?, 1));
+            let dialect = dialect.ok_or_else(none)?;
+            return Ok(Tried { dialect, columns: 1, title: None, uneven: None });
         }
     }
 }
@@ -201,7 +264,7 @@ fn remarks(comment: &[u8], columns: usize, dialect: &Dialect) -> usize {
     let last_line = last_line.map_or(0, |at| at + 1);
     let mut counts = Counts::default();
     let read = split(comment, last_line, comment.len(), true, dialect, &mut counts);
-    match read.is_ok() && columns > 1 && counts.0.first() == Some(&columns) {
+    match read.is_ok() && columns > 1 && counts.fields.first() == Some(&columns) {
         true => last_line,
         false => comment.len(),
     }
@@ -240,44 +303,78 @@ fn candidates(text: &[u8], line_end: u8, options: &CsvOptions) -> Result<Vec<Dia
     Ok(found)
 }
 
-/// The best dialect and its number of columns; `None` when the text holds no whole record.
+/// The best dialect and what it gives; `None` when the text holds no whole record.
 fn try_dialects(
     text: &[u8],
     last: bool,
     line_end: u8,
     options: &CsvOptions,
-) -> Result<Option<(Dialect, usize)>> {
+) -> Result<Option<Tried>> {
     let expected = match &options.types {
         CsvTypes::Columns(columns) => Some(columns.len()),
         _ => None,
     };
-    let mut best = None;
+    let mut best: Option<Tried> = None;
     let mut best_score = None;
+    let mut uneven = None;
     for dialect in candidates(text, line_end, options)? {
         let mut counts = Counts::default();
         let sound = split(text, 0, text.len(), last, &dialect, &mut counts).is_ok();
-        let Some((columns, rank)) = counts.judge(sound) else { continue };
-        let score = Some((rank, expected == Some(columns), columns));
+        let Some((columns, rank)) = counts.judge(sound, options.skip == 0) else { continue };
+        let mine = counts.uneven(dialect.delimiter);
+        uneven = uneven.or(mine);
+        // Of titles, the shortest is likelier.
+        let share =
+            if rank == Rank::Titled { counts.usual().map(|(_, share)| share) } else { None };
+        let score = Some((rank, expected == Some(columns), share, columns));
         if score > best_score {
             best_score = score;
-            best = Some((dialect, columns));
+            let title = mine.filter(|_| rank == Rank::Titled);
+            let title = title.and_then(|uneven| usize::try_from(uneven.other.1).ok());
+            best = Some(Tried { dialect, columns, title, uneven: mine });
         }
+    }
+    // A text that no delimiter splits is a column, unless one splits most of its records.
+    if let Some(tried) = &mut best {
+        tried.uneven = match tried.columns > 1 {
+            true => tried.uneven.filter(|_| tried.title.is_some()),
+            false => uneven.filter(|_| {
+                options.given_delimiter().is_ok_and(|d| d.is_none()) && expected != Some(1)
+            }),
+        };
     }
     Ok(best)
 }
 
-/// The numbers of fields of records.
+/// The numbers of fields of records, and where these begin.
 #[derive(Default)]
-struct Counts(Vec<usize>);
+struct Counts {
+    fields: Vec<usize>,
+    starts: Vec<usize>,
+}
+
+/// How good a sign the numbers of fields are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Uneven,
+    OneColumn,
+    /// The same number in all records but the first ones.
+    Titled,
+    /// The same number in the first one and in most others.
+    Most,
+    /// The same number in all.
+    All,
+}
 
 impl Sink for Counts {
     fn field(&mut self, _column: usize, _span: Span) {}
 
-    fn record(&mut self, _start: usize, columns: usize, blank: bool) -> ControlFlow<()> {
+    fn record(&mut self, start: usize, columns: usize, blank: bool) -> ControlFlow<()> {
         if !blank {
-            self.0.push(columns);
+            self.fields.push(columns);
+            self.starts.push(start);
         }
-        match self.0.len() < TRIED {
+        match self.fields.len() < TRIED {
             true => ControlFlow::Continue(()),
             false => ControlFlow::Break(()),
         }
@@ -285,20 +382,47 @@ impl Sink for Counts {
 }
 
 impl Counts {
-    /// The usual number, and how good a sign it is.
-    fn judge(&self, sound: bool) -> Option<(usize, u8)> {
-        let first = *self.0.first()?;
-        let mut sorted = self.0.clone();
+    /// The usual number, and how many records have it.
+    fn usual(&self) -> Option<(usize, usize)> {
+        let mut sorted = self.fields.clone();
         sorted.sort_unstable();
         let runs = sorted.chunk_by(|a, b| a == b);
         let usual = runs.max_by_key(|run| (run.len(), run[0]))?;
-        let (columns, share) = (usual[0], usual.len());
-        Some(match () {
-            () if sound && share == self.0.len() && columns > 1 => (columns, 3),
-            () if share * 2 > self.0.len() && columns > 1 && first == columns => (columns, 2),
-            () if sound && share == self.0.len() => (1, 1),
-            () => (first, 0),
+        Some((usual[0], usual.len()))
+    }
+
+    /// The usual number, and how good a sign it is.
+    fn judge(&self, sound: bool, may_have_title: bool) -> Option<(usize, Rank)> {
+        let first = *self.fields.first()?;
+        let (columns, share) = self.usual()?;
+        let all = self.fields.len();
+        let last_odd = self.fields.iter().rposition(|&fields| fields != columns);
+        Some(match last_odd {
+            None if sound && columns > 1 => (columns, Rank::All),
+            _ if share * 2 > all && columns > 1 && first == columns => (columns, Rank::Most),
+            Some(last)
+                if sound
+                    && may_have_title
+                    && columns > 1
+                    && share == all - last - 1
+                    && share >= 2
+                    && share * 2 > all =>
+            {
+                (columns, Rank::Titled)
+            }
+            None if sound => (1, Rank::OneColumn),
+            _ => (first, Rank::Uneven),
         })
+    }
+
+    /// The first record and the first one of the usual number of fields, if that is the number of most but not of it.
+    fn uneven(&self, delimiter: u8) -> Option<Uneven> {
+        let first = *self.fields.first()?;
+        let (columns, share) = self.usual()?;
+        let other = self.fields.iter().position(|&fields| fields == columns)?;
+        let most = columns > 1 && first != columns && share >= 2 && share * 2 >= self.fields.len();
+        let at = |record: usize| (self.fields[record], self.starts[record] as u64);
+        most.then(|| Uneven { delimiter, first: at(0), other: at(other) })
     }
 }
 
@@ -396,6 +520,20 @@ impl<'a> Sample<'a> {
         pairs.any(|(text, guess)| {
             text.as_ref().is_some_and(|text| !guess.is_text() && !guess.fits(text, formats))
         })
+    }
+
+    /// Whether the first record cannot be data: a text stands where all others are of another type.
+    fn is_header(&self, first: &[Option<Vec<u8>>]) -> bool {
+        let formats = &self.given.formats;
+        let all_texts = first.iter().all(|text| {
+            text.as_ref().is_some_and(|text| {
+                let mut guess = Guess::default();
+                guess.see(text, formats);
+                guess.is_text()
+            })
+        });
+        let typed = |guess: &Guess| !guess.is_text() && *guess != Guess::default();
+        self.rows > 0 && all_texts && self.guesses.iter().any(typed)
     }
 
     /// Takes the first record for data.

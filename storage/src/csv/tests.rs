@@ -170,6 +170,56 @@ fn test_sniffing() {
 }
 
 #[test]
+fn test_titles_are_left_out_only_before_a_sure_header() {
+    check(
+        "Report 2024\na,b,c\n1,2,3\n4,x,6\n",
+        "a BIGINT, b VARCHAR, c BIGINT",
+        &["1|2|3", "4|x|6"],
+    );
+    check(
+        "Report, 2024\nby me\n\na;b\n1;2\n3;4\n5;6\n",
+        "a BIGINT, b BIGINT",
+        &["1|2", "3|4", "5|6"],
+    );
+    check("Titel\na;b\n1,5;2\n2,5;3\n", "a VARCHAR, b BIGINT", &["1,5|2", "2,5|3"]);
+    // No delimiter splits most of the lines into as many fields: one column.
+    check("hello\nworld, foo\nbar\nx,y,z\n", "hello VARCHAR", &["world, foo", "bar", "x,y,z"]);
+    let unclear = [
+        // Is it a title? The lines behind it are of one type, or begin with data.
+        "name\nSmith, John\nDoe, Jane\n",
+        "value\n1,5\n2,5\n3,5\n",
+        "Report 2024\n1,2,3\n4,5,6\n7,8,9\n",
+        // Do the records have a column without a name, or an empty end?
+        "a,b\n1,2,\n3,4,\n",
+        "a,b\n1,2,9\n3,4,8\n5,6,7\n",
+        "a,b,\n1,2\n3,4\n",
+        "a,b,c\n1,2\n3,4\n",
+    ];
+    for text in unclear {
+        fails(
+            text,
+            &CsvOptions::default(),
+            &["line 1 has", "line 2 has", "skip = 1", "names", "delim"],
+        );
+    }
+    fails(
+        "# one\n\na,b\n1,2,\n3,4,\n",
+        &CsvOptions::default(),
+        &["line 3 has 2 fields and line 4 has 3"],
+    );
+    // Options say what is meant.
+    let options = CsvOptions { skip: 1, ..CsvOptions::default() };
+    let (columns, rows) = table("Report\nx,y\nfoo,bar\nbaz,qux\n", &options).unwrap();
+    assert_eq!(
+        (columns.as_str(), rows),
+        ("x VARCHAR, y VARCHAR", strings(&["foo|bar", "baz|qux"]))
+    );
+    let options = CsvOptions { delimiter: Some(";".into()), ..CsvOptions::default() };
+    let (columns, rows) = table("name\nSmith, John\nDoe, Jane\n", &options).unwrap();
+    assert_eq!((columns.as_str(), rows), ("name VARCHAR", strings(&["Smith, John", "Doe, Jane"])));
+}
+
+#[test]
 fn test_options() {
     let of = |text: &str, change: &dyn Fn(&mut CsvOptions)| {
         let mut options = CsvOptions::default();

@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    disk::manifest::Manifest,
+    disk::{SaveId, manifest::Manifest},
     error::{Result, StorageError},
 };
 
@@ -47,6 +47,15 @@ impl Folder {
     /// The error of a save that failed.
     pub(crate) fn failed(&self, message: impl ToString) -> StorageError {
         StorageError::Save { path: self.path.display().to_string(), message: message.to_string() }
+    }
+
+    /// The error of a save whose version is in place, but of which the file system did not say that it stays.
+    pub(crate) fn unsettled(&self, id: SaveId, error: StorageError) -> StorageError {
+        let message = match error {
+            StorageError::Save { message, .. } => message,
+            other => other.to_string(),
+        };
+        StorageError::SaveUnsettled { path: self.path.display().to_string(), id, message }
     }
 
     /// The manifest; `None` when there is none.
@@ -108,7 +117,7 @@ impl Folder {
     /// Puts a manifest in the place of the old one, after making sure that the files' names are on the disk.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// Those of the file system. The new manifest is in place if the very last step failed.
     pub(crate) fn replace_manifest(&self, bytes: &[u8]) -> io::Result<()> {
         sync(&self.path)?;
         let new = self.path.join(NEW_MANIFEST);
@@ -116,6 +125,14 @@ impl Folder {
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&new, self.path.join(MANIFEST))?;
+        sync(&self.path)
+    }
+
+    /// Makes sure that the folder's names are on the disk.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(crate) fn settle(&self) -> io::Result<()> {
         sync(&self.path)
     }
 
@@ -154,11 +171,41 @@ fn number_of(name: &str) -> Option<u64> {
 /// Waits until a folder's names are on the disk.
 #[cfg(unix)]
 fn sync(folder: &Path) -> io::Result<()> {
+    #[cfg(test)]
+    failing::next()?;
     File::open(folder)?.sync_all()
 }
 
 /// Folders are not opened as files elsewhere; a rename there is as durable as the system makes it.
 #[cfg(not(unix))]
 fn sync(_folder: &Path) -> io::Result<()> {
+    #[cfg(test)]
+    failing::next()?;
     Ok(())
+}
+
+/// Lets a sync of a folder fail, for tests.
+#[cfg(test)]
+pub(crate) mod failing {
+    use std::{cell::Cell, io};
+
+    thread_local! {
+        static LEFT: Cell<Option<usize>> = const { Cell::new(None) };
+    }
+
+    /// From now on, of this thread's syncs of folders, those after the next `sound` ones fail; `None`: none does.
+    pub(crate) fn after(sound: Option<usize>) {
+        LEFT.set(sound);
+    }
+
+    pub(super) fn next() -> io::Result<()> {
+        match LEFT.get() {
+            None => Ok(()),
+            Some(0) => Err(io::Error::other("the disk does not answer")),
+            Some(left) => {
+                LEFT.set(Some(left - 1));
+                Ok(())
+            }
+        }
+    }
 }

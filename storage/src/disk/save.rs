@@ -62,8 +62,9 @@ pub struct Saved {
 /// # Errors
 /// `Save` when the folder cannot be written, holds somebody else's files, or another save to it is under way; `Conflict`
 /// when `expected` is not the save that the folder holds; `Corrupt` when a column that has to be read is damaged, or the
-/// folder's manifest is. The folder then holds what it held before, unless the very last sync failed: the new version is in
-/// place then.
+/// folder's manifest is. The folder then holds what it held before. `SaveUnsettled`, with the save's number, when the new
+/// version is in place, but the file system did not say that it is on the disk: should the machine stop, either version may
+/// be found, and the files of both are kept.
 pub fn save(snapshot: &CatalogSnapshot, path: &Path, expected: Option<SaveId>) -> Result<Saved> {
     let folder = Folder::at(path);
     let _lock = folder.lock()?;
@@ -75,17 +76,20 @@ pub fn save(snapshot: &CatalogSnapshot, path: &Path, expected: Option<SaveId>) -
         return Err(StorageError::Conflict(folder.failed(message).to_string()));
     }
     let mut work = Work::new(&folder, old.unwrap_or_default());
-    let done = work.save(snapshot);
-    match &done {
-        Ok(()) => folder.clean(&work.new),
-        // What the folder now holds decides, for the failure may have come after the manifest was replaced.
-        Err(_) => {
-            if let Ok(manifest) = folder.manifest() {
-                folder.clean(&manifest.unwrap_or_default());
-            }
-        }
+    let Err(error) = work.save(snapshot) else {
+        folder.clean(&work.new);
+        return Ok(work.saved);
+    };
+    // What the folder now holds decides, for the failure may have come after the manifest was replaced.
+    let Ok(manifest) = folder.manifest() else { return Err(error) };
+    if manifest.as_ref().is_some_and(|manifest| manifest.save == work.saved.id.0) {
+        return Err(folder.unsettled(work.saved.id, error));
     }
-    done.map(|()| work.saved)
+    // The manifest that is read may be one that is not on the disk yet: the files of the one before are needed until it is.
+    if folder.settle().is_ok() {
+        folder.clean(&manifest.unwrap_or_default());
+    }
+    Err(error)
 }
 
 struct Work<'a> {

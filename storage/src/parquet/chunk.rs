@@ -147,7 +147,9 @@ impl<'a> LeafSource<'a> {
         let mut ranges: Vec<Range<u64>> = Vec::new();
         let first = locations.first().map_or(self.range.end, |page| page.offset.cast_unsigned());
         let dictionary = (first > self.range.start).then_some(self.range.start..first);
-        for page in dictionary.into_iter().chain(selection.scan_ranges(locations)) {
+        let needed = selection.scan_ranges(locations);
+        charge.pages(locations.len().saturating_sub(needed.len()), needed.len());
+        for page in dictionary.into_iter().chain(needed) {
             match ranges.last_mut() {
                 Some(last) if last.end == page.start => last.end = page.end,
                 _ => ranges.push(page),

@@ -87,8 +87,8 @@ impl FileEntry {
     }
 
     /// What a footer knows of a column in a row group, for answers in place of its rows: the number of NULLs, and bounds
-    /// that are values of the column. `None` where it does not say; no bounds where it may have cut them, for floats
-    /// (whose NaN it leaves out) and for times, whose bounds some writers convert.
+    /// that are values of the column. `None` where it does not say; no bounds where it may have cut them, and for floats,
+    /// whose NaN it leaves out.
     pub(crate) fn group_statistics(
         &self,
         group: usize,
@@ -99,8 +99,7 @@ impl FileEntry {
         let rows = usize::try_from(self.footer.metadata.row_group(group).num_rows()).ok()?;
         let nulls = usize::try_from(known.nulls?).ok().filter(|&nulls| nulls <= rows)?;
         let ty = &schema.columns.get(column)?.ty;
-        let exact = ty.is_integer() || *ty == LogicalType::Date;
-        let exact = exact && self.has_exact_bounds(group, column);
+        let exact = !ty.is_float() && self.has_exact_bounds(group, column);
         let (min, max) = if exact { (known.min, known.max) } else { (None, None) };
         Some(Statistics { rows, nulls, min, max, ..Statistics::default() })
     }

@@ -271,6 +271,7 @@ impl GroupScan {
         let candidates = candidates.unwrap_or_else(|| std::iter::once(0..self.rows).collect());
         let mut kept = VecDeque::new();
         if candidates.is_empty() {
+            self.count_unread(columns)?;
             return Ok(kept);
         }
         let streams = columns.iter().map(|&column| self.stream(column, selection.as_ref()));
@@ -292,6 +293,16 @@ impl GroupScan {
             }
         }
         Ok(kept)
+    }
+
+    /// Counts the pages of a filter's columns where the page index leaves no row to look at.
+    fn count_unread(&self, columns: &[usize]) -> Result<()> {
+        for &column in columns {
+            if let Some(index) = self.page_index(column)? {
+                self.shared.spec.ledger.count_pages(index.locations.len(), 0);
+            }
+        }
+        Ok(())
     }
 
     /// The rows of the kept vectors.

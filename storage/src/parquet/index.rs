@@ -1,10 +1,11 @@
 //! The page index: where the pages of a chunk stand and what bounds their values have.
 //!
-//! Invariant: an index that is not sound is treated as absent; it is read only when a filter or a selection can use it,
-//! and kept with the footer. Bytes read are charged as footer bytes.
+//! Invariant: an index that is not sound, or that contradicts the footer, is treated as absent; it is read only when a
+//! filter or a selection can use it, and kept with the footer. Bytes read are charged as footer bytes.
 //! Next: `chunk.rs`, `group.rs`.
 
 use std::{
+    cmp::Ordering,
     collections::HashMap,
     ops::Range,
     sync::{Arc, Mutex, PoisonError},
@@ -15,10 +16,16 @@ use parquet::file::{metadata::ColumnChunkMetaData, page_index::offset_index::Pag
 use super::{
     footer::{Footer, chunk_range},
     source::RangeFile,
-    stats::page_bound,
+    stats::{group_range, page_bound},
     thrift::{Checked, Walker},
 };
-use crate::{error::Result, ledger::ScanLedger, prune::ColumnRange, types::LogicalType};
+use crate::{
+    error::Result,
+    ledger::ScanLedger,
+    prune::{ColumnRange, compare_scalars},
+    scalar::Scalar,
+    types::LogicalType,
+};
 
 /// The index of one chunk.
 #[derive(Debug)]
@@ -180,5 +187,22 @@ fn ranges(
             no_nan: !ty.is_float(),
         }
     };
-    Some((0..pages).map(range).collect())
+    let found: Vec<ColumnRange> = (0..pages).map(range).collect();
+    agree(&found, &group_range(metadata, group, leaf, ty)).then_some(found)
+}
+
+/// Whether what is said of the pages can be true of the row group. Bounds may be cut short on either side, so pages may
+/// reach a little beyond the group, but each of them meets it; NULLs add up.
+fn agree(pages: &[ColumnRange], group: &ColumnRange) -> bool {
+    let above = |low: &Option<Scalar>, high: &Option<Scalar>| match (low, high) {
+        (Some(low), Some(high)) => compare_scalars(low, high).is_none_or(Ordering::is_gt),
+        _ => false,
+    };
+    let sound = |page: &ColumnRange| {
+        !above(&page.min, &page.max)
+            && !above(&page.min, &group.max)
+            && !above(&group.min, &page.max)
+    };
+    let nulls = pages.iter().map(|page| page.nulls).sum::<Option<u64>>();
+    pages.iter().all(sound) && nulls.zip(group.nulls).is_none_or(|(pages, group)| pages == group)
 }

@@ -123,7 +123,6 @@ impl Scan for ParquetScan {
 
     fn open(&self, morsel: usize) -> Result<Box<dyn MorselScan>> {
         let Some(&(file, group)) = self.morsels.get(morsel) else { return Ok(Box::new(Nothing)) };
-        self.shared.spec.ledger.count_blocks(BlockUse::Read, 1);
         let entry = &self.shared.files[file];
         let handle = RangeFile::open(&entry.path)?;
         if handle.identity() != entry.footer.identity {
@@ -133,8 +132,10 @@ impl Scan for ParquetScan {
             });
         }
         if !self.bloom_allows(file, group, &handle)? {
+            self.shared.spec.ledger.count_blocks(BlockUse::Skipped, 1);
             return Ok(Box::new(Nothing));
         }
+        self.shared.spec.ledger.count_blocks(BlockUse::Read, 1);
         let shared = Arc::clone(&self.shared);
         Ok(Box::new(GroupScan::new(shared, file, group, Arc::new(handle))?))
     }

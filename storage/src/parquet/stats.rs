@@ -153,7 +153,7 @@ fn from_int32(value: i32, ty: &LogicalType) -> Option<Scalar> {
 fn from_int64(value: i64, ty: &LogicalType) -> Option<Scalar> {
     match ty {
         LogicalType::UInt64 => scalar(Arc::new(UInt64Array::from(vec![value.cast_unsigned()]))),
-        LogicalType::Int64 | LogicalType::Time(_) => {
+        LogicalType::Int64 | LogicalType::Time(_) | LogicalType::Duration(_) => {
             let array: ArrayRef = Arc::new(Int64Array::from(vec![value]));
             cast(&array, ty)
         }

@@ -112,6 +112,19 @@ fn extremes() -> Vec<(String, ArrayRef)> {
         let days = rows.clone().map(|i| i32::MIN.wrapping_add_unsigned((at(i) % (1 << 32)) as u32));
         all.push((format!("days {span}"), Arc::new(Date32Array::from_iter_values(days))));
     }
+    // Texts that occur once or thrice in five rows: shares around what decides between views and a dictionary.
+    for (once, length) in [(5, 3), (3, 3), (2, 3), (5, 40), (3, 40), (2, 40)] {
+        let text = |i: usize| {
+            (i % 11 != 7).then(|| {
+                let number = if i % 5 < once { i } else { i / 900 };
+                format!("{number}{}", "-".repeat(length))
+            })
+        };
+        let texts: ArrayRef = Arc::new((0..ROWS).map(text).collect::<StringViewArray>());
+        all.push((format!("{once} of 5 texts apart"), Arc::clone(&texts)));
+        let blobs = compute::cast(&texts, &DataType::BinaryView).unwrap();
+        all.push((format!("{once} of 5 blobs apart"), blobs));
+    }
     all
 }
 
@@ -287,8 +300,9 @@ fn test_every_encoding_of_every_type_equals_the_plain_values() {
     has("f64", &["plain", "dictionary(u16)"]);
     has("dec15", &["constant", "narrow(u8)", "narrow(i64)", "dictionary(u8)", "run-end"]);
     has("dec38", &["narrow(u8)"]);
-    has("text", &["constant", "view", "dictionary(u8)", "dictionary(u16)", "run-end"]);
-    has("blob", &["constant", "view", "dictionary(u8)", "dictionary(u16)", "run-end"]);
+    has("text", &["constant", "dictionary(u8)", "dictionary(u16)", "run-end"]);
+    has("blob", &["constant", "dictionary(u8)", "dictionary(u16)", "run-end"]);
+    has("extremes", &["view", "dictionary(u16)"]);
     has("bool", &["constant", "plain", "run-end"]);
     has("i8", &["constant", "plain", "run-end"]);
     has("extremes", &["plain", "narrow(u8)", "narrow(u16)", "narrow(u32)", "narrow(i64)"]);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, NullBufferBuilder, new_empty_array, new_null_array},
-    buffer::NullBuffer,
+    buffer::{Buffer, NullBuffer, ScalarBuffer},
     compute,
     datatypes::{ArrowNativeType, Decimal128Type},
 };
@@ -145,16 +145,23 @@ impl<T: Word> FixedBuilder<T> {
     }
 }
 
-/// The bit patterns of a canonical array.
-fn words<T: ArrowNativeType>(array: &ArrayRef) -> Result<arrow::buffer::ScalarBuffer<T>> {
+/// The bit patterns of a canonical array. A buffer of somebody else's may lie where a word of this width may not: it is
+/// copied.
+fn words<T: ArrowNativeType>(array: &ArrayRef) -> Result<ScalarBuffer<T>> {
     let data = array.to_data();
     let short =
         || StorageError::Internal(format!("a buffer of type {} is short", data.data_type()));
-    let buffer = data.buffers().first().ok_or_else(short)?;
-    if buffer.typed_data::<T>().len() < data.offset() + data.len() {
-        return Err(short());
+    if data.is_empty() {
+        return Ok(ScalarBuffer::from(Vec::<T>::new()));
     }
-    Ok(arrow::buffer::ScalarBuffer::new(buffer.clone(), data.offset(), data.len()))
+    let buffer = data.buffers().first().ok_or_else(short)?;
+    let width = size_of::<T>();
+    let (start, bytes) = (data.offset() * width, data.len() * width);
+    let values = buffer.as_slice().get(start..start + bytes).ok_or_else(short)?;
+    Ok(match values.as_ptr().align_offset(align_of::<T>()) {
+        0 => ScalarBuffer::new(buffer.clone(), data.offset(), data.len()),
+        _ => ScalarBuffer::new(Buffer::from_slice_ref(values), 0, data.len()),
+    })
 }
 
 /// Decimals of up to 18 digits as 64-bit integers.

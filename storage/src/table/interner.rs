@@ -5,6 +5,20 @@
 
 use std::sync::Arc;
 
+use crate::{
+    encoding::Encoding,
+    error::Result,
+    scalar::Scalar,
+    table::{
+        choose::{RUN_ROWS, runs_pay},
+        fixed::Validity,
+        sketch::bytes as hash_bytes,
+        slots::{NONE, Slots},
+        text::views,
+        word::Chunks,
+    },
+    vector::{DictionaryValues, DictionaryVector},
+};
 use arrow::{
     array::{
         Array, ArrayRef, GenericByteViewArray, GenericByteViewBuilder, UInt8Array, UInt16Array,
@@ -14,32 +28,17 @@ use arrow::{
     compute,
     datatypes::ByteViewType,
 };
-use hashbrown::HashTable;
 
-use crate::{
-    encoding::Encoding,
-    error::Result,
-    scalar::Scalar,
-    table::{
-        choose::{RUN_ROWS, runs_pay},
-        fixed::Validity,
-        sketch::bytes as hash_bytes,
-        text::views,
-        word::Chunks,
-    },
-    vector::{DictionaryValues, DictionaryVector},
-};
-
-/// No code was given to this entry of another dictionary yet.
-const UNKNOWN: u32 = u32::MAX;
+/// Bytes of a view, and of a slot of the table with its share of free ones.
+const ENTRY_BYTES: usize = 32;
 
 /// Collects values as codes.
 pub(crate) struct Interner<T: ByteViewType> {
     entries: GenericByteViewBuilder<T>,
     /// Bytes of the entries and of the table.
     entry_bytes: usize,
-    /// Hash and code of each entry.
-    table: HashTable<(u64, u32)>,
+    /// The entries' codes by their folded hashes.
+    table: Slots,
     /// The code of each row; any below the number of entries, or 0, under NULL.
     codes: Chunks<u32>,
     validity: Validity,
@@ -52,7 +51,7 @@ impl<T: ByteViewType> Default for Interner<T> {
         Self {
             entries: GenericByteViewBuilder::new(),
             entry_bytes: 0,
-            table: HashTable::new(),
+            table: Slots::default(),
             codes: Chunks::default(),
             validity: Validity::default(),
             translation: (0, vec![]),
@@ -69,6 +68,11 @@ impl<T: ByteViewType> Interner<T> {
     /// Bytes held.
     pub(crate) fn bytes(&self) -> u64 {
         self.codes.bytes() + self.entry_bytes as u64
+    }
+
+    /// Average bytes of an entry.
+    pub(crate) fn entry_length(&self) -> usize {
+        (self.entry_bytes / self.len().max(1)).saturating_sub(ENTRY_BYTES)
     }
 
     /// Appends NULLs.
@@ -100,10 +104,21 @@ impl<T: ByteViewType> Interner<T> {
     pub(crate) fn push_values(&mut self, array: &GenericByteViewArray<T>) -> Result<()> {
         let nulls = array.nulls().filter(|nulls| nulls.null_count() > 0);
         self.validity.push(nulls, array.len());
-        let mut codes = Vec::with_capacity(array.len());
-        for row in 0..array.len() {
-            let valid = nulls.is_none_or(|nulls| nulls.is_valid(row));
-            codes.push(if valid { self.intern(array.value(row))? } else { 0 });
+        let valid = |row: usize| nulls.is_none_or(|nulls| nulls.is_valid(row));
+        let hash = |row| if valid(row) { folded(array.value(row).as_ref()) } else { 0 };
+        let hashes: Vec<u32> = (0..array.len()).map(hash).collect();
+        // All slots first, so that the processor waits for many of them at once.
+        let mut codes: Vec<u32> = hashes.iter().map(|&hash| self.table.candidate(hash)).collect();
+        for (row, code) in codes.iter_mut().enumerate() {
+            if !valid(row) {
+                *code = 0;
+                continue;
+            }
+            let value = array.value(row);
+            let bytes: &[u8] = value.as_ref();
+            if *code == NONE || self.entries.get_value(*code as usize) != bytes {
+                *code = self.intern_hashed(value, hashes[row])?;
+            }
         }
         self.codes.extend_from_slice(&codes);
         Ok(())
@@ -115,11 +130,11 @@ impl<T: ByteViewType> Interner<T> {
         let (id, mut known) = std::mem::take(&mut self.translation);
         if id != vector.dictionary.id() {
             known.clear();
-            known.resize(entries.len(), UNKNOWN);
+            known.resize(entries.len(), NONE);
         }
         let nulls = vector.codes.nulls().filter(|nulls| nulls.null_count() > 0);
         let codes = vector.codes_u32();
-        let unknown = |known: &[u32], code: u32| known.get(code as usize) == Some(&UNKNOWN);
+        let unknown = |known: &[u32], code: u32| known.get(code as usize) == Some(&NONE);
         if codes.iter().any(|&code| unknown(&known, code)) {
             for (row, &code) in codes.iter().enumerate() {
                 if unknown(&known, code) && nulls.is_none_or(|nulls| nulls.is_valid(row)) {
@@ -129,7 +144,7 @@ impl<T: ByteViewType> Interner<T> {
         }
         // Under a NULL the code may be one of no entry.
         let translate = |code: u32| match known.get(code as usize) {
-            Some(&known) if known != UNKNOWN => known,
+            Some(&known) if known != NONE => known,
             _ => 0,
         };
         self.codes.extend_map(&codes, translate);
@@ -141,8 +156,10 @@ impl<T: ByteViewType> Interner<T> {
     /// Appends what another one collected.
     pub(crate) fn append(&mut self, mut other: Self) -> Result<()> {
         let entries = other.entries.finish();
-        let codes = (0..entries.len()).map(|entry| self.intern(entries.value(entry)));
-        let codes = codes.collect::<Result<Vec<u32>>>()?;
+        self.table.reserve(entries.len());
+        let entry = |(entry, hash)| self.intern_hashed(entries.value(entry), hash);
+        let hashes = other.table.hashes().into_iter().enumerate();
+        let codes = hashes.map(entry).collect::<Result<Vec<u32>>>()?;
         for chunk in other.codes.iter_mut() {
             for code in chunk {
                 *code = codes.get(*code as usize).copied().unwrap_or(0);
@@ -155,20 +172,19 @@ impl<T: ByteViewType> Interner<T> {
 
     /// The code of a value, a new one if need be.
     fn intern(&mut self, value: &T::Native) -> Result<u32> {
+        self.intern_hashed(value, folded(value.as_ref()))
+    }
+
+    /// The code of a value whose folded hash is known.
+    fn intern_hashed(&mut self, value: &T::Native, hash: u32) -> Result<u32> {
         let bytes: &[u8] = value.as_ref();
-        let hash = hash_bytes(bytes);
-        let same = |&(other, code): &(u64, u32)| {
-            other == hash && self.entries.get_value(code as usize) == bytes
-        };
-        if let Some(&(_, code)) = self.table.find(hash, same) {
+        let same = |code: u32| self.entries.get_value(code as usize) == bytes;
+        if let Some(code) = self.table.find(hash, same) {
             return Ok(code);
         }
-        #[expect(clippy::cast_possible_truncation, reason = "a segment has fewer than 2^32 rows")]
-        let code = self.table.len() as u32;
         self.entries.try_append_value(value)?;
-        self.entry_bytes += 32 + bytes.len();
-        self.table.insert_unique(hash, (hash, code), |&(hash, _)| hash);
-        Ok(code)
+        self.entry_bytes += ENTRY_BYTES + bytes.len();
+        Ok(self.table.insert(hash))
     }
 
     /// The values as views, which share the entries' bytes.
@@ -186,7 +202,9 @@ impl<T: ByteViewType> Interner<T> {
 
     /// The column: codes into the entries, unless it is one value or a few runs.
     pub(crate) fn finish(mut self) -> Result<Encoding> {
-        let entries: ArrayRef = Arc::new(self.entries.finish());
+        let mut entries = self.entries.finish();
+        entries.shrink_to_fit();
+        let entries: ArrayRef = Arc::new(entries);
         let nulls = self.validity.finish();
         match (entries.len(), &nulls) {
             (0, _) => {
@@ -208,6 +226,13 @@ impl<T: ByteViewType> Interner<T> {
         let codes = pack(codes, nulls, width);
         Ok(Encoding::Dictionary { codes, values: Arc::new(DictionaryValues::new(entries)) })
     }
+}
+
+/// The hash that is kept beside a code.
+#[expect(clippy::cast_possible_truncation, reason = "the halves are folded")]
+fn folded(bytes: &[u8]) -> u32 {
+    let hash = hash_bytes(bytes);
+    (hash ^ hash >> 32) as u32
 }
 
 /// Bytes of a code into so many entries.

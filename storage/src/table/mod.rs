@@ -11,6 +11,7 @@ mod batches; // BatchTable: registered Arrow batches
 mod series; // Series: whole numbers at equal distances
 mod block; // statistics of blocks
 mod column; // Column: an encoding and what is known of its values
+mod row_set; // RowSet: rows by position
 mod deletes; // DeleteMask: rows that are gone
 mod segment; // Segment: consecutive rows, column by column
 mod sketch; // distinct values, about
@@ -18,6 +19,8 @@ mod stats; // Statistics: bounds, NULLs, NaN, sums
 pub mod sums; // sums and squares of whole numbers
 mod tail; // Part; how small segments grow together
 mod version; // TableVersion: the relation that queries read
+mod positions; // ... with the positions of its rows
+mod compact; // parts written anew without what is deleted
 
 mod builder; // SegmentBuilder, TableBuilder: vectors into segments
 mod column_builder; // the values of one column
@@ -28,6 +31,7 @@ mod choose; // the cheapest encoding
 mod distinct; // dictionaries of fixed-width values
 mod text; // texts and blobs
 mod interner; // distinct texts
+mod slots; // ... by their hashes
 mod unify; // one dictionary for the segments of a table
 mod info; // what storage_info shows
 
@@ -39,6 +43,8 @@ mod encoding_tests;
 mod stats_tests;
 #[cfg(test)]
 mod version_tests;
+#[cfg(test)]
+mod compact_tests;
 
 pub(crate) use block::ColumnStatistics;
 pub(crate) use sketch::Sketch;
@@ -47,8 +53,11 @@ pub use batches::BatchTable;
 pub use builder::{SegmentBuilder, TableBuilder};
 pub use column::Column;
 pub use column_builder::PendingColumn;
+pub use compact::{CompactionGroup, Thoroughness};
 pub use deletes::DeleteMask;
 pub use info::{ColumnInfo, storage_info};
+pub use positions::WithPositions;
+pub use row_set::RowSet;
 pub use segment::{Segment, merge_group, merge_groups, merge_segments};
 pub use series::Series;
 pub use stats::Statistics;

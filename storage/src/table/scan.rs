@@ -14,7 +14,7 @@ use std::{
 use hashbrown::HashSet;
 
 use crate::{
-    BLOCK_ROWS, VECTOR_SIZE,
+    BLOCK_ROWS,
     error::Result,
     ledger::{BlockUse, ColumnCharge, Level, array_bytes},
     prune::ColumnRange,
@@ -146,7 +146,7 @@ impl<P: Parts> RunScan<P> {
             morsels: group(&runs),
             runs,
             rows,
-            vector_size: spec.vector_size.clamp(1, VECTOR_SIZE),
+            vector_size: spec.vector_size.clamp(1, BLOCK_ROWS),
             filter_columns,
             filtered,
             spec,
@@ -224,6 +224,25 @@ impl<P: Parts> Scan for RunScan<P> {
                 Some(Cow::Owned(all))
             }
         }
+    }
+
+    fn statistics_together(&self, first: usize, column: usize) -> Option<(usize, &Statistics)> {
+        let shared = self.shared.as_ref();
+        let alone = |morsel: usize| match &shared.runs[shared.morsels.get(morsel)?.clone()] {
+            [run] => Some(run),
+            _ => None,
+        };
+        let run = alone(first).filter(|run| run.offset == 0 && run.rows == BLOCK_ROWS)?;
+        let known = shared.parts.statistics(run.part, column, None)?;
+        let blocks = known.rows.div_ceil(BLOCK_ROWS);
+        let last = alone(first + blocks.checked_sub(1)?)?;
+        // Runs come in order, each once: those between are the part's other blocks.
+        let whole = last.part == run.part && last.offset + last.rows == known.rows;
+        if known.unknown || !whole {
+            return None;
+        }
+        shared.spec.ledger.charge(column, Level::Metadata, known.all_bytes());
+        Some((blocks, known))
     }
 
     fn answered(&self, morsels: &[usize]) {

@@ -11,7 +11,7 @@ use arrow::{
         PrimitiveArray, UInt8Array, UInt16Array, UInt32Array,
     },
     compute,
-    datatypes::{DataType, Float64Type, UInt32Type, i256},
+    datatypes::{DataType, Float64Type, Int64Type, UInt32Type, i256},
 };
 
 use super::{
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     BLOCK_ROWS, BlockUse, Encoding, Level, LogicalType, Prune, PruneOp, Relation, Scalar, ScanSpec,
-    moment::MomentSum, reproducible_sum::LaneSum, vector::DictionaryValues,
+    TableVersion, moment::MomentSum, reproducible_sum::LaneSum, vector::DictionaryValues,
 };
 
 fn scalars(array: &dyn Array) -> Vec<Scalar> {
@@ -169,9 +169,9 @@ fn test_statistics_of_narrow_offsets() {
         }
     }
     let offsets: Vec<Option<u64>> = (0..300_u64).map(|i| (i % 5 > 0).then_some(i << 50)).collect();
-    let array = narrow::<arrow::datatypes::Int64Type>(&offsets, |value| value as i64 - (1 << 57));
+    let array = narrow::<Int64Type>(&offsets, |value| value as i64 - (1 << 57));
     let ty = LogicalType::Decimal { precision: 18, scale: 2 };
-    let wide = array.as_primitive::<arrow::datatypes::Int64Type>();
+    let wide = array.as_primitive::<Int64Type>();
     let wide = wide.unary::<_, arrow::datatypes::Decimal128Type>(i128::from);
     let wide: ArrayRef = Arc::new(wide.with_data_type(ty.to_arrow()));
     check(&Encoding::Narrow { base: 0, offsets: array }, &ty, &wide, "decimal");
@@ -254,6 +254,61 @@ fn test_whole_morsels_are_those_that_pass_as_they_are() {
     assert_eq!(whole(&thinned, inside).0, [full, None, full, Some(10)]);
     let gone: Vec<u64> = (0..BLOCK_ROWS as u64).collect();
     assert_eq!(whole(&table.without(&gone).unwrap(), None).0, [None, full, full, Some(10)]);
+}
+
+#[test]
+fn test_statistics_of_a_segment_stand_for_its_morsels_where_all_are_there() {
+    let rows = 3 * BLOCK_ROWS + 10;
+    let mut table = table_of(&[("id", ids(rows)), ("same", ids(rows))]);
+    let together = |table: &TableVersion, prune| {
+        let scan = table.scan(ScanSpec { prune, ..spec(table, vec![1], 2048) }).unwrap();
+        let known = |first| scan.statistics_together(first, 1).map(|(n, known)| (n, known.rows));
+        (0..=scan.morsels()).map(known).collect::<Vec<_>>()
+    };
+    assert_eq!(together(&table, None), [Some((4, rows)), None, None, None, None]);
+    let value = Scalar::int64(BLOCK_ROWS as i64);
+    let below = Prune::Compare { column: 0, op: PruneOp::Lt, value };
+    assert_eq!(together(&table, Some(below)), [None, None]);
+    // The last rows of one segment and a small one after it are one morsel.
+    let two = table_of(&[("id", ids(2 * BLOCK_ROWS)), ("same", ids(2 * BLOCK_ROWS))]);
+    let few = table_of(&[("id", ids(20)), ("same", ids(20))]);
+    for more in [&two, &few] {
+        let segments: Vec<_> = more.parts().map(|part| Arc::clone(&part.segment)).collect();
+        table = table.append(&segments).unwrap();
+    }
+    let (four, both) = (Some((4, rows)), Some((2, 2 * BLOCK_ROWS)));
+    assert_eq!(together(&table, None), [four, None, None, None, both, None, None, None]);
+    let segments: Vec<_> = few.parts().map(|part| Arc::clone(&part.segment)).collect();
+    let mixed = table_of(&[("id", ids(rows)), ("same", ids(rows))]).append(&segments).unwrap();
+    assert_eq!(together(&mixed, None), [None; 5]);
+}
+
+#[test]
+fn test_vectors_of_a_block_hold_the_same_rows() {
+    let rows = BLOCK_ROWS + 3000;
+    let table = table_of(&[("id", ids(rows))]);
+    let table = table.without(&[5, BLOCK_ROWS as u64 + 1]).unwrap();
+    let read = |size| {
+        let scan = table.scan(spec(&table, vec![0], size)).unwrap();
+        let (mut values, mut batches) = (Vec::new(), 0);
+        for morsel in 0..scan.morsels() {
+            let mut morsel = scan.open(morsel).unwrap();
+            while let Some(batch) = morsel.next().unwrap() {
+                batches += 1;
+                let column = &batch.columns[0];
+                let kept =
+                    batch.selection.map_or_else(|| column.clone(), |s| column.select(&s).unwrap());
+                values.extend_from_slice(
+                    kept.flatten().unwrap().as_primitive::<Int64Type>().values(),
+                );
+            }
+        }
+        (values, batches)
+    };
+    let (values, batches) = read(BLOCK_ROWS);
+    assert_eq!(batches, 2);
+    assert_eq!(values.len(), rows - 2);
+    assert_eq!(values, read(2048).0);
 }
 
 #[test]

@@ -271,6 +271,32 @@ fn of_integers<T: Whole>(values: &[T], (min, max): (i128, i128)) -> ExactSums {
     sums
 }
 
+/// The sums of few values of any size.
+fn wide_sums(values: &[i64]) -> ExactSums {
+    // Two at a time, so that an addition does not wait for the one before.
+    let mut halves = [ExactSums::default(); 2];
+    let (pairs, rest) = values.as_chunks::<2>();
+    for pair in pairs {
+        for (half, &value) in halves.iter_mut().zip(pair) {
+            half.sum += i128::from(value);
+            half.add_square(square(value));
+        }
+    }
+    let [mut sums, other] = halves;
+    sums.merge(&other);
+    for &value in rest {
+        sums.sum += i128::from(value);
+        sums.add_square(square(value));
+    }
+    sums
+}
+
+/// A square, by one signed multiplication.
+#[inline]
+fn square(value: i64) -> u128 {
+    (i128::from(value) * i128::from(value)).cast_unsigned()
+}
+
 /// The sum of the distances from a base, which are below 2^32, and of their squares.
 fn offset_sums<T: Whole>(values: &[T], base: T) -> (u64, u128) {
     // 2^16 numbers of 32 bits, and halves of as many squares, stay within 64 bits.
@@ -311,7 +337,13 @@ pub fn sum_i64(values: &[i64]) -> i128 {
 /// The sum and the sum of squares of whole numbers of 64 bits.
 pub fn sums_i64(values: &[i64]) -> ExactSums {
     let mut all = ExactSums::default();
-    for values in values.chunks(1 << 16) {
+    for values in values.chunks(1 << 11) {
+        // Where a few values are far apart, the others are not looked at to see whether all are near each other.
+        let few = &values[..values.len().min(16)];
+        if few.iter().any(|&value| value.abs_diff(few[0]) > u32::MAX.into()) {
+            all.merge(&wide_sums(values));
+            continue;
+        }
         let (min, max) = values
             .iter()
             .fold((i64::MAX, i64::MIN), |(min, max), &value| (min.min(value), max.max(value)));

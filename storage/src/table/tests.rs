@@ -366,3 +366,30 @@ fn test_an_empty_projection_counts_rows() {
     let filtered = ScanSpec { filter: Some(filter), ..spec(table.as_ref(), vec![], 2048) };
     assert_eq!(collect(table.as_ref(), filtered).1, 500);
 }
+
+#[test]
+fn test_buffers_that_lie_where_wider_words_may_not_are_copied() {
+    use arrow::buffer::{Buffer, ScalarBuffer};
+    let values: Vec<_> =
+        (0..50).map(|i| IntervalMonthDayNano::new(i, -i, i64::from(i) << 40)).collect();
+    // The words of intervals have 16 bytes, their buffers lie at multiples of 8.
+    let mut bytes = vec![0_i64];
+    for value in &values {
+        bytes.push(i64::from(value.months as u32) | i64::from(value.days) << 32);
+        bytes.push(value.nanoseconds);
+    }
+    let buffer = Buffer::from_vec(bytes);
+    let odd = buffer.as_ptr().align_offset(16) == 0;
+    let buffer = if odd { buffer.slice(8) } else { Buffer::from_vec(vec![0_i64, 0, 0]) };
+    let rows = buffer.len() / 16;
+    let buffer = ScalarBuffer::<IntervalMonthDayNano>::new(buffer, 0, rows);
+    let array: ArrayRef = Arc::new(IntervalMonthDayNanoArray::new(buffer, None));
+    let ty = crate::LogicalType::from_arrow(array.data_type()).unwrap();
+    let schema = crate::Schema::new(vec![crate::ColumnDef::new("i", ty)]);
+    let mut builder = SegmentBuilder::new(Arc::new(schema));
+    builder.push(&[Vector::Flat(Arc::clone(&array))], None).unwrap();
+    builder.push(&[Vector::Flat(array.slice(0, 0))], None).unwrap();
+    let segment = builder.finish().unwrap();
+    let read = segment.columns()[0].read(0..rows).unwrap().flatten().unwrap();
+    assert_eq!(&read, &array);
+}

@@ -32,8 +32,12 @@ pub(crate) type BlobBuilder = ViewBuilder<BinaryViewType>;
 
 /// Distinct values up to which a dictionary is kept whatever the number of rows.
 const ENTRIES_AT_LEAST: usize = 1 << 15;
-/// Above that, and when the segment is finished, a dictionary needs so many rows per entry.
+/// Above that, and when the segment is finished, a dictionary needs so many rows per entry,
 const ROWS_PER_ENTRY: usize = 4;
+/// or so many if its entries are too long on average to lie in their views: it takes about half of what views take then.
+const ROWS_PER_LONG_ENTRY: usize = 2;
+/// Longest text or blob, in bytes, that lies within its view.
+const INLINE: usize = 12;
 /// After so many plain values a dictionary is given up if three of four were new.
 const FIRST_ROWS: usize = 4096;
 /// How many rows are looked at to estimate the number of distinct values at the end.
@@ -103,10 +107,12 @@ impl<T: ByteViewType> ViewBuilder<T> {
     /// Gives a dictionary up that got too large.
     fn check(&mut self) -> Result<()> {
         match &self.values {
-            Values::Dictionary(interner) if interner.len() > most_entries(self.rows) => {
-                self.give_up()
-            }
-            _ => Ok(()),
+            Values::Dictionary(interner) => match interner.len() {
+                ..=ENTRIES_AT_LEAST => Ok(()),
+                entries if entries <= most_entries(self.rows, interner.entry_length()) => Ok(()),
+                _ => self.give_up(),
+            },
+            Values::Views(_) => Ok(()),
         }
     }
 
@@ -155,7 +161,8 @@ impl<T: ByteViewType> ViewBuilder<T> {
                 self.values = Values::Dictionary(Box::new(interner));
             }
         }
-        if matches!(&self.values, Values::Dictionary(i) if i.len() > self.rows / ROWS_PER_ENTRY) {
+        if matches!(&self.values, Values::Dictionary(i) if i.len() > most_entries(self.rows, i.entry_length()))
+        {
             self.give_up()?;
         }
         match self.values {
@@ -169,9 +176,9 @@ impl<T: ByteViewType> ViewBuilder<T> {
     }
 }
 
-/// Entries that a dictionary of so many rows may have while it grows.
-fn most_entries(rows: usize) -> usize {
-    ENTRIES_AT_LEAST.max(rows / ROWS_PER_ENTRY)
+/// Entries of an average length that a dictionary of so many rows may have.
+fn most_entries(rows: usize, length: usize) -> usize {
+    rows / if length > INLINE { ROWS_PER_LONG_ENTRY } else { ROWS_PER_ENTRY }
 }
 
 /// Views of which most own what they point at.
@@ -224,17 +231,22 @@ impl Views {
 fn intern<T: ByteViewType>(pieces: &[ArrayRef], rows: usize) -> Result<Option<Interner<T>>> {
     let step = rows / SAMPLE.min(rows / ROWS_PER_ENTRY).max(1);
     let (mut sampled, mut distinct, mut skip) = (0_usize, HashSet::new(), 0);
+    let mut length = 0;
     for piece in pieces {
         let array = views::<T>(piece)?;
         for row in (skip..array.len()).step_by(step).filter(|&row| array.is_valid(row)) {
             sampled += 1;
-            distinct.insert(hash_bytes(array.value(row).as_ref()));
+            let value: &[u8] = array.value(row).as_ref();
+            if distinct.insert(hash_bytes(value)) {
+                length += value.len();
+            }
         }
         let last = array.len().saturating_sub(skip);
         skip = skip.saturating_sub(array.len()) + (step - last % step) % step;
     }
     // Of D distinct values, a sample of s rows shows s * k * (1 - e^(-1/k)) where k is D / s: the start of the series.
-    let k = (rows / ROWS_PER_ENTRY) as f64 / sampled.max(1) as f64;
+    let most = most_entries(rows, length / distinct.len().max(1));
+    let k = most as f64 / sampled.max(1) as f64;
     let share = (1.0 - 0.5 / k + 1.0 / (6.0 * k * k)).min(1.0);
     if distinct.len() as f64 > sampled as f64 * share {
         return Ok(None);
@@ -242,7 +254,7 @@ fn intern<T: ByteViewType>(pieces: &[ArrayRef], rows: usize) -> Result<Option<In
     let mut interner = Interner::default();
     for piece in pieces {
         interner.push_values(views::<T>(piece)?)?;
-        if interner.len() > most_entries(rows) {
+        if interner.len() > most {
             return Ok(None);
         }
     }

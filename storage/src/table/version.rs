@@ -1,10 +1,14 @@
 //! One version of a table: the relation that queries read.
 //!
 //! Invariants: a version never changes; `append` and `without` make the next one and share what stays. The position of
-//! a row (counted from the table's first, deleted rows included) is the same in every later version.
-//! Next: `tail.rs`, `../catalog/`.
+//! a row (counted from the table's first, deleted rows included) is the same in every later version of the same layout;
+//! only compaction makes a new layout.
+//! Next: `tail.rs`, `compact.rs`, `../catalog/`.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
 
 use crate::{
     BLOCK_ROWS,
@@ -13,8 +17,10 @@ use crate::{
     prune::{ColumnRange, Prune},
     scan::{Relation, Scan, ScanSpec},
     table::{
+        column::Column,
         deletes::DeleteMask,
         info,
+        row_set::RowSet,
         scan::{Account, Live, Parts, Run, RunScan, blocks},
         segment::Segment,
         sketch::Sketch,
@@ -44,6 +50,10 @@ pub struct TableVersion {
     /// Rows that are not deleted.
     rows: u64,
     version: u64,
+    /// How often rows were moved to other positions.
+    layout: u64,
+    /// Bytes stored of each column, once somebody asked.
+    stored: Arc<OnceLock<Box<[u64]>>>,
 }
 
 impl TableVersion {
@@ -52,7 +62,8 @@ impl TableVersion {
     /// # Errors
     /// `Internal` when a segment's columns are not the schema's.
     pub fn new(schema: Arc<Schema>, segments: &[Arc<Segment>]) -> Result<Self> {
-        let empty = Self { schema, parts: Arc::default(), positions: 0, rows: 0, version: 0 };
+        let (parts, stored) = (Arc::default(), Arc::default());
+        let empty = Self { schema, parts, positions: 0, rows: 0, version: 0, layout: 0, stored };
         empty.append(segments)
     }
 
@@ -89,7 +100,7 @@ impl TableVersion {
     /// # Errors
     /// As `new`.
     pub fn append(&self, segments: &[Arc<Segment>]) -> Result<Self> {
-        let mut next = self.clone();
+        let mut next = Self { stored: Arc::default(), ..self.clone() };
         let parts = Arc::make_mut(&mut next.parts);
         for segment in segments.iter().filter(|segment| segment.rows() > 0) {
             self.check(segment)?;
@@ -126,38 +137,120 @@ impl TableVersion {
         Ok(positions)
     }
 
-    /// The version without the rows at the given positions, which ascend. O(segments + rows of those with deleted rows).
+    /// The version without the rows at the given positions. As `without_rows`.
+    ///
+    /// # Errors
+    /// As `without_rows`.
+    pub fn without(&self, positions: &[u64]) -> Result<Self> {
+        self.without_rows(&positions.iter().copied().collect())
+    }
+
+    /// The version without some rows. O(segments + rows of those with deleted rows).
     ///
     /// # Errors
     /// `Conflict` when one of them was deleted before, `Internal` when there is no such row.
-    pub fn without(&self, positions: &[u64]) -> Result<Self> {
+    pub fn without_rows(&self, gone: &RowSet) -> Result<Self> {
+        if let Some(last) = gone.last().filter(|&last| last >= self.positions) {
+            return Err(StorageError::Internal(format!("there is no row at position {last}")));
+        }
         let mut next = self.clone();
         let parts = Arc::make_mut(&mut next.parts);
-        let (mut left, mut start) = (positions, 0_u64);
+        let mut start = 0_u64;
         let settled = parts.settled.len();
         for i in 0..settled + parts.tail.len() {
             let rows = parts.get(i).segment.rows();
             let end = start + rows as u64;
-            let (here, rest) = left.split_at(left.partition_point(|&position| position < end));
-            if !here.is_empty() {
+            #[expect(clippy::cast_possible_truncation, reason = "rows of one segment")]
+            let mut here =
+                gone.within(start..end).map(|position| (position - start) as usize).peekable();
+            if here.peek().is_some() {
                 let part = match i.checked_sub(settled) {
                     None => &mut Arc::make_mut(&mut parts.settled)[i],
                     Some(in_tail) => &mut parts.tail[in_tail],
                 };
-                #[expect(clippy::cast_possible_truncation, reason = "rows of one segment")]
-                let here = here.iter().map(|&position| (position - start) as usize);
                 let mask = DeleteMask::with(part.deletes.as_deref(), rows, here);
                 let gone = |_| StorageError::Conflict("a row was deleted meanwhile".into());
                 part.deletes = Some(Arc::new(mask.map_err(gone)?));
             }
-            (left, start) = (rest, end);
+            start = end;
         }
-        if !left.is_empty() {
-            return Err(StorageError::Internal(format!("there is no row at position {}", left[0])));
-        }
-        next.rows -= positions.len() as u64;
+        next.rows -= gone.len();
         next.version += 1;
         Ok(next)
+    }
+
+    /// The positions of all rows that are not deleted.
+    pub fn live_rows(&self) -> RowSet {
+        let mut start = 0_u64;
+        let mut all = RowSet::default();
+        for part in self.parts.iter() {
+            let rows = part.segment.rows();
+            let live =
+                |&row: &usize| part.deletes.as_ref().is_none_or(|mask| !mask.is_deleted(row));
+            all.insert_all((0..rows).filter(live).map(|row| start + row as u64));
+            start += rows as u64;
+        }
+        all
+    }
+
+    /// Just some of the rows, none of which is deleted, for reading.
+    ///
+    /// # Errors
+    /// As `without_rows`.
+    pub fn only(&self, rows: &RowSet) -> Result<Self> {
+        self.without_rows(&self.live_rows().iter().filter(|&row| !rows.contains(row)).collect())
+    }
+
+    /// The version of these parts, which hold the same rows in the same order: a new layout.
+    pub(crate) fn laid_out(&self, parts: PartList) -> Self {
+        let positions = parts.iter().map(|part| part.segment.rows() as u64).sum();
+        let rows = parts.iter().map(|part| part.live_rows() as u64).sum();
+        debug_assert_eq!(rows, self.rows);
+        Self {
+            schema: Arc::clone(&self.schema),
+            parts: Arc::new(parts),
+            positions,
+            rows,
+            version: self.version + 1,
+            layout: self.layout + 1,
+            stored: Arc::default(),
+        }
+    }
+
+    /// How often rows were moved to other positions: positions mean the same in all versions of a layout.
+    pub fn layout(&self) -> u64 {
+        self.layout
+    }
+
+    /// The parts, to be shared.
+    pub(crate) fn part_list(&self) -> Arc<PartList> {
+        Arc::clone(&self.parts)
+    }
+
+    /// The columns' names with the bytes that they take.
+    pub(crate) fn stored_columns(&self) -> impl Iterator<Item = (String, u64)> {
+        let names = self.schema.columns.iter().map(|column| column.name.clone());
+        names.zip(self.stored().iter().copied())
+    }
+
+    /// The runs of rows that a scan has to read, and how many rows that are at most. Charges what is consulted.
+    pub(crate) fn runs(&self, spec: &ScanSpec) -> (Vec<Run>, u64) {
+        let mut runs = vec![];
+        for (i, part) in self.parts.iter().enumerate() {
+            match &spec.prune {
+                _ if part.live_rows() == 0 => {}
+                None => runs.extend(blocks(i, part.segment.rows())),
+                Some(prune) => keep_blocks(&mut runs, i, part, prune, &spec.ledger),
+            }
+        }
+        let blocks = |part: &Part| part.segment.rows().div_ceil(BLOCK_ROWS);
+        let skipped = self.parts.iter().map(blocks).sum::<usize>() - runs.len();
+        spec.ledger.count_blocks(BlockUse::Skipped, skipped);
+        let rows = match &spec.prune {
+            None => self.rows,
+            Some(_) => runs.iter().map(|run| run.rows as u64).sum::<u64>().min(self.rows),
+        };
+        (runs, rows)
     }
 
     /// How many rows there are, deleted ones included.
@@ -188,7 +281,13 @@ impl TableVersion {
 
     /// Bytes stored.
     pub fn bytes(&self) -> u64 {
-        (0..self.schema.len()).map(|column| info::stored(self.parts.iter(), column)).sum()
+        self.stored().iter().sum()
+    }
+
+    /// Bytes stored of each column. O(segments + dictionaries' entries) the first time.
+    fn stored(&self) -> &[u64] {
+        let stored = |column| info::stored(self.parts.iter(), column);
+        self.stored.get_or_init(|| (0..self.schema.len()).map(stored).collect())
     }
 }
 
@@ -202,9 +301,7 @@ impl Relation for TableVersion {
     }
 
     fn ledger(&self) -> Arc<ScanLedger> {
-        let columns = self.schema.columns.iter().enumerate();
-        let stored = |i| info::stored(self.parts.iter(), i);
-        ScanLedger::new(columns.map(|(i, column)| (column.name.clone(), stored(i))))
+        ScanLedger::new(self.stored_columns())
     }
 
     fn column_range(&self, column: usize) -> ColumnRange {
@@ -224,20 +321,7 @@ impl Relation for TableVersion {
     }
 
     fn scan(&self, spec: ScanSpec) -> Result<Box<dyn Scan>> {
-        let mut runs = vec![];
-        for (i, part) in self.parts.iter().enumerate() {
-            match &spec.prune {
-                None => runs.extend(blocks(i, part.segment.rows())),
-                Some(prune) => keep_blocks(&mut runs, i, part, prune, &spec.ledger),
-            }
-        }
-        let blocks = |part: &Part| part.segment.rows().div_ceil(BLOCK_ROWS);
-        let skipped = self.parts.iter().map(blocks).sum::<usize>() - runs.len();
-        spec.ledger.count_blocks(BlockUse::Skipped, skipped);
-        let rows = match &spec.prune {
-            None => self.rows,
-            Some(_) => runs.iter().map(|run| run.rows as u64).sum::<u64>().min(self.rows),
-        };
+        let (runs, rows) = self.runs(&spec);
         Ok(Box::new(RunScan::new(Arc::clone(&self.parts), runs, rows, spec)))
     }
 }
@@ -256,16 +340,21 @@ fn keep_blocks(
         statistics.range(deletes)
     };
     let columns = part.segment.columns();
-    if !prune.may_match(&|i| consult(i, &columns[i].statistics().whole)) {
+    // Nothing is known of a column that the table does not have: positions.
+    let known = |i: usize| columns.get(i).map(Column::statistics);
+    let or_nothing = |known: Option<ColumnRange>| known.unwrap_or_default();
+    if !prune.may_match(&|i| or_nothing(known(i).map(|known| consult(i, &known.whole)))) {
         return;
     }
     let rows = part.segment.rows();
-    if rows <= BLOCK_ROWS {
+    let all = || prune.all_match(&|i| columns[i].statistics().whole.range(deletes));
+    if rows <= BLOCK_ROWS || all() {
         runs.extend(blocks(number, rows));
         return;
     }
     for (block, run) in blocks(number, rows).enumerate() {
-        if prune.may_match(&|i| consult(i, &columns[i].statistics().blocks[block])) {
+        let of_block = |i| known(i).map(|known| consult(i, &known.blocks[block]));
+        if prune.may_match(&|i| or_nothing(of_block(i))) {
             runs.push(run);
         }
     }

@@ -140,7 +140,8 @@ fn text_functions() {
             "repeat",
             vec![text("ab"), int(i64::MAX)],
             &t,
-            "error: repeat would make more than 1 GiB of text",
+            "error: out of memory: repeat() would make more than 1 GiB, the most that one call may (about \
+             18446744073709551614 bytes)",
         ),
         ("lpad", vec![text("7"), int(3), text("ab")], &t, "ab7"),
         ("lpad", vec![text("abcd"), int(2)], &t, "ab"),
@@ -149,7 +150,8 @@ fn text_functions() {
             "rpad",
             vec![text("7"), int(1 << 40)],
             &t,
-            "error: rpad would make more than 1 GiB of text",
+            "error: out of memory: rpad() would make more than 1 GiB, the most that one call may (about \
+             1099511627776 bytes)",
         ),
         ("split_part", vec![text("a,b,c"), text(","), int(2)], &t, "b"),
         ("split_part", vec![text("a,b,c"), text(","), int(-1)], &t, "c"),

@@ -46,7 +46,12 @@ struct SetState {
 struct SlotRows {
     args: Vec<Vector>,
     kept: Option<Vec<u32>>,
+    /// In place of `kept`: which rows they are, the arguments being those of all rows.
+    mask: Option<BooleanBuffer>,
 }
+
+/// Of how many rows one at least must count for a mask to be quicker than gathering.
+const MASKED_OF: usize = 8;
 
 impl LocalAggregate {
     pub(super) fn new(shared: &Arc<Shared>, context: &Arc<QueryContext>) -> Self {
@@ -153,6 +158,10 @@ impl LocalSink for LocalAggregate {
             }
             for (state, slot) in set.states.iter_mut().zip(&self.shared.slots) {
                 let Some(slot) = &slots[slot.rows_of] else { continue };
+                if let Some(mask) = &slot.mask {
+                    state.update_masked(&slot.args, mask)?;
+                    continue;
+                }
                 let groups = match (&slot.kept, grouped) {
                     (None, false) => Groups::One(rows),
                     (Some(kept), false) => Groups::One(kept.len()),
@@ -224,13 +233,19 @@ fn slot_rows(slot: &Slot, columns: &[Vector], rows: usize) -> Result<SlotRows> {
         };
         mask = Some(mask.map_or(truth.clone(), |mask| &mask & &truth));
     }
-    let kept: Option<Vec<u32>> = mask
-        .filter(|mask| mask.count_set_bits() < rows)
-        .map(|mask| mask.set_indices_u32().collect());
-    if !slot.reads {
-        return Ok(SlotRows { args: Vec::new(), kept });
-    }
+    let mask = mask.map(|mask| (mask.count_set_bits(), mask)).filter(|(count, _)| *count < rows);
     let args = slot.columns.iter().map(|&column| columns[column].clone());
+    if let Some((count, mask)) = &mask
+        && slot.masked
+        && (!slot.reads || count * MASKED_OF >= rows)
+    {
+        let args = if slot.reads { args.collect() } else { Vec::new() };
+        return Ok(SlotRows { args, kept: None, mask: Some(mask.clone()) });
+    }
+    let kept: Option<Vec<u32>> = mask.map(|(_, mask)| mask.set_indices_u32().collect());
+    if !slot.reads {
+        return Ok(SlotRows { args: Vec::new(), kept, mask: None });
+    }
     let args = match &kept {
         None => args.collect(),
         Some(kept) => {
@@ -238,5 +253,5 @@ fn slot_rows(slot: &Slot, columns: &[Vector], rows: usize) -> Result<SlotRows> {
             args.map(|arg| Ok(arg.take(&kept)?)).collect::<Result<_>>()?
         }
     };
-    Ok(SlotRows { args, kept })
+    Ok(SlotRows { args, kept, mask: None })
 }

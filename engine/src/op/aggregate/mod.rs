@@ -4,7 +4,7 @@
 //! merged in morsel order, so that neither values nor the order of rows (that of each group's first row) depend on
 //! workers. With grouping sets, the rows of one set follow those of the one before it.
 //! Next: `local.rs` (one morsel), `groups.rs` (rows to groups), `texts.rs` (texts to numbers), `statistics.rs` (morsels
-//! that need not be read), `merge.rs` (all morsels), `source.rs`.
+//! that need not be read), `whole.rs` (rows of one group), `merge.rs` (all morsels), `source.rs`.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -36,6 +36,7 @@ pub(crate) mod statistics;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod whole;
 
 /// The aggregation of a pipeline's rows.
 pub struct Aggregate {
@@ -65,8 +66,8 @@ struct Shared {
     guards: Vec<Guard>,
     /// The arguments of derived aggregates that can fail, computed for a batch in which a guard does not hold.
     guarded: Option<Arc<Program>>,
-    /// The statistics' column of each slot, and the morsels that they answer.
-    answered: OnceLock<(Vec<Option<usize>>, statistics::Answered)>,
+    /// What statistics answer.
+    answered: OnceLock<statistics::Answered>,
     schema: Schema,
     partials: Mutex<Vec<Partial>>,
     result: OnceLock<merge::Output>,
@@ -93,6 +94,8 @@ struct Slot {
     /// The first slot that takes the same rows of the same arguments, and whether a slot with these rows looks at them.
     rows_of: usize,
     reads: bool,
+    /// Whether all slots with these rows take a mask of them, as rows of one group.
+    masked: bool,
 }
 
 /// An aggregate of the output.
@@ -164,6 +167,7 @@ impl Aggregate {
         }
         let Calls { mut slots, outputs, guards, guarded } = calls;
         share_rows(&mut slots);
+        whole::mask_rows(&mut slots, groups.is_empty() && grouping_sets.is_empty());
         let counts_groups = groups.is_empty()
             && grouping_sets.is_empty()
             && matches!(outputs.as_slice(), [OutputCall { call, .. }] if call.distinct && call.function == AggregateFunction::Count);
@@ -289,7 +293,8 @@ impl Calls {
         });
         known.unwrap_or_else(|| {
             let rows_of = self.slots.len();
-            self.slots.push(Slot { call: call.clone(), columns, filter, rows_of, reads: true });
+            let (call, masked) = (call.clone(), false);
+            self.slots.push(Slot { call, columns, filter, rows_of, reads: true, masked });
             rows_of
         })
     }

@@ -18,19 +18,14 @@ use crate::{
 };
 
 /// What statistics say of the morsels that they answer.
-pub(super) enum Answered {
-    /// Merged already: for states that do not care for order.
-    Merged(Vec<State>),
-    /// In the morsels' order.
-    InOrder(Vec<Morsel>),
-}
-
-/// What statistics say of one morsel.
-pub(super) struct Morsel {
-    /// How many morsels that are read come before it.
-    read_before: usize,
-    rows: u64,
-    /// What is known of each column.
+pub(super) struct Answered {
+    columns: Columns,
+    /// The states that do not care for order have all of it; the others what comes before the first morsel that is read.
+    states: Vec<State>,
+    /// The other morsels, in their order, where a state cares for it: how many morsels that are read come before each,
+    /// and its rows.
+    later: Vec<(usize, u64)>,
+    /// What is known of each column in each of these, without bounds.
     known: Vec<Statistics>,
 }
 
@@ -94,30 +89,36 @@ impl Aggregate {
         let mut states = shared.states()?;
         states.iter_mut().for_each(|state| state.resize(1));
         let in_order = states.iter().any(State::cares_for_order);
-        let (mut morsels, mut read, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
-        let mut known = Vec::with_capacity(columns.columns.len());
-        for morsel in 0..scan.morsels() {
-            let rows = whole.get(morsel).copied().flatten();
-            let rows = rows.filter(|_| shared.knows(scan, morsel, &columns, &states, &mut known));
-            let Some(rows) = rows else {
-                read.push(morsel);
-                continue;
+        let mut answered = Answered { columns, states, later: Vec::new(), known: Vec::new() };
+        let (mut read, mut left_out, mut morsel) = (Vec::new(), Vec::new(), 0);
+        let mut known = Vec::with_capacity(answered.columns.columns.len());
+        while morsel < scan.morsels() {
+            let together = match in_order {
+                true => None,
+                false => shared.knows_together(scan, morsel, &whole, &answered, &mut known),
             };
-            left_out.push(morsel);
-            if in_order {
-                let known = known.drain(..).map(Cow::into_owned).collect();
-                morsels.push(Morsel { read_before: read.len(), rows, known });
-            } else {
-                shared.absorb(&columns.of_slots, rows, &known, &mut states)?;
+            if let Some((morsels, rows)) = together {
+                shared.absorb(&answered.columns, rows, &known, &mut answered.states, |_| true)?;
+                left_out.extend(morsel..morsel + morsels);
+                morsel += morsels;
+                continue;
             }
+            let rows = whole.get(morsel).copied().flatten();
+            match rows.filter(|_| shared.knows(scan, morsel, &answered, &mut known)) {
+                Some(rows) => {
+                    left_out.push(morsel);
+                    shared.take(&mut answered, read.len(), rows, &known)?;
+                }
+                None => read.push(morsel),
+            }
+            morsel += 1;
         }
         if left_out.is_empty() {
             return Ok(None);
         }
         scan.answered(&left_out);
         let twice = |_| EngineError::Internal("statistics were asked twice".into());
-        let answered = if in_order { Answered::InOrder(morsels) } else { Answered::Merged(states) };
-        shared.answered.set((columns.of_slots, answered)).map_err(twice)?;
+        shared.answered.set(answered).map_err(twice)?;
         Ok(Some(read))
     }
 }
@@ -157,17 +158,45 @@ impl Shared {
         &self,
         scan: &'a dyn Scan,
         morsel: usize,
-        columns: &Columns,
-        states: &[State],
+        answered: &Answered,
         known: &mut Vec<Cow<'a, Statistics>>,
     ) -> bool {
         known.clear();
-        for &column in &columns.columns {
+        for &column in &answered.columns.columns {
             match scan.statistics(morsel, column) {
                 Some(one) if !one.unknown => known.push(one),
                 _ => return false,
             }
         }
+        self.suffices(answered, known)
+    }
+
+    /// Like `knows`, of several morsels at once; says how many they are, and their rows.
+    fn knows_together<'a>(
+        &self,
+        scan: &'a dyn Scan,
+        first: usize,
+        whole: &[Option<u64>],
+        answered: &Answered,
+        known: &mut Vec<Cow<'a, Statistics>>,
+    ) -> Option<(usize, u64)> {
+        known.clear();
+        let mut all = 0;
+        for &column in &answered.columns.columns {
+            let (morsels, one) = scan.statistics_together(first, column)?;
+            if morsels < 2 || all != 0 && all != morsels {
+                return None;
+            }
+            all = morsels;
+            known.push(Cow::Borrowed(one));
+        }
+        let rows: Option<u64> = whole.get(first..first + all)?.iter().copied().sum();
+        rows.filter(|_| all > 0 && self.suffices(answered, known)).map(|rows| (all, rows))
+    }
+
+    /// Whether what is known of the columns is enough for all slots.
+    fn suffices(&self, answered: &Answered, known: &[Cow<'_, Statistics>]) -> bool {
+        let Answered { columns, states, .. } = answered;
         let of = |slot: usize| columns.of_slots[slot].map(|column| known[column].as_ref());
         let enough = states.iter().enumerate().all(|(slot, state)| state.can_absorb(of(slot)));
         // Where a derived argument could fail, it must be computed.
@@ -182,40 +211,66 @@ impl Shared {
         enough && self.guards.iter().all(holds)
     }
 
-    /// Takes what statistics know of a morsel's columns into states of one group.
+    /// Takes what is known of a morsel with `read` morsels that are read before it.
+    fn take(
+        &self,
+        answered: &mut Answered,
+        read: usize,
+        rows: u64,
+        known: &[Cow<'_, Statistics>],
+    ) -> Result<()> {
+        let Answered { columns, states, later, known: kept } = answered;
+        if read == 0 {
+            return self.absorb(columns, rows, known, states, |_| true);
+        }
+        self.absorb(columns, rows, known, states, |state| !state.cares_for_order())?;
+        if states.iter().any(State::cares_for_order) {
+            later.push((read, rows));
+            let bare = |known: &Cow<'_, Statistics>| Statistics {
+                sums: known.sums.clone(),
+                min: None,
+                max: None,
+                ..**known
+            };
+            kept.extend(known.iter().map(bare));
+        }
+        Ok(())
+    }
+
+    /// Takes what statistics know of a morsel's columns into those states of one group that `wanted` names.
     fn absorb(
         &self,
-        of_slots: &[Option<usize>],
+        columns: &Columns,
         rows: u64,
         known: &[impl Borrow<Statistics>],
         states: &mut [State],
+        wanted: impl Fn(&State) -> bool,
     ) -> Result<()> {
-        for (state, column) in states.iter_mut().zip(of_slots) {
+        for (state, column) in states.iter_mut().zip(&columns.of_slots) {
             let known = column.and_then(|column| known.get(column)).map(Borrow::borrow);
-            if !state.absorb(rows, known) {
+            if wanted(state) && !state.absorb(rows, known) {
                 return Err(EngineError::Internal("statistics are not enough".into()));
             }
         }
         Ok(())
     }
 
-    /// Merges the morsels that statistics answer between the read morsels `read - 1` and `read` into states of one group.
+    /// Merges the morsels that statistics answer between the read morsels `read - 1` and `read` into states of one group;
+    /// before the first one, those too whose place does not matter.
     pub(super) fn merge_answered(&self, read: usize, states: &mut [State]) -> Result<()> {
-        match self.answered.get() {
-            None => {}
-            Some((_, Answered::Merged(merged))) if read == 0 => {
-                for (state, merged) in states.iter_mut().zip(merged) {
-                    state.merge(merged, &[0], &[0])?;
-                }
+        let Some(Answered { columns, states: merged, later, known }) = self.answered.get() else {
+            return Ok(());
+        };
+        if read == 0 {
+            for (state, merged) in states.iter_mut().zip(merged) {
+                state.merge(merged, &[0], &[0])?;
             }
-            Some((_, Answered::Merged(_))) => {}
-            Some((of_slots, Answered::InOrder(morsels))) => {
-                let from = morsels.partition_point(|morsel| morsel.read_before < read);
-                let here = morsels[from..].iter().take_while(|morsel| morsel.read_before == read);
-                for morsel in here {
-                    self.absorb(of_slots, morsel.rows, &morsel.known, states)?;
-                }
-            }
+        }
+        let width = columns.columns.len();
+        let from = later.partition_point(|(before, _)| *before < read);
+        let here = later[from..].iter().take_while(|(before, _)| *before == read);
+        for ((_, rows), known) in here.zip(known.chunks(width.max(1)).skip(from)) {
+            self.absorb(columns, *rows, known, states, State::cares_for_order)?;
         }
         Ok(())
     }

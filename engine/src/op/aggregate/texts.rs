@@ -22,7 +22,7 @@ use stoadb_storage::{DictionaryValues, LogicalType, Vector, vector::DictionaryVe
 use super::strings::{Candidate, Shard};
 use crate::{
     agg::input::text,
-    context::QueryContext,
+    context::{MemoryPool, QueryContext, Reservation},
     error::{EngineError, Result},
     kernel::hash::{hash_bytes, hash_entries},
     scheduler::Workers,
@@ -36,11 +36,14 @@ pub(super) const SHARD_BITS: u32 = SHARDS.trailing_zeros();
 const AHEAD: usize = 32;
 /// When one in so many entries of a dictionary was asked for, all are numbered.
 const WHOLE: usize = 4;
+/// Of so many dictionaries and more, those that no worker uses are forgotten; their strings keep their numbers.
+const MOST_DICTIONARIES: usize = 64;
 
 /// The numbers of one group column's texts or blobs.
 pub(super) struct Texts {
     ty: LogicalType,
     shards: Vec<Mutex<Shard>>,
+    memory: Arc<MemoryPool>,
     dictionaries: Mutex<HashMap<u64, Arc<Known>>>,
     sealed: OnceLock<Sealed>,
 }
@@ -53,6 +56,8 @@ struct Known {
     asked: AtomicUsize,
     /// Whether somebody numbers, or has numbered, all entries at once.
     whole: AtomicBool,
+    /// For the numbers.
+    _memory: Reservation,
 }
 
 /// One worker's memory of the dictionary that it saw last, and its buffers.
@@ -78,6 +83,7 @@ impl Texts {
         Self {
             ty: ty.clone(),
             shards: std::iter::repeat_with(shard).take(SHARDS).collect(),
+            memory: Arc::clone(context.memory()),
             dictionaries: Mutex::default(),
             sealed: OnceLock::new(),
         }
@@ -188,22 +194,33 @@ impl Texts {
         {
             return Ok(Arc::clone(known));
         }
-        let entries = dictionary.values().len();
-        let mut all = self.dictionaries.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = match all.get(&dictionary.id()) {
-            Some(known) => Arc::clone(known),
+        let id = dictionary.id();
+        // What the worker used before may be forgotten now.
+        scratch.dictionary = None;
+        let all = || self.dictionaries.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = all().get(&id).map(Arc::clone);
+        let known = match found {
+            Some(known) => known,
             None => {
-                self.lock(0).memory.grow(entries as u64 * 4)?;
+                // No lock is held while memory is asked for, since whoever gives some back may need one.
+                let entries = dictionary.values().len();
+                let mut memory = self.memory.reservation("aggregation");
+                memory.grow(entries as u64 * 4)?;
                 let known = Arc::new(Known {
                     numbers: (0..entries).map(|_| AtomicU32::new(0)).collect(),
                     asked: AtomicUsize::new(0),
                     whole: AtomicBool::new(false),
+                    _memory: memory,
                 });
-                all.insert(dictionary.id(), Arc::clone(&known));
-                known
+                let mut all = all();
+                if all.len() >= MOST_DICTIONARIES {
+                    all.retain(|_, known| Arc::strong_count(known) > 1);
+                }
+                // Another worker may have been faster.
+                Arc::clone(all.entry(id).or_insert(known))
             }
         };
-        scratch.dictionary = Some((dictionary.id(), Arc::clone(&known)));
+        scratch.dictionary = Some((id, Arc::clone(&known)));
         Ok(known)
     }
 
@@ -354,4 +371,40 @@ impl<'a> TextColumns<'a> {
 fn hash_rows<'a>(rows: &[u32], value: impl Fn(usize) -> &'a [u8], hashes: &mut Vec<u32>) {
     hashes.clear();
     hashes.extend(rows.iter().map(|&row| hash_bytes(value(row as usize))));
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::UInt8Array;
+
+    use super::*;
+    use crate::context::QuerySettings;
+
+    #[test]
+    fn test_dictionaries_that_nobody_uses_are_forgotten_and_their_texts_keep_their_numbers() {
+        let context = QueryContext::new(QuerySettings::default(), Arc::default(), Vec::new());
+        let texts = Texts::new(&LogicalType::Text, &context);
+        let mut scratch = TextScratch::default();
+        let mut first = None;
+        for round in 0..10 * MOST_DICTIONARIES {
+            let entries = ["same".to_owned(), format!("of {}", round % 7)];
+            let entries: ArrayRef = Arc::new(StringViewArray::from_iter_values(entries));
+            let vector = Vector::Dictionary(DictionaryVector {
+                codes: Arc::new(UInt8Array::from(vec![Some(1), Some(0), None])),
+                dictionary: Arc::new(DictionaryValues::new(entries)),
+                charge: None,
+            });
+            let numbers = texts.numbers(&vector, &mut scratch).unwrap().flatten().unwrap();
+            let same = numbers.as_primitive::<UInt32Type>().value(1);
+            assert_eq!(*first.get_or_insert(same), same);
+            let known = texts.dictionaries.lock().unwrap().len();
+            assert!(known <= MOST_DICTIONARIES + 1, "{known}");
+        }
+        let strings: usize = texts.shards.iter().map(|s| s.lock().unwrap().views.len()).sum();
+        assert_eq!(strings, 8);
+        let used = context.memory().used();
+        drop((texts, scratch));
+        assert!(context.memory().used() < used);
+        assert_eq!(context.memory().used(), 0);
+    }
 }

@@ -12,7 +12,7 @@ use arrow::{
     buffer::BooleanBuffer,
     compute,
 };
-use stoadb_storage::{LogicalType, Vector};
+use stoadb_storage::{LogicalType, Vector, ledger::array_bytes};
 
 use super::{
     Ordered, chunk_range, chunks,
@@ -58,7 +58,7 @@ impl Aggregate {
     ) -> Result<Vec<ArrayRef>> {
         let mut reservation = context.memory().reservation("window functions");
         let mut rows = self.rows(input, jobs)?;
-        let held = rows.args.iter().map(|arg| arg.get_array_memory_size() as u64).sum::<u64>();
+        let held = rows.args.iter().map(|arg| array_bytes(arg.as_ref())).sum::<u64>();
         // Frames, the number of each row's frame, and about what a tree of states takes.
         reservation.grow(held + frames.frames.len() as u64 * 8 + shape.rows as u64 * 8)?;
         let mut call = self.call.clone();

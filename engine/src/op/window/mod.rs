@@ -26,7 +26,7 @@ use std::{
 };
 
 use arrow::array::ArrayRef;
-use stoadb_storage::{LogicalType, Schema, Vector};
+use stoadb_storage::{LogicalType, Schema, Vector, ledger::array_bytes};
 
 use self::{
     columns::{Call, Columns},
@@ -126,7 +126,8 @@ impl Sink for Window {
         let mut results = Vec::with_capacity(self.spec.calls.len());
         for call in &self.spec.calls {
             let chunks = call.compute(&input, &shape, &jobs, context)?;
-            reservation.grow(chunks.iter().map(|a| a.get_array_memory_size() as u64).sum())?;
+            // Chunks may be slices of one array.
+            reservation.grow(chunks.iter().map(|a| array_bytes(a.as_ref())).sum())?;
             results.push(chunks);
         }
         let output = Output { input, results, _reservation: reservation };

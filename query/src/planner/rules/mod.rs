@@ -9,5 +9,5 @@ mod sort_names; // what the names in ORDER BY mean
 pub use common_types::common_types;
 pub use lateral::ComputeLateral;
 pub use occurrence::number_occurrences;
-pub use simplify_functions::SimplifyFunctions;
+pub use simplify_functions::{SimplifyFunctions, is_repeatable};
 pub use sort_names::sort_names;

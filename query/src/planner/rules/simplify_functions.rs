@@ -5,16 +5,36 @@
 
 use datafusion_common::{
     DFSchemaRef, Result,
-    tree_node::{Transformed, TreeNode},
+    tree_node::{Transformed, TreeNode, TreeNodeRecursion},
 };
 use datafusion_expr::{
-    Expr, LogicalPlan,
+    Expr, LogicalPlan, Volatility,
     expr::ScalarFunction,
     expr_rewriter::NamePreserver,
     simplify::{ExprSimplifyResult, SimplifyContext},
     utils::merge_schema,
 };
 use datafusion_optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
+
+/// Whether every function of a plan that is not simplified yet, views and subqueries included, gives the same for the
+/// same arguments at any time.
+pub fn is_repeatable(plan: &LogicalPlan) -> Result<bool> {
+    let mut repeatable = true;
+    plan.apply_with_subqueries(|plan| {
+        plan.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                if let Expr::ScalarFunction(ScalarFunction { func, .. }) = expr
+                    && func.signature().volatility != Volatility::Immutable
+                {
+                    repeatable = false;
+                    return Ok(TreeNodeRecursion::Stop);
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    Ok(repeatable)
+}
 
 /// The rewrite.
 #[derive(Debug)]

@@ -257,3 +257,53 @@ fn test_an_extended_dictionary_is_all_that_is_written_of_old_segments() {
         assert_eq!(files(&path), old_files);
     }
 }
+
+#[test]
+fn test_a_save_whose_last_sync_fails_is_in_place_and_keeps_both_versions() {
+    use crate::disk::folder::failing;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let catalog = sample();
+    let first = save(&catalog.snapshot(), &path, None).unwrap();
+    let old_files = files(&path);
+    let old_manifest = fs::read(path.join("manifest")).unwrap();
+    let mut transaction = catalog.begin();
+    transaction.drop_entry("t", crate::EntryKind::Table, false).unwrap();
+    transaction.append("large", vec![segment_of(&[ints("id", 5, 3)], 3)]).unwrap();
+    transaction.commit().unwrap();
+    let want = contents(&catalog).unwrap();
+
+    // The first sync fails: nothing happened.
+    failing::after(Some(0));
+    let error = save(&catalog.snapshot(), &path, Some(first.id)).unwrap_err();
+    assert!(matches!(error, StorageError::Save { .. }), "{error}");
+    assert_eq!(fs::read(path.join("manifest")).unwrap(), old_manifest);
+    // The last one does: the new version is there, and so is all that the old one needs.
+    failing::after(Some(1));
+    let error = save(&catalog.snapshot(), &path, Some(first.id)).unwrap_err();
+    let StorageError::SaveUnsettled { id, .. } = &error else { panic!("{error}") };
+    let id = *id;
+    let text = error.to_string();
+    assert!(
+        text.contains("holds the new version") && text.contains("disk does not answer"),
+        "{text}"
+    );
+    assert!(old_files.iter().all(|file| file.exists()));
+    assert_eq!(contents(&reopened(&path).unwrap()).unwrap(), want);
+    // A save that fails early after it leaves both, too.
+    failing::after(Some(0));
+    let error = save(&catalog.snapshot(), &path, Some(id)).unwrap_err();
+    assert!(matches!(error, StorageError::Save { .. }), "{error}");
+    assert!(old_files.iter().all(|file| file.exists()));
+    failing::after(None);
+    let new_manifest = fs::read(path.join("manifest")).unwrap();
+    fs::write(path.join("manifest"), &old_manifest).unwrap();
+    assert_eq!(opened_table(&reopened(&path).unwrap(), "large").rows(), BLOCK_ROWS as u64 + 4);
+    fs::write(path.join("manifest"), new_manifest).unwrap();
+
+    // Who knows its number saves again, and the old files go.
+    assert!(save(&catalog.snapshot(), &path, Some(first.id)).is_err());
+    save(&catalog.snapshot(), &path, Some(id)).unwrap();
+    assert!(!old_files.iter().all(|file| file.exists()));
+    assert_eq!(contents(&reopened(&path).unwrap()).unwrap(), want);
+}

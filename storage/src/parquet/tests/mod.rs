@@ -2,8 +2,10 @@
 
 mod damage;
 mod dataset;
+mod encodings;
 mod filter;
 mod foreign;
+mod pruning;
 mod types;
 
 use std::{fs::File, path::Path, sync::Arc};

@@ -1,0 +1,1 @@
+SELECT sum(s) FROM (SELECT count(DISTINCT l_suppkey) OVER (ORDER BY l_orderkey, l_linenumber ROWS BETWEEN 100 PRECEDING AND CURRENT ROW) AS s FROM lineitem) t;
