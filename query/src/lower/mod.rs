@@ -51,6 +51,7 @@ use stoadb_storage::{ColumnDef, LogicalType, Relation, Schema};
 use crate::{
     error::{Error, Result},
     join_order,
+    sql::names::unmark,
 };
 
 pub use operators::register_operators;
@@ -216,7 +217,7 @@ fn empty(node: &datafusion_expr::EmptyRelation) -> Result<Plan> {
 fn schema_of(schema: &DFSchema) -> Result<Schema> {
     let column = |field: &arrow::datatypes::FieldRef| -> Result<ColumnDef> {
         Ok(ColumnDef {
-            name: field.name().clone(),
+            name: unmark(field.name()).to_owned(),
             ty: LogicalType::from_arrow(field.data_type())?,
             nullable: field.is_nullable(),
         })

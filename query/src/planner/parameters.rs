@@ -32,10 +32,11 @@ pub fn bind(
     options: &ConfigOptions,
     functions: &Arc<Functions>,
 ) -> Result<(LogicalPlan, Vec<Option<LogicalType>>)> {
-    let types = types(&plan, options)?;
-    if types.is_empty() {
+    if plan.get_parameter_types()?.is_empty() {
         return Ok((plan, Vec::new()));
     }
+    let plan = beside_moments(plan)?;
+    let types = types(&plan, options)?;
     let number = |name: &str| name.strip_prefix('$').and_then(|n| n.parse::<usize>().ok());
     let most = types.keys().filter_map(|name| number(name)).max().unwrap_or(0);
     let mut parameters = vec![None; most];
@@ -158,6 +159,24 @@ fn inferred(plan: LogicalPlan) -> datafusion_common::Result<LogicalPlan> {
     Ok(inferred.data)
 }
 
+/// The plan with the types of parameters that are added to dates and timestamps.
+fn beside_moments(plan: LogicalPlan) -> datafusion_common::Result<LogicalPlan> {
+    let typed = plan.transform_up_with_subqueries(|plan| {
+        let schema = merge_schema(&plan.inputs());
+        let names = NamePreserver::new(&plan);
+        let plan = plan.map_expressions(|expr| {
+            let name = names.save(&expr);
+            let typed = expr.transform_up(|expr| Ok(added_to_moment(expr, &schema)))?;
+            Ok(typed.update_data(|expr| name.restore(expr)))
+        })?;
+        match plan.transformed {
+            true => plan.map_data(LogicalPlan::recompute_schema),
+            false => Ok(plan),
+        }
+    })?;
+    Ok(typed.data)
+}
+
 /// What is added to a date is a number of days, what is added to a timestamp is an interval.
 fn added_to_moment(mut expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
     let Expr::BinaryExpr(sum) = &mut expr else { return Transformed::no(expr) };
@@ -175,7 +194,7 @@ fn added_to_moment(mut expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
         Ok(DataType::Timestamp(..)) => DataType::Interval(IntervalUnit::MonthDayNano),
         _ => return Transformed::no(expr),
     };
-    if placeholder.field.is_some() {
+    if placeholder.field.as_ref().is_some_and(|field| *field.data_type() == ty) {
         return Transformed::no(expr);
     }
     placeholder.field = Some(Arc::new(Field::new("", ty, true)));
