@@ -52,8 +52,11 @@ fn register(connection: &Connection, rows: &[Row]) {
     connection.register("fresh", schema, vec![batch]).unwrap();
 }
 
+/// Whether a row passes.
+type Passes = Box<dyn Fn(&Row) -> bool>;
+
 /// A condition in SQL and as a function.
-fn condition(random: &mut Random) -> (String, Box<dyn Fn(&Row) -> bool>) {
+fn condition(random: &mut Random) -> (String, Passes) {
     let (m, r) = (2 + random.below(9), random.below(3));
     let low = random.below(3000);
     match random.below(7) {
