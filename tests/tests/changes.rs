@@ -205,7 +205,9 @@ fn test_random_changes_are_what_a_list_of_rows_says() {
                         }
                     };
                 }
-                8 => drop(connection.execute("VACUUM t").unwrap()),
+                8 => {
+                    connection.execute("VACUUM t").unwrap();
+                }
                 _ => {
                     database.save(&path).unwrap();
                     database = Database::open(&path).unwrap();
