@@ -1,6 +1,6 @@
 """How soon a saved database answers: the time to open a folder of about 2 GB, and what a query of one column reads of it.
 
-    python3 benches/compare/open.py FILE [--rows 5800000] [--columns UserID,ParamPrice] [--runs 5]
+    python3 benches/compare/open.py FILE [--rows 8000000] [--columns ClientIP,WindowName] [--runs 5]
 
 FILE is a Parquet file, such as `make_hits` writes; its first rows are loaded and saved once into target/compare/. Every
 figure comes from a process of its own; "cold" ones follow after the page cache let go of the folder's files. Bytes are told
@@ -36,8 +36,8 @@ def once(folder: pathlib.Path, column: str) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file")
-    parser.add_argument("--rows", type=int, default=5_800_000)
-    parser.add_argument("--columns", default="UserID,ParamPrice")
+    parser.add_argument("--rows", type=int, default=8_000_000)
+    parser.add_argument("--columns", default="ClientIP,WindowName")
     parser.add_argument("--runs", type=int, default=5)
     args = parser.parse_args()
     folder = ROOT / "target" / "compare" / f"saved-{args.rows}"
