@@ -254,44 +254,6 @@ impl ArithmeticOp {
     }
 }
 
-impl AggregateFunction {
-    /// The name in SQL.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::CountStar | Self::Count => "count",
-            Self::Sum => "sum",
-            Self::Avg => "avg",
-            Self::Min => "min",
-            Self::Max => "max",
-            Self::VarSamp => "var_samp",
-            Self::VarPop => "var_pop",
-            Self::StddevSamp => "stddev_samp",
-            Self::StddevPop => "stddev_pop",
-            Self::BoolAnd => "bool_and",
-            Self::BoolOr => "bool_or",
-            Self::BitAnd => "bit_and",
-            Self::BitOr => "bit_or",
-            Self::BitXor => "bit_xor",
-            Self::AnyValue => "any_value",
-            Self::First => "first",
-            Self::Last => "last",
-            Self::ArgMin => "arg_min",
-            Self::ArgMax => "arg_max",
-            Self::Median => "median",
-            Self::QuantileCont => "quantile_cont",
-            Self::QuantileDisc => "quantile_disc",
-            Self::Mode => "mode",
-            Self::StringAgg => "string_agg",
-            Self::List => "list",
-            Self::Product => "product",
-            Self::Corr => "corr",
-            Self::CovarSamp => "covar_samp",
-            Self::CovarPop => "covar_pop",
-            Self::SingleValue => "single_value",
-        }
-    }
-}
-
 impl SortKey {
     /// The key as in ORDER BY; `NULLS` is left out where NULLs come last.
     pub fn named(&self, columns: &[&Schema]) -> String {

@@ -3,11 +3,13 @@
 //! Invariants: a plan is data (no function pointer, no table contents), so that it can be compared, cached and printed.
 //! Columns are ordinals of the child's output. Every node knows its output schema (`Plan::schema`).
 
-use stoadb_storage::{LogicalType, Prune, Scalar, Schema};
+use stoadb_storage::{Prune, Schema};
 
+pub use self::aggregate::{AggregateCall, AggregateFunction};
 pub use self::window::{Frame, FrameBound, FrameUnit, Rank, Which, WindowCall, WindowPlan};
 use crate::expr::Expr;
 
+mod aggregate;
 mod window;
 
 /// A statement's plan: the main plan and the uncorrelated scalar subqueries that its expressions name by position.
@@ -258,101 +260,6 @@ pub struct SortKey {
     pub descending: bool,
     /// NULLs before everything else.
     pub nulls_first: bool,
-}
-
-/// One aggregate of an `Aggregate` node.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AggregateCall {
-    /// What is computed.
-    pub function: AggregateFunction,
-    /// Its arguments over the input's columns.
-    pub args: Vec<Expr>,
-    /// Constant arguments that are not rows' values: the fraction of a quantile, a separator.
-    pub parameters: Vec<Scalar>,
-    /// Only distinct argument tuples count.
-    pub distinct: bool,
-    /// Only rows for which this is TRUE count.
-    pub filter: Option<Expr>,
-    /// The order in which rows are seen, for functions that care.
-    pub order_by: Vec<SortKey>,
-    /// The type of the result.
-    pub ty: LogicalType,
-}
-
-impl AggregateCall {
-    /// Calls `f` on every expression.
-    pub fn for_each_expr_mut(&mut self, f: &mut impl FnMut(&mut Expr)) {
-        self.args.iter_mut().chain(&mut self.filter).for_each(&mut *f);
-        self.order_by.iter_mut().for_each(|key| f(&mut key.expr));
-    }
-}
-
-/// Aggregate functions. All but the counts ignore NULL arguments and give NULL over no value, unless said otherwise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum AggregateFunction {
-    /// `count(*)`: rows.
-    CountStar,
-    /// `count(x)`: rows in which no argument is NULL.
-    Count,
-    /// Exact for integers (BIGINT result, overflow is an error) and decimals; order-free for floats.
-    Sum,
-    /// A double for integers and floats, a decimal for decimals.
-    Avg,
-    /// The smallest value; NaN is the largest.
-    Min,
-    /// The largest value; NaN is the largest.
-    Max,
-    /// Variance with n - 1.
-    VarSamp,
-    /// Variance with n.
-    VarPop,
-    /// Square root of `VarSamp`.
-    StddevSamp,
-    /// Square root of `VarPop`.
-    StddevPop,
-    /// Whether all are TRUE.
-    BoolAnd,
-    /// Whether one is TRUE.
-    BoolOr,
-    /// Bitwise AND of integers.
-    BitAnd,
-    /// Bitwise OR of integers.
-    BitOr,
-    /// Bitwise XOR of integers.
-    BitXor,
-    /// The first value that is not NULL, in row order.
-    AnyValue,
-    /// The first row's value, NULL or not.
-    First,
-    /// The last row's value, NULL or not.
-    Last,
-    /// The value of the first argument where the second is smallest (the first such row).
-    ArgMin,
-    /// The value of the first argument where the second is largest (the first such row).
-    ArgMax,
-    /// The middle value; the mean of the two middle ones for numbers.
-    Median,
-    /// The quantile `parameters[0]`, interpolated.
-    QuantileCont,
-    /// The quantile `parameters[0]`, an actual value.
-    QuantileDisc,
-    /// The most frequent value, the first seen among equals.
-    Mode,
-    /// Joins texts by `parameters[0]`, in row order (or `order_by`).
-    StringAgg,
-    /// A list of all values, NULLs included, in row order (or `order_by`).
-    List,
-    /// The product as a double.
-    Product,
-    /// Pearson's correlation of two doubles.
-    Corr,
-    /// Covariance with n - 1.
-    CovarSamp,
-    /// Covariance with n.
-    CovarPop,
-    /// Errors on a second value: turns a subquery into a value.
-    SingleValue,
 }
 
 impl Plan {

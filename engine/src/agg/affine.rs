@@ -60,7 +60,7 @@ impl Affine {
 
     /// Whether an aggregate of the expression follows from one of the column.
     pub(crate) fn derives(&self, call: &Call) -> bool {
-        let plain = !call.distinct && call.order_by.is_empty();
+        let plain = !call.distinct && call.order_by.is_empty() && call.parameters.is_empty();
         let [ty] = call.args.as_slice() else { return false };
         plain
             && match call.function {
@@ -70,7 +70,8 @@ impl Affine {
                 Function::VarSamp
                 | Function::VarPop
                 | Function::StddevSamp
-                | Function::StddevPop => moments::is_exact(ty),
+                | Function::StddevPop
+                | Function::Sem => moments::is_exact(ty),
                 _ => false,
             }
     }

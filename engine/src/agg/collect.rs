@@ -1,7 +1,7 @@
-//! Aggregates that need their rows at the end: DISTINCT, ORDER BY, quantiles, mode, lists.
+//! Aggregates that need their rows at the end: DISTINCT, ORDER BY, quantiles, frequencies, lists.
 //!
 //! Invariant: after `seal` rows are sorted by group and, within a group, in row order; DISTINCT keeps the first of equal
-//! rows. Next: `ordered.rs`, which computes over sorted rows.
+//! rows. Next: `ordered.rs`, `quantile.rs`, `spread.rs`, `frequency.rs`, which compute over sorted rows.
 
 use std::cmp::Ordering;
 
@@ -11,7 +11,9 @@ use arrow::{
 };
 use stoadb_storage::{LogicalType, Vector};
 
-use super::{Call, Groups, State, input::OrderKeys, ordered, table::KeyTable};
+use super::{
+    Call, Groups, State, frequency, input::OrderKeys, ordered, quantile, spread, table::KeyTable,
+};
 use crate::{
     error::{EngineError, Result},
     kernel::key::{KeyLayout, Keys},
@@ -74,7 +76,7 @@ impl Collect {
         if u32::try_from(rows).is_err() {
             return Err(EngineError::Unsupported(format!(
                 "{} over {rows} collected rows",
-                super::name(self.call.function)
+                self.call.function.name()
             )));
         }
         let mut columns = Vec::with_capacity(width);
@@ -153,9 +155,14 @@ impl Collect {
         let sorted = Sorted { columns: &chunk.columns, groups: &chunk.groups, starts: &all.starts };
         match call.function {
             Function::Median | Function::QuantileCont | Function::QuantileDisc => {
-                ordered::quantile(&sorted, call)
+                quantile::quantile(&sorted, call)
             }
-            Function::Mode => ordered::mode(&sorted, call),
+            Function::Mad => spread::mad(&sorted, call),
+            Function::Mode => frequency::mode(&sorted, call),
+            Function::Entropy => frequency::entropy(&sorted, call),
+            Function::Histogram => frequency::histogram(&sorted, call),
+            Function::ApproxTopK => frequency::top(&sorted, call),
+            _ if call.lists() => ordered::extremes(&sorted, call),
             Function::StringAgg => ordered::string_agg(&sorted, call),
             Function::List => ordered::list(&sorted, call),
             _ => simple(&sorted, call, self.groups),
@@ -268,6 +275,20 @@ pub(crate) fn take_all(columns: &mut [ArrayRef], rows: &[u32]) -> Result<()> {
         *column = compute::take(column, &rows, None).map_err(internal)?;
     }
     Ok(())
+}
+
+/// The values of some rows; NULL for none.
+pub(crate) fn take_some(values: &ArrayRef, rows: Vec<Option<u32>>) -> Result<ArrayRef> {
+    if rows.iter().all(Option::is_some) {
+        let mut columns = [values.clone()];
+        take_all(&mut columns, &rows.into_iter().flatten().collect::<Vec<_>>())?;
+        let [column] = columns;
+        return Ok(column);
+    }
+    if values.is_empty() {
+        return Ok(arrow::array::new_null_array(values.data_type(), rows.len()));
+    }
+    compute::take(values, &UInt32Array::from(rows), None).map_err(internal)
 }
 
 fn internal(error: arrow::error::ArrowError) -> EngineError {

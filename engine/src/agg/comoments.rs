@@ -1,10 +1,10 @@
-//! `corr`, `covar_samp`, `covar_pop`.
+//! `corr`, `covar_samp`, `covar_pop`, `regr_slope` and the other functions of regression.
 //!
 //! Invariant: per morsel value by value, then merged in morsel order; pairs with a NULL do not come here.
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array};
+use arrow::array::{ArrayRef, Float64Array, Int64Array};
 use stoadb_storage::Vector;
 
 use super::{Call, Groups, input::doubles, table::permute};
@@ -48,6 +48,28 @@ impl Comoment {
         self.mean_y += dy * (b.count / count);
         self.count = count;
     }
+
+    fn value(&self, function: Function) -> Option<f64> {
+        let some = |value: f64| (self.count > 0.0).then_some(value);
+        // No pair, or a side that never varies, has no correlation and no line; NaN stays NaN.
+        let slope = (self.xx != 0.0).then(|| self.xy / self.xx);
+        match function {
+            Function::Corr => {
+                (self.xx != 0.0 && self.yy != 0.0).then(|| self.xy / (self.xx * self.yy).sqrt())
+            }
+            Function::CovarSamp => (self.count > 1.0).then(|| self.xy / (self.count - 1.0)),
+            Function::RegrAvgX => some(self.mean_x),
+            Function::RegrAvgY => some(self.mean_y),
+            Function::RegrSxx => some(self.xx),
+            Function::RegrSyy => some(self.yy),
+            Function::RegrSxy => some(self.xy),
+            Function::RegrSlope => slope,
+            Function::RegrIntercept => slope.map(|slope| self.mean_y - slope * self.mean_x),
+            Function::RegrR2 if self.yy == 0.0 => slope.map(|_| 1.0),
+            Function::RegrR2 => slope.map(|slope| slope * (self.xy / self.yy)),
+            _ => some(self.xy / self.count),
+        }
+    }
 }
 
 impl Comoments {
@@ -82,16 +104,12 @@ impl Comoments {
     }
 
     pub(crate) fn finish(&self, call: &Call) -> ArrayRef {
-        let value = |group: &Comoment| match call.function {
-            Function::Corr => {
-                // No pair, or a side that never varies, has no correlation; NaN stays NaN.
-                (group.xx != 0.0 && group.yy != 0.0)
-                    .then(|| group.xy / (group.xx * group.yy).sqrt())
-            }
-            Function::CovarSamp => (group.count > 1.0).then(|| group.xy / (group.count - 1.0)),
-            _ => (group.count > 0.0).then(|| group.xy / group.count),
-        };
-        Arc::new(self.groups.iter().map(value).collect::<Float64Array>())
+        if call.function == Function::RegrCount {
+            let counts = self.groups.iter().map(|group| group.count as i64);
+            return Arc::new(Int64Array::from_iter_values(counts));
+        }
+        let values = self.groups.iter().map(|group| group.value(call.function));
+        Arc::new(values.collect::<Float64Array>())
     }
 
     pub(crate) fn memory(&self) -> u64 {

@@ -13,7 +13,13 @@ impl State {
     pub(crate) fn cares_for_order(&self) -> bool {
         !matches!(
             self,
-            Self::Count(_) | Self::Sum(_) | Self::MomentsExact(_) | Self::Extreme(_) | Self::Bit(_)
+            Self::Count(_)
+                | Self::Sum(_)
+                | Self::MomentsExact(_)
+                | Self::Interval(_)
+                | Self::Sketch(_)
+                | Self::Extreme(_)
+                | Self::Bit(_)
         )
     }
 

@@ -5,36 +5,42 @@
 //! Next: `derive.rs` (states without rows), `input.rs` (arguments as slices), `op/aggregate/` (groups and the sink).
 
 use arrow::array::{Array, ArrayRef};
-use stoadb_storage::{LogicalType, Scalar, Vector};
+use stoadb_storage::{LogicalType, Vector};
 
 use crate::{
     error::{EngineError, Result},
-    plan::{AggregateCall, AggregateFunction as Function, SortKey},
+    plan::AggregateFunction as Function,
 };
 
 pub(crate) mod affine;
 mod bit;
+mod call;
 mod collect;
 mod comoments;
 mod count;
 mod derive;
 mod extreme;
 mod extreme_bytes;
+mod frequency;
 pub(crate) mod input;
+mod interval;
 pub(crate) mod masked;
 mod moments;
-mod name;
 mod ordered;
 mod pick;
 mod product;
+mod quantile;
 mod ratio;
+mod shape;
+mod sketch;
+mod spread;
 mod sum;
 mod sum_float;
 pub(crate) mod table;
+mod weighted;
 
-pub(crate) use name::name;
-use name::{cares_for_order, is_idempotent};
-pub(crate) use ordered::Quantile;
+pub(crate) use call::Call;
+pub(crate) use quantile::Quantile;
 
 /// The group of each row.
 #[derive(Debug, Clone, Copy)]
@@ -64,123 +70,6 @@ impl Groups<'_> {
     }
 }
 
-/// What an aggregate computes, apart from where its arguments come from.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Call {
-    pub(crate) function: Function,
-    pub(crate) args: Vec<LogicalType>,
-    pub(crate) parameters: Vec<Scalar>,
-    pub(crate) distinct: bool,
-    pub(crate) order_by: Vec<SortKey>,
-    pub(crate) ty: LogicalType,
-}
-
-impl Call {
-    /// The call of a plan, checked.
-    ///
-    /// # Errors
-    /// `Unsupported` when the function does not take such arguments; `Internal` when their number is wrong.
-    pub(crate) fn new(call: &AggregateCall) -> Result<Self> {
-        let args: Vec<LogicalType> = call.args.iter().map(|arg| arg.ty()).collect();
-        let call = Self {
-            function: call.function,
-            args,
-            parameters: call.parameters.clone(),
-            distinct: call.distinct && !is_idempotent(call.function),
-            order_by: if cares_for_order(call.function) { call.order_by.clone() } else { vec![] },
-            ty: call.ty.clone(),
-        };
-        call.check()?;
-        Ok(call)
-    }
-
-    fn check(&self) -> Result<()> {
-        use LogicalType as T;
-        let wanted = match self.function {
-            Function::CountStar => 0,
-            Function::Count => self.args.len().max(1),
-            Function::ArgMin
-            | Function::ArgMax
-            | Function::Corr
-            | Function::CovarSamp
-            | Function::CovarPop => 2,
-            _ => 1,
-        };
-        if self.args.len() != wanted {
-            return Err(EngineError::Internal(format!(
-                "{:?} with {} arguments",
-                self.function,
-                self.args.len()
-            )));
-        }
-        let fits = |ty: &T| match self.function {
-            Function::Sum => ty.is_numeric() || matches!(ty, T::Duration(_) | T::Null),
-            Function::Avg
-            | Function::VarSamp
-            | Function::VarPop
-            | Function::StddevSamp
-            | Function::StddevPop
-            | Function::Product
-            | Function::Corr
-            | Function::CovarSamp
-            | Function::CovarPop => ty.is_numeric() || *ty == T::Null,
-            Function::BoolAnd | Function::BoolOr => matches!(ty, T::Boolean | T::Null),
-            Function::BitAnd | Function::BitOr | Function::BitXor => {
-                ty.is_integer() || *ty == T::Null
-            }
-            Function::StringAgg => matches!(ty, T::Text | T::Null),
-            _ => true,
-        };
-        match self.args.iter().find(|ty| !fits(ty)) {
-            Some(ty) => Err(EngineError::Unsupported(format!("{} of {ty}", name(self.function)))),
-            None => Ok(()),
-        }
-    }
-
-    /// Whether rows with a NULL argument count.
-    pub(crate) fn keeps_nulls(&self) -> bool {
-        matches!(
-            self.function,
-            Function::CountStar
-                | Function::First
-                | Function::Last
-                | Function::List
-                | Function::SingleValue
-        )
-    }
-
-    /// Whether all rows must be kept until the end.
-    pub(crate) fn collects(&self) -> bool {
-        self.distinct
-            || !self.order_by.is_empty()
-            || matches!(
-                self.function,
-                Function::Median
-                    | Function::QuantileCont
-                    | Function::QuantileDisc
-                    | Function::Mode
-                    | Function::StringAgg
-                    | Function::List
-            )
-    }
-
-    /// Whether two calls over the same rows can share a state.
-    pub(crate) fn shares_state(&self, other: &Self) -> bool {
-        let family = |call: &Self| match call.function {
-            Function::Sum | Function::Avg => Function::Sum,
-            Function::VarSamp | Function::VarPop | Function::StddevSamp | Function::StddevPop => {
-                Function::VarSamp
-            }
-            Function::Corr | Function::CovarSamp | Function::CovarPop => Function::Corr,
-            function => function,
-        };
-        if self.collects() || other.collects() {
-            return self == other;
-        }
-        family(self) == family(other) && self.args == other.args
-    }
-}
-
 /// The state of one aggregate over all groups.
 pub(crate) enum State {
     Count(count::Count),
@@ -189,6 +78,10 @@ pub(crate) enum State {
     MomentsExact(moments::Exact),
     Moments(moments::Moments),
     Comoments(comoments::Comoments),
+    Shape(shape::Shape),
+    Weighted(weighted::Weighted),
+    Interval(interval::SumInterval),
+    Sketch(sketch::Sketch),
     Product(product::Product),
     Extreme(extreme::Extreme),
     Bit(bit::Bit),
@@ -206,6 +99,10 @@ macro_rules! each {
             State::MomentsExact($inner) => $call,
             State::Moments($inner) => $call,
             State::Comoments($inner) => $call,
+            State::Shape($inner) => $call,
+            State::Weighted($inner) => $call,
+            State::Interval($inner) => $call,
+            State::Sketch($inner) => $call,
             State::Product($inner) => $call,
             State::Extreme($inner) => $call,
             State::Bit($inner) => $call,
@@ -230,17 +127,31 @@ impl State {
             Function::Sum | Function::Avg if arg.is_float() => {
                 Self::SumFloat(sum_float::SumFloat::default())
             }
+            Function::Sum | Function::Avg if *arg == LogicalType::Interval => {
+                Self::Interval(interval::SumInterval::default())
+            }
             Function::Sum | Function::Avg => Self::Sum(sum::Sum::new(arg)),
-            Function::VarSamp | Function::VarPop | Function::StddevSamp | Function::StddevPop => {
+            Function::VarSamp
+            | Function::VarPop
+            | Function::StddevSamp
+            | Function::StddevPop
+            | Function::Sem => {
                 if moments::is_exact(arg) {
                     Self::MomentsExact(moments::Exact::default())
                 } else {
                     Self::Moments(moments::Moments::default())
                 }
             }
-            Function::Corr | Function::CovarSamp | Function::CovarPop => {
+            Function::Skewness | Function::Kurtosis | Function::KurtosisPop => {
+                Self::Shape(shape::Shape::default())
+            }
+            function if call::is_of_pairs(function) => {
                 Self::Comoments(comoments::Comoments::default())
             }
+            Function::GeometricMean | Function::WeightedAvg => {
+                Self::Weighted(weighted::Weighted::new(call.function))
+            }
+            Function::ApproxCountDistinct => Self::Sketch(sketch::Sketch::new(arg)),
             Function::Product => Self::Product(product::Product::default()),
             Function::Min | Function::BoolAnd => extreme::state(arg, false),
             Function::Max | Function::BoolOr => extreme::state(arg, true),
@@ -251,14 +162,14 @@ impl State {
             Function::First => Self::Pick(pick::Pick::new(pick::Rule::First, arg)),
             Function::Last => Self::Pick(pick::Pick::new(pick::Rule::Last, arg)),
             Function::SingleValue => Self::Pick(pick::Pick::new(pick::Rule::Single, arg)),
-            Function::ArgMin => Self::Pick(pick::Pick::new(pick::Rule::Smallest, arg)),
-            Function::ArgMax => Self::Pick(pick::Pick::new(pick::Rule::Largest, arg)),
-            Function::Median
-            | Function::QuantileCont
-            | Function::QuantileDisc
-            | Function::Mode
-            | Function::StringAgg
-            | Function::List => Self::Collect(collect::Collect::new(call)),
+            Function::ArgMin | Function::ArgMinNull => {
+                Self::Pick(pick::Pick::new(pick::Rule::Smallest, arg))
+            }
+            Function::ArgMax | Function::ArgMaxNull => {
+                Self::Pick(pick::Pick::new(pick::Rule::Largest, arg))
+            }
+            // What collects is a state of its own above.
+            _ => Self::Collect(collect::Collect::new(call)),
         })
     }
 
@@ -284,6 +195,7 @@ impl State {
         match self {
             Self::SumFloat(state) => state.seal(),
             Self::Moments(state) => state.seal(),
+            Self::Sketch(state) => state.seal(),
             Self::Collect(state) => state.seal()?,
             _ => {}
         }
@@ -303,6 +215,10 @@ impl State {
             (Self::MomentsExact(a), Self::MomentsExact(b)) => a.merge(b, from, to),
             (Self::Moments(a), Self::Moments(b)) => a.merge(b, from, to),
             (Self::Comoments(a), Self::Comoments(b)) => a.merge(b, from, to),
+            (Self::Shape(a), Self::Shape(b)) => a.merge(b, from, to),
+            (Self::Weighted(a), Self::Weighted(b)) => a.merge(b, from, to),
+            (Self::Interval(a), Self::Interval(b)) => a.merge(b, from, to),
+            (Self::Sketch(a), Self::Sketch(b)) => a.merge(b, from, to),
             (Self::Product(a), Self::Product(b)) => a.merge(b, from, to),
             (Self::Extreme(a), Self::Extreme(b)) => a.merge(b, from, to),
             (Self::Bit(a), Self::Bit(b)) => a.merge(b, from, to),
@@ -332,6 +248,10 @@ impl State {
             Self::MomentsExact(state) => state.finish(call),
             Self::Moments(state) => state.finish(call),
             Self::Comoments(state) => state.finish(call),
+            Self::Shape(state) => state.finish(call),
+            Self::Weighted(state) => state.finish(call),
+            Self::Interval(state) => state.finish(call)?,
+            Self::Sketch(state) => state.finish(),
             Self::Product(state) => state.finish(),
             Self::Extreme(state) => state.finish(call)?,
             Self::Bit(state) => state.finish(call)?,
@@ -351,3 +271,6 @@ impl State {
         each!(self, state => state.memory())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! Variances and standard deviations of one argument.
+//! Variances, standard deviations and the standard error of one argument.
 //!
 //! Invariants: whole numbers and decimals of up to 18 digits are summed exactly and rounded once; everything else keeps
 //! count, mean and sum of squared deviations per morsel (`storage/src/moment.rs`) and merges them in morsel order.
@@ -191,7 +191,7 @@ impl Exact {
             } else {
                 ratio::divide(deviations, denominator, scale.saturating_mul(2))
             };
-            Some(root(variance, call.function))
+            Some(root(variance, count as f64, call.function))
         };
         Arc::new((0..self.counts.len()).map(value).collect::<Float64Array>())
     }
@@ -224,8 +224,9 @@ fn sums_of<T: Offset>(offsets: &[T], base: i64) -> Option<ExactSums> {
     Some(ExactSums { sum: sum + base * count, squares, carries: 0 })
 }
 
-fn root(variance: f64, function: Function) -> f64 {
+fn root(variance: f64, count: f64, function: Function) -> f64 {
     match function {
+        Function::Sem => (variance / count).sqrt(),
         Function::StddevSamp | Function::StddevPop => variance.sqrt(),
         _ => variance,
     }
@@ -290,8 +291,8 @@ impl Moments {
     pub(crate) fn finish(&self, call: &Call) -> ArrayRef {
         let less = if is_sample(call.function) { 1.0 } else { 0.0 };
         let value = |group: &Moment| {
-            (group.count > less)
-                .then(|| root(group.deviations / (group.count - less), call.function))
+            let variance = group.deviations / (group.count - less);
+            (group.count > less).then(|| root(variance, group.count, call.function))
         };
         Arc::new(self.groups.iter().map(value).collect::<Float64Array>())
     }

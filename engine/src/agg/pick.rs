@@ -74,10 +74,15 @@ impl Pick {
             return Err(EngineError::Internal("an argument wanted".into()));
         };
         let keys = if self.by_key() { Some(OrderKeys::new(by)?) } else { None };
+        // Where NULLs are kept, those of the value count and those of the key do not.
+        let missing = by.nulls().filter(|nulls| keys.is_some() && nulls.null_count() > 0);
         let chunk = (self.chunks.len() as u64) << 32;
         // Winners are marked with their row in the vector first, then only they are copied.
         let mut touched = Vec::new();
         for row in 0..groups.len() {
+            if missing.as_ref().is_some_and(|missing| missing.is_null(row)) {
+                continue;
+            }
             let group = groups.id(row);
             let place = self.places[group];
             let wins = match (self.rule, &keys) {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arrow::{
     array::{ArrayRef, Decimal128Array, Float64Array, Int64Array},
+    buffer::NullBuffer,
     datatypes::i256,
 };
 use stoadb_storage::{LogicalType, Statistics, Sums, Vector};
@@ -19,7 +20,10 @@ use super::{
 };
 use crate::{
     error::{EngineError, Result},
-    kernel::physical::{offset_value, with_offsets},
+    kernel::{
+        bits::from_bits,
+        physical::{offset_value, with_offsets},
+    },
     plan::AggregateFunction,
 };
 
@@ -159,6 +163,16 @@ impl Sum {
             let array = values.collect::<Result<Decimal128Array>>()?;
             return Ok(Arc::new(array.with_data_type(call.ty.to_arrow())));
         }
+        if average && !call.ty.is_numeric() {
+            // Moments: the mean falls between two of the unit, and the one nearer to 0 is taken.
+            let value = |group: usize| {
+                let count = i256::from_i128(self.counts[group].max(1).into());
+                let mean = self.exact(group).wrapping_div(count).to_i128().unwrap_or_default();
+                u128::from(mean as u64)
+            };
+            let valid: Vec<bool> = self.counts.iter().map(|&count| count > 0).collect();
+            return from_bits(&call.ty, valid.len(), value, Some(NullBuffer::from(valid)));
+        }
         if average || call.ty.is_float() {
             let value = |group: usize| {
                 let count = if average { self.counts[group] as u128 } else { 1 };
@@ -191,7 +205,7 @@ fn decimal(sum: i256, count: i64, rescale: i8, precision: u8, call: &Call) -> Re
     let overflow = || {
         EngineError::Value(format!(
             "the result of {} does not fit {}: it has more than {precision} digits",
-            super::name(call.function),
+            call.function.name(),
             call.ty
         ))
     };

@@ -15,6 +15,7 @@ use crate::{
         physical::one_or_all,
         text,
         text::{extract, pad, search},
+        time_bucket::{time_bucket, truncate_interval},
     },
 };
 
@@ -95,11 +96,13 @@ impl Native {
         let field = Field::parse(field.as_str()?)?;
         let (name, body) = match name {
             "date_trunc" | "datetrunc" => {
-                let kind = matches!(moment, LogicalType::Timestamp(..) | LogicalType::Date);
+                let kind = matches!(
+                    moment,
+                    LogicalType::Timestamp(..) | LogicalType::Date | LogicalType::Interval
+                );
                 let micros = LogicalType::Timestamp(TimeUnit::Microsecond, None);
                 let given = moment == ty || (*moment == LogicalType::Date && *ty == micros);
-                (kind && given && date_part::truncates(field))
-                    .then_some(("date_trunc", Body::Trunc(field)))?
+                (kind && given).then_some(("date_trunc", Body::Trunc(field)))?
             }
             _ => {
                 let whole =
@@ -151,6 +154,9 @@ impl Native {
         match (self.body, args) {
             (Body::Plain(Plain(f)), _) => f(args, rows, ty),
             (Body::Part(field), [_, moment]) => date_part::date_part(field, moment, rows, ty),
+            (Body::Trunc(field), [_, moment]) if *ty == LogicalType::Interval => {
+                truncate_interval(field, moment, rows)
+            }
             (Body::Trunc(field), [_, moment]) => date_part::date_trunc(field, moment, rows, ty),
             (Body::Diff(field), [_, from, to]) => moments::date_diff(field, from, to, rows, ty),
             _ => Err(EngineError::Internal(format!("{} of {} arguments", self.name, args.len()))),
@@ -223,7 +229,7 @@ fn of_text(name: &str, types: &[LogicalType], ty: &LogicalType) -> Option<Entry>
 }
 
 fn of_moments(name: &str, types: &[LogicalType], ty: &LogicalType) -> Option<Entry> {
-    use LogicalType::{Date, Float64, Text, Timestamp};
+    use LogicalType::{Date, Float64, Interval, Text, Timestamp};
     let entry: (bool, Entry) = match (name, types) {
         ("last_day", [Date | Timestamp(..)]) => {
             (*ty == Date, ("last_day", moments::last_day, true))
@@ -232,6 +238,14 @@ fn of_moments(name: &str, types: &[LogicalType], ty: &LogicalType) -> Option<Ent
             (*ty == Text, ("monthname", moments::month_name, false))
         }
         ("dayname", [Date | Timestamp(..)]) => (*ty == Text, ("dayname", moments::day_name, false)),
+        ("time_bucket" | "date_bin", [Interval, moment @ (Date | Timestamp(..)), rest @ ..]) => {
+            let known = match rest {
+                [] => true,
+                [third] => third == moment || *third == Interval,
+                _ => false,
+            };
+            (known && moment == ty, ("time_bucket", time_bucket, true))
+        }
         ("make_timestamp", [whole @ .., Float64]) => {
             let made = *ty == Timestamp(TimeUnit::Microsecond, None);
             let whole = whole.len() == 5 && whole.iter().all(LogicalType::is_integer);

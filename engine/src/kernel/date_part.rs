@@ -312,7 +312,7 @@ fn clock_step(field: Field, unit: TimeUnit) -> Option<i64> {
     Some(match field {
         Field::Hour => units * 3_600,
         Field::Minute => units * 60,
-        Field::Second => units,
+        Field::Second | Field::Epoch => units,
         Field::Millisecond => (units / 1_000).max(1),
         Field::Microsecond => (units / 1_000_000).max(1),
         Field::Nanosecond => 1,
@@ -322,8 +322,13 @@ fn clock_step(field: Field, unit: TimeUnit) -> Option<i64> {
 
 /// The first day of the span that a day lies in.
 fn begin(field: Field, day: i64) -> i64 {
+    let monday = |day: i64| day - (day + 3).rem_euclid(7);
     if field == Field::Week {
-        return day - (day + 3).rem_euclid(7);
+        return monday(day);
+    }
+    if field == Field::IsoYear {
+        // A week belongs to the year of its Thursday, and 4 January to the first week.
+        return monday(days_of(civil(monday(day) + 3).0, 1, 4));
     }
     let (year, month, date) = civil(day);
     // Centuries and millennia begin with year 1.
@@ -337,12 +342,4 @@ fn begin(field: Field, day: i64) -> i64 {
         Field::Millennium => first(1_000),
         _ => day,
     }
-}
-
-/// Whether `date_trunc` knows a field.
-pub(crate) fn truncates(field: Field) -> bool {
-    !matches!(
-        field,
-        Field::IsoYear | Field::DayOfWeek | Field::IsoDayOfWeek | Field::DayOfYear | Field::Epoch
-    )
 }

@@ -17,6 +17,7 @@ pub(crate) mod like; // LIKE and ILIKE
 pub(crate) mod text; // functions on text
 pub(crate) mod calendar; // days, months, years and time zones
 pub(crate) mod date_part; // date_part, date_trunc
+pub(crate) mod time_bucket; // time_bucket, date_bin, date_trunc of intervals
 pub(crate) mod moments; // date_diff, last_day, names of months and days
 pub(crate) mod temporal; // arithmetic on dates, times, timestamps, intervals
 pub(crate) mod cast; // conversions between types

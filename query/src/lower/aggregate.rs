@@ -3,6 +3,7 @@
 //! Invariant: the output follows the logical schema: groups, `__grouping_id` if there are sets, aggregates. Its columns
 //! are named by what they compute, as EXPLAIN prints it.
 
+use arrow::array::{Array, AsArray};
 use datafusion_expr::{
     Aggregate, Distinct, DistinctOn, Expr as Logical, GroupingSet,
     expr::{AggregateFunction as Call, NullTreatment},
@@ -14,7 +15,10 @@ use stoadb_engine::{
 };
 use stoadb_storage::{ColumnDef, LogicalType, Scalar, Schema};
 
-use super::{Lowerer, coerce, columns_of, planner_error, schema_of, scope::Scope};
+use super::{
+    Lowerer, coerce, columns_of, fold::fold_constant, literal::fold_exactly, planner_error,
+    schema_of, scope::Scope,
+};
 use crate::{
     error::{Error, Result},
     planner::aggregate_function,
@@ -74,7 +78,7 @@ impl Lowerer {
             args.iter_mut().for_each(|arg| guard(arg, filter));
             order_by.iter_mut().for_each(|key| guard(&mut key.expr, filter));
         }
-        let distinct = params.distinct && duplicates_matter(function);
+        let distinct = params.distinct && (duplicates_matter(function) || !parameters.is_empty());
         if !order_matters(function) {
             order_by.clear();
         }
@@ -251,35 +255,48 @@ fn special(
     }
 }
 
-/// Takes the constant arguments out of `args`. The order of WITHIN GROUP only says which end a quantile counts from.
+/// Takes the constant arguments out of `args`. The order of WITHIN GROUP only says which end a quantile counts from: the
+/// sign of a fraction does so for the engine.
 fn parameters(
     function: AggregateFunction,
     args: &mut Vec<Expr>,
     order_by: &mut Vec<SortKey>,
 ) -> Result<Vec<Scalar>> {
-    let constant = |args: &mut Vec<Expr>, what: &str| match args.pop() {
+    use AggregateFunction as F;
+    let constant = |args: &mut Vec<Expr>, what: &str| match args.pop().map(fold_constant) {
         Some(Expr::Literal(value)) => Ok(value),
         _ => Err(Error::unsupported(format!("{what} that is not a constant"))),
     };
-    match function {
-        AggregateFunction::QuantileCont | AggregateFunction::QuantileDisc if args.len() == 2 => {
-            let fraction = constant(args, "a quantile's fraction")?;
-            let fraction =
-                super::literal::fold_exactly(&fraction, &LogicalType::Float64).unwrap_or(fraction);
+    match (function, args.len()) {
+        (F::QuantileCont | F::QuantileDisc, 2) => {
+            let given = constant(args, "a quantile's fraction")?;
             let descending = order_by.first().is_some_and(|key| key.descending);
             order_by.clear();
-            match fraction.as_f64() {
-                Some(fraction) if descending && function == AggregateFunction::QuantileCont => {
-                    Ok(vec![Scalar::float64(1.0 - fraction)])
+            let fraction = |value: Scalar| {
+                let double = fold_exactly(&value, &LogicalType::Float64).unwrap_or(value);
+                match double.as_f64() {
+                    Some(fraction) if descending => Scalar::float64(-fraction),
+                    _ => double,
                 }
-                _ if descending => Err(Error::unsupported("percentile_disc in descending order")),
-                _ => Ok(vec![fraction]),
-            }
+            };
+            Ok(elements(given)?.into_iter().map(fraction).collect())
         }
-        AggregateFunction::StringAgg if args.len() == 2 => Ok(vec![constant(args, "a separator")?]),
-        AggregateFunction::StringAgg => Ok(vec![Scalar::text(",")]),
+        (F::Min | F::Max | F::ApproxTopK, 2) | (F::ArgMin | F::ArgMax, 3) => {
+            Ok(vec![constant(args, "a number of values")?])
+        }
+        (F::StringAgg, 2) => Ok(vec![constant(args, "a separator")?]),
+        (F::StringAgg, _) => Ok(vec![Scalar::text(",")]),
         _ => Ok(Vec::new()),
     }
+}
+
+/// The elements of a constant list; anything else is one by itself.
+fn elements(value: Scalar) -> Result<Vec<Scalar>> {
+    if value.is_null() || !matches!(value.ty(), LogicalType::List(_)) {
+        return Ok(vec![value]);
+    }
+    let list = value.array().as_list::<i32>().value(0);
+    (0..list.len()).map(|row| Ok(Scalar::from_array(&list, row)?)).collect()
 }
 
 /// Whether DISTINCT changes the result.
@@ -294,5 +311,5 @@ fn order_matters(function: AggregateFunction) -> bool {
     matches!(
         function,
         F::AnyValue | F::First | F::Last | F::StringAgg | F::List | F::ArgMin | F::ArgMax | F::Mode
-    )
+    ) || matches!(function, F::ArgMinNull | F::ArgMaxNull | F::ApproxTopK)
 }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, FieldRef, IntervalUnit, TimeUnit};
 use datafusion_common::{DataFusionError, Result, ScalarValue, exec_err, plan_err};
 use datafusion_expr::{
     ColumnarValue, Expr, Operator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
@@ -18,6 +18,8 @@ use crate::error::Error;
 /// Timestamps as SQL's TIMESTAMP has them.
 pub(super) const TIMESTAMP: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
 
+const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
+
 /// Name, other names, least and most arguments.
 const NAMES: &[(&str, &[&str], usize, usize)] = &[
     ("floor", &[], 1, 1),
@@ -27,6 +29,8 @@ const NAMES: &[(&str, &[&str], usize, usize)] = &[
     ("sign", &["signum"], 1, 1),
     ("date_trunc", &["datetrunc"], 2, 2),
     ("date_diff", &["datediff"], 3, 3),
+    ("time_bucket", &[], 2, 3),
+    ("date_bin", &[], 3, 3),
     ("last_day", &[], 1, 1),
     ("monthname", &[], 1, 1),
     ("dayname", &[], 1, 1),
@@ -127,7 +131,17 @@ impl Scalar {
             ("date_trunc" | "date_diff", 0) => {
                 or(is_text(ty), DataType::Utf8View, "the name of a part, such as 'month'")
             }
-            ("date_trunc" | "last_day" | "monthname" | "dayname", _) => match ty {
+            ("time_bucket" | "date_bin", 0) => match ty {
+                DataType::Interval(_) => Ok(ty.clone()),
+                _ => or(is_text(ty), INTERVAL, "a width such as INTERVAL '15 minutes'"),
+            },
+            ("date_trunc", 1) | ("time_bucket", 2) if matches!(ty, DataType::Interval(_)) => {
+                Ok(ty.clone())
+            }
+            (
+                "date_trunc" | "last_day" | "monthname" | "dayname" | "time_bucket" | "date_bin",
+                _,
+            ) => match ty {
                 DataType::Date32 | DataType::Timestamp(..) => Ok(ty.clone()),
                 _ => or(is_text(ty), TIMESTAMP, "a date or a timestamp"),
             },
@@ -185,9 +199,10 @@ impl Scalar {
                 other => other,
             },
             "date_trunc" => match types.get(1) {
-                Some(zoned @ DataType::Timestamp(..)) => zoned.clone(),
+                Some(kept @ (DataType::Timestamp(..) | DataType::Interval(_))) => kept.clone(),
                 _ => TIMESTAMP,
             },
+            "time_bucket" | "date_bin" => types.get(1).cloned().unwrap_or(TIMESTAMP),
             "date_diff" => DataType::Int64,
             "last_day" => DataType::Date32,
             "monthname" | "dayname" | "hex" | "regexp_extract" => DataType::Utf8View,
@@ -205,6 +220,18 @@ impl Scalar {
             SIGNED_SUM => return sum_type(types.get(1..).unwrap_or_default()),
             _ => first,
         })
+    }
+}
+
+/// Gives a moment and the origin of its buckets one type: that of the moment, but a timestamp where one of them is.
+fn same_moments(coerced: &mut [DataType], given: &[DataType]) {
+    let [_, moment, origin] = coerced else { return };
+    match (&*moment, &*origin) {
+        (_, DataType::Interval(_)) => {}
+        (DataType::Date32, DataType::Timestamp(..)) if !is_text(&given[2]) => {
+            *moment = origin.clone();
+        }
+        _ => *origin = moment.clone(),
     }
 }
 
@@ -270,7 +297,12 @@ impl ScalarUDFImpl for Scalar {
                 if least == most { least.to_string() } else { format!("{least} to {most}") };
             return plan_err!("{name}() takes {wanted} argument(s), not {}", types.len());
         }
-        types.iter().enumerate().map(|(position, ty)| self.coerce(position, ty)).collect()
+        let coerced = types.iter().enumerate().map(|(position, ty)| self.coerce(position, ty));
+        let mut coerced = coerced.collect::<Result<Vec<_>>>()?;
+        if matches!(self.name, "time_bucket" | "date_bin") {
+            same_moments(&mut coerced, types);
+        }
+        Ok(coerced)
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {

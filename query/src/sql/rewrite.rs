@@ -253,7 +253,7 @@ fn changes(expr: &Expr) -> bool {
             ControlFlow::Break(())
         }
         Expr::Function(function)
-            if is_rewritten(&fold(&function.name.to_string())) || fractions(function).is_some() =>
+            if is_rewritten(&fold(&function.name.to_string())) =>
         {
             ControlFlow::Break(())
         }
@@ -413,9 +413,6 @@ fn is_rewritten(function: &str) -> bool {
 /// What a call of one of our own names stands for.
 fn call(function: &mut Function) -> Result<Option<Expr>> {
     let name = fold(&function.name.to_string());
-    if let Some(fractions) = fractions(function) {
-        return Ok(Some(quantiles(function, &fractions)));
-    }
     if !is_rewritten(&name) {
         return Ok(None);
     }
@@ -477,57 +474,6 @@ fn call(function: &mut Function) -> Result<Option<Expr>> {
             renamed(function, "date_part", vec![part, arg])
         }
     }))
-}
-
-/// The fractions of a quantile that is asked for several at once.
-fn fractions(function: &Function) -> Option<Vec<Expr>> {
-    let FunctionArguments::List(list) = &function.args else { return None };
-    let (FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Array(array))), true) =
-        (list.args.last()?, function.over.is_none())
-    else {
-        return None;
-    };
-    let name = fold(&function.name.to_string());
-    let quantile = matches!(
-        name.as_str(),
-        "quantile_cont" | "quantile_disc" | "quantile" | "percentile_cont" | "percentile_disc"
-    );
-    let of = list.args.len() + function.within_group.len();
-    (quantile && of == 2).then(|| array.elem.clone())
-}
-
-/// A list of quantiles; NULL over no values.
-fn quantiles(function: &Function, fractions: &[Expr]) -> Expr {
-    let unnamed = |expr: Expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr));
-    let one = |fraction: &Expr| {
-        let mut one = function.clone();
-        if let FunctionArguments::List(list) = &mut one.args {
-            list.args.pop();
-            list.args.push(unnamed(fraction.clone()));
-        }
-        Expr::Function(one)
-    };
-    let mut count = function.clone();
-    count.name = ObjectName::from(vec![Ident::new("count")]);
-    let within = std::mem::take(&mut count.within_group);
-    if let FunctionArguments::List(list) = &mut count.args {
-        list.args.pop();
-        list.args.extend(within.into_iter().map(|key| unnamed(key.expr)));
-    }
-    let elem = fractions.iter().map(one).collect();
-    let none = Expr::Value(Value::Number("0".to_owned(), false).into());
-    let empty = Expr::BinaryOp {
-        left: Box::new(Expr::Function(count)),
-        op: BinaryOperator::Eq,
-        right: Box::new(none),
-    };
-    Expr::Case {
-        case_token: AttachedToken::empty(),
-        end_token: AttachedToken::empty(),
-        operand: None,
-        conditions: vec![CaseWhen { condition: empty, result: Expr::Value(Value::Null.into()) }],
-        else_result: Some(Box::new(Expr::Array(Array { elem, named: false }))),
-    }
 }
 
 fn list(args: Vec<FunctionArg>) -> FunctionArguments {

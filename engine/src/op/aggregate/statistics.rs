@@ -48,9 +48,11 @@ fn answers(function: Function, ty: Option<&LogicalType>) -> bool {
     match function {
         Function::Count => true,
         Function::Sum | Function::Avg => digits.is_some_and(|digits| digits <= 26),
-        Function::VarSamp | Function::VarPop | Function::StddevSamp | Function::StddevPop => {
-            digits.is_some_and(|digits| digits <= 18)
-        }
+        Function::VarSamp
+        | Function::VarPop
+        | Function::StddevSamp
+        | Function::StddevPop
+        | Function::Sem => digits.is_some_and(|digits| digits <= 18),
         Function::Min | Function::Max | Function::BoolAnd | Function::BoolOr => {
             !ty.is_nested() && !matches!(ty, LogicalType::Interval | LogicalType::Null)
         }
@@ -60,7 +62,10 @@ fn answers(function: Function, ty: Option<&LogicalType>) -> bool {
 
 /// Whether statistics can answer an aggregate of a scan's columns, as far as the plan shows.
 pub(crate) fn can_answer(call: &AggregateCall) -> bool {
-    let plain = !call.distinct && call.filter.is_none() && call.order_by.is_empty();
+    let plain = !call.distinct
+        && call.filter.is_none()
+        && call.order_by.is_empty()
+        && call.parameters.is_empty();
     plain
         && match call.args.as_slice() {
             [] => answers(call.function, None),

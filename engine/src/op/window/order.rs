@@ -78,10 +78,12 @@ impl<'a> Ordered<'a> {
             return Ok(Arc::new(Int64Array::from_iter_values(frames.map(distinct))));
         }
         let quantile = Quantile::new(self.call)?;
-        let rows = frames.map(|(start, end)| {
-            let place = quantile.place((end - start) as usize)?;
-            let row = |k: usize| self.sorted[self.wavelet.nth(start, end, k as u32) as usize];
-            Some((row(place.low), row(place.high), place.weight))
+        let rows = frames.flat_map(|(start, end)| {
+            let row = move |k: usize| self.sorted[self.wavelet.nth(start, end, k as u32) as usize];
+            let places = quantile.places((end - start) as usize);
+            places.map(move |place| {
+                place.map(|place| (row(place.low), row(place.high), place.weight))
+            })
         });
         quantile.values(&self.rows.args[0], rows, self.call)
     }
