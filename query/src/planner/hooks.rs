@@ -25,6 +25,7 @@ use datafusion_sql::sqlparser::ast::{
 
 use crate::planner::{
     functions::Functions,
+    parameters::type_addend,
     scalars::{DIVIDE, TIMESTAMP, digits},
 };
 
@@ -162,9 +163,13 @@ fn is_star(args: &[Expr]) -> bool {
 impl ExprPlanner for StoaPlanner {
     fn plan_binary_op(
         &self,
-        expr: RawBinaryExpr,
+        mut expr: RawBinaryExpr,
         schema: &DFSchema,
     ) -> Result<PlannerResult<RawBinaryExpr>> {
+        if expr.op == BinaryOperator::Plus {
+            // The library would take the parameter for another date.
+            type_addend(&mut expr.left, &mut expr.right, schema);
+        }
         if expr.op != BinaryOperator::DuckIntegerDivide {
             let expr = days(moments(expr, schema), schema)?;
             if is_decimal_division(&expr, schema) {

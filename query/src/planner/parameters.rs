@@ -35,7 +35,6 @@ pub fn bind(
     if plan.get_parameter_types()?.is_empty() {
         return Ok((plan, Vec::new()));
     }
-    let plan = beside_moments(plan)?;
     let types = types(&plan, options)?;
     let number = |name: &str| name.strip_prefix('$').and_then(|n| n.parse::<usize>().ok());
     let most = types.keys().filter_map(|name| number(name)).max().unwrap_or(0);
@@ -159,46 +158,31 @@ fn inferred(plan: LogicalPlan) -> datafusion_common::Result<LogicalPlan> {
     Ok(inferred.data)
 }
 
-/// The plan with the types of parameters that are added to dates and timestamps.
-fn beside_moments(plan: LogicalPlan) -> datafusion_common::Result<LogicalPlan> {
-    let typed = plan.transform_up_with_subqueries(|plan| {
-        let schema = merge_schema(&plan.inputs());
-        let names = NamePreserver::new(&plan);
-        let plan = plan.map_expressions(|expr| {
-            let name = names.save(&expr);
-            let typed = expr.transform_up(|expr| Ok(added_to_moment(expr, &schema)))?;
-            Ok(typed.update_data(|expr| name.restore(expr)))
-        })?;
-        match plan.transformed {
-            true => plan.map_data(LogicalPlan::recompute_schema),
-            false => Ok(plan),
-        }
-    })?;
-    Ok(typed.data)
-}
-
 /// What is added to a date is a number of days, what is added to a timestamp is an interval.
 fn added_to_moment(mut expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
     let Expr::BinaryExpr(sum) = &mut expr else { return Transformed::no(expr) };
-    if sum.op != Operator::Plus {
-        return Transformed::no(expr);
-    }
-    let (placeholder, moment) = match (sum.left.as_mut(), sum.right.as_mut()) {
+    let typed = sum.op == Operator::Plus && type_addend(&mut sum.left, &mut sum.right, schema);
+    if typed { Transformed::yes(expr) } else { Transformed::no(expr) }
+}
+
+/// Types the parameter in a sum with a date or a timestamp; whether that was new.
+pub fn type_addend(left: &mut Expr, right: &mut Expr, schema: &DFSchema) -> bool {
+    let (placeholder, moment) = match (left, right) {
         (Expr::Placeholder(placeholder), moment) | (moment, Expr::Placeholder(placeholder)) => {
             (placeholder, moment)
         }
-        _ => return Transformed::no(expr),
+        _ => return false,
     };
     let ty = match moment.get_type(schema) {
         Ok(DataType::Date32) => DataType::Int64,
         Ok(DataType::Timestamp(..)) => DataType::Interval(IntervalUnit::MonthDayNano),
-        _ => return Transformed::no(expr),
+        _ => return false,
     };
     if placeholder.field.as_ref().is_some_and(|field| *field.data_type() == ty) {
-        return Transformed::no(expr);
+        return false;
     }
     placeholder.field = Some(Arc::new(Field::new("", ty, true)));
-    Transformed::yes(expr)
+    true
 }
 
 /// A value as a literal, brought to the wanted type when the statement knows one.

@@ -189,6 +189,20 @@ fn exactly(value: Option<&Scalar>) -> Expected {
 }
 
 /// Whether a finite value never varies, whatever rounding makes of its mean.
+/// A time or timestamp of so many units.
+fn moment_of(ty: &LogicalType, units: i128) -> Scalar {
+    let wide = Int64Array::from(vec![i64::try_from(units).unwrap()]);
+    let ty = ty.to_arrow();
+    let array = match ty {
+        DataType::Time32(_) => {
+            let narrow = compute::cast(&wide, &DataType::Int32).unwrap();
+            compute::cast(&narrow, &ty).unwrap()
+        }
+        _ => compute::cast(&wide, &ty).unwrap(),
+    };
+    Scalar::from_array(&array, 0).unwrap()
+}
+
 fn constant(values: &[&Scalar]) -> bool {
     let first = number(values[0]);
     first.is_finite() && values.iter().all(|value| number(value) == first)
@@ -299,6 +313,11 @@ fn oracle(call: &AggregateCall, rows: &[(Scalar, Scalar)]) -> Expected {
                 false if weight == 0.5 => about(low / 2.0 + high / 2.0),
                 false => about(low + (high - low) * weight),
             }
+        }
+        F::Median if matches!(xs[0].ty(), LogicalType::Time(_) | LogicalType::Timestamp(..)) => {
+            let place = |k: usize| sorted[k].as_i128().unwrap();
+            let sum = place((xs.len() - 1) / 2) + place(xs.len() / 2);
+            exactly(Some(&moment_of(xs[0].ty(), (sum + (sum % 2).signum()) / 2)))
         }
         F::Median => exactly(sorted.get((0.5 * n).ceil().max(1.0) as usize - 1).copied()),
         F::Mode => {
