@@ -97,6 +97,11 @@ impl Unnester<'_> {
     }
 
     fn node(&mut self, plan: LogicalPlan, beside: bool) -> Result<LogicalPlan> {
+        if let LogicalPlan::Aggregate(node) = &plan
+            && node.aggr_expr.iter().any(is_of_outer)
+        {
+            return plans::refuse("an outer query's aggregate within a subquery");
+        }
         let is_join = matches!(plan, LogicalPlan::Join(_));
         let passes = match &plan {
             LogicalPlan::Subquery(lateral) => {
@@ -290,6 +295,12 @@ impl Unnester<'_> {
         )?;
         plans::project(LogicalPlan::Join(joined), shown)
     }
+}
+
+/// Whether an aggregate belongs to an enclosing query: it is over columns of such queries alone.
+fn is_of_outer(call: &Expr) -> bool {
+    let outer = call.exists(|expr| Ok(matches!(expr, Expr::OuterReferenceColumn(..))));
+    outer.unwrap_or(true) && !call.any_column_refs()
 }
 
 /// The input of a sort, with the columns that only subqueries in its keys use.
