@@ -93,7 +93,12 @@ impl Native {
         let ([LogicalType::Text, moment], [Some(field), _]) = (types, constants) else {
             return None;
         };
-        let field = Field::parse(field.as_str()?)?;
+        let truncates = matches!(name, "date_trunc" | "datetrunc");
+        let field = match field.as_str()? {
+            // It begins where its week does; as a number it would hold its year too.
+            part if truncates && part.trim().eq_ignore_ascii_case("yearweek") => Field::Week,
+            part => Field::parse(part)?,
+        };
         let (name, body) = match name {
             "date_trunc" | "datetrunc" => {
                 let kind = matches!(

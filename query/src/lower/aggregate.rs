@@ -20,8 +20,8 @@ use super::{
     schema_of, scope::Scope,
 };
 use crate::{
-    error::{Error, Result},
-    planner::aggregate_function,
+    error::{Error, ErrorKind, Result},
+    planner::{COUNT_IF, aggregate_function},
 };
 
 impl Lowerer {
@@ -69,6 +69,9 @@ impl Lowerer {
             .ok_or_else(|| Error::unsupported(format!("the aggregate function {name}")))?;
         let params = &call.params;
         let mut args = self.exprs(&params.args, scope)?;
+        if name == COUNT_IF {
+            args = args.into_iter().map(|arg| coerce::cast(arg, &LogicalType::Int64)).collect();
+        }
         let filter = params.filter.as_ref();
         let filter = filter.map(|filter| self.condition(filter, scope)).transpose()?;
         let mut order_by = self.sort_keys(&params.order_by, scope)?;
@@ -283,6 +286,14 @@ fn parameters(
         }
         (F::Min | F::Max | F::ApproxTopK, 2) | (F::ArgMin | F::ArgMax, 3) => {
             Ok(vec![constant(args, "a number of values")?])
+        }
+        // `mode(x ORDER BY y)` comes as `mode(y, x)` in that order.
+        (F::Mode, 2) if order_by.is_empty() => {
+            Err(Error::new(ErrorKind::Type, "mode() takes one argument, not 2"))
+        }
+        (F::Mode, 2) => {
+            args.remove(0);
+            Ok(Vec::new())
         }
         (F::StringAgg, 2) => Ok(vec![constant(args, "a separator")?]),
         (F::StringAgg, _) => Ok(vec![Scalar::text(",")]),

@@ -27,8 +27,9 @@ const FLOAT_SUM: &str = "fsum";
 /// The average of numbers as doubles.
 const FLOAT_AVG: &str = "favg";
 
-/// How often a condition is TRUE; NULL where it is never TRUE or FALSE.
-const COUNT_IF: &str = "count_if";
+/// How often a condition is TRUE; NULL where it is never TRUE or FALSE. The sum of a boolean, which it keeps until it is
+/// lowered, so that numbers are refused.
+pub(crate) const COUNT_IF: &str = "count_if";
 
 /// The declared name, the function and its other names. One function may have several declarations.
 const NAMES: &[(&str, AggregateFunction, &[&str])] = &[
@@ -149,7 +150,8 @@ impl Aggregate {
                 | F::WeightedAvg,
             ) => (2, 2),
             Some(function) if is_of_pairs(function) => (2, 2),
-            Some(F::StringAgg | F::Min | F::Max) => (1, 2),
+            // `mode(x ORDER BY y)` comes as `mode(y, x)`.
+            Some(F::StringAgg | F::Min | F::Max | F::Mode) => (1, 2),
             Some(_) => (1, 1),
         }
     }
@@ -223,8 +225,8 @@ impl Aggregate {
     fn summed(&self, ty: &DataType) -> Result<DataType> {
         let doubles = self.name == FLOAT_SUM || self.name == FLOAT_AVG;
         match ty {
-            DataType::Boolean if self.name == COUNT_IF || self.name == "sum" => Ok(DataType::Int64),
-            DataType::Null if self.name == COUNT_IF => Ok(DataType::Int64),
+            DataType::Boolean if self.name == "sum" => Ok(DataType::Int64),
+            DataType::Boolean | DataType::Null if self.name == COUNT_IF => Ok(DataType::Boolean),
             _ if self.name == COUNT_IF => self.refuse("a boolean", ty),
             _ if doubles && (ty.is_numeric() || ty.is_null()) => Ok(DataType::Float64),
             _ if doubles => self.refuse("a number", ty),
@@ -333,6 +335,7 @@ impl AggregateUDFImpl for Aggregate {
             F::List | F::ApproxTopK => list(first),
             F::Min | F::Max if args.len() > 1 => list(first),
             F::ArgMin | F::ArgMax if args.len() > 2 => list(first),
+            F::Mode => args.last().cloned().unwrap_or(first),
             _ => first,
         })
     }

@@ -49,6 +49,7 @@ use crate::{
     },
 };
 
+pub(crate) use aggregates::COUNT_IF;
 pub use aggregates::{aggregate_function, is_count_star};
 pub use functions::{LibraryFunction, scalar_functions};
 pub use source::StoaTableSource;

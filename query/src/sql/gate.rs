@@ -365,7 +365,7 @@ fn check_function(function: &Function) -> Result<()> {
         || function.filter.is_some()
         || !function.within_group.is_empty()
         || function.null_treatment.is_some();
-    if aggregate_clause && !matches!(name.as_str(), "count_if" | "countif") {
+    if aggregate_clause {
         let message =
             format!("{name}() is no aggregate: DISTINCT, ORDER BY, FILTER have no meaning here");
         return Err(Error::new(ErrorKind::Type, message).or_span(place(function.span())));

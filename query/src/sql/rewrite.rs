@@ -8,10 +8,10 @@ use std::ops::ControlFlow;
 use datafusion_sql::sqlparser::ast::{
     Array, BinaryOperator, CaseWhen, CastKind, DataType, ExactNumberInfo, Expr, Function,
     FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, GroupByExpr, Ident,
-    Join, JoinOperator, LimitClause, ObjectName, OrderBy, OrderByExpr, OrderByKind, Query, Select,
-    SelectFlavor, SelectItem, SetExpr, Spanned, Statement, TableFactor, TableWithJoins,
-    UnaryOperator, Value, VisitMut, VisitorMut, WildcardAdditionalOptions, WindowType,
-    helpers::attached_token::AttachedToken,
+    Interval, Join, JoinOperator, LimitClause, ObjectName, OrderBy, OrderByExpr, OrderByKind,
+    Query, Select, SelectFlavor, SelectItem, SetExpr, Spanned, Statement, TableFactor,
+    TableWithJoins, UnaryOperator, Value, VisitMut, VisitorMut, WildcardAdditionalOptions,
+    WindowType, helpers::attached_token::AttachedToken,
 };
 
 use crate::{
@@ -128,6 +128,12 @@ impl VisitorMut for Rewriter {
                     cast(side, DataType::Double(ExactNumberInfo::None))
                 };
                 *expr = call_of("power", vec![double(left), double(right)]);
+                Ok(())
+            }
+            Expr::Interval(interval) => {
+                if let Some(words) = in_words(interval) {
+                    *interval.value = Expr::Value(Value::SingleQuotedString(words).into());
+                }
                 Ok(())
             }
             Expr::Array(array) if has_columns(array) => {
@@ -256,9 +262,40 @@ fn changes(expr: &Expr) -> bool {
             ControlFlow::Break(())
         }
         Expr::Tuple(_) => ControlFlow::Break(()),
+        Expr::Interval(interval) if in_words(interval).is_some() => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
     })
     .is_break()
+}
+
+/// An interval's text with its times of the clock in units: `1 day 2 hours 3 minutes 4.5 seconds` for `1 day 02:03:04.5`.
+/// `None` when there are none, or what is there is no time.
+fn in_words(interval: &Interval) -> Option<String> {
+    let Expr::Value(value) = interval.value.as_ref() else { return None };
+    let Value::SingleQuotedString(text) = &value.value else { return None };
+    if interval.leading_field.is_some() || !text.contains(':') {
+        return None;
+    }
+    let is_number = |part: &str| {
+        let mut digits = part.bytes().filter(|&byte| byte != b'.').peekable();
+        digits.peek().is_some() && digits.all(|byte| byte.is_ascii_digit())
+    };
+    let mut words = Vec::new();
+    for word in text.split_whitespace() {
+        if !word.contains(':') {
+            words.push(word.to_owned());
+            continue;
+        }
+        let sign = if word.starts_with('-') { "-" } else { "" };
+        let parts: Vec<&str> = word.trim_start_matches(['-', '+']).split(':').collect();
+        if parts.len() > 3 || !parts.iter().all(|part| is_number(part)) {
+            return None;
+        }
+        for (part, unit) in parts.iter().zip(["hours", "minutes", "seconds"]) {
+            words.push(format!("{sign}{part} {unit}"));
+        }
+    }
+    Some(words.join(" "))
 }
 
 fn fetch_to_limit(query: &mut Query) {
@@ -402,10 +439,8 @@ fn date_part(function: &str) -> Option<&'static str> {
 }
 
 fn is_rewritten(function: &str) -> bool {
-    matches!(
-        function,
-        "if" | "iff" | "ifnull" | "count_if" | "countif" | "mod" | "date" | "date_add" | "version"
-    ) || date_part(function).is_some()
+    matches!(function, "if" | "iff" | "ifnull" | "mod" | "date" | "date_add" | "version")
+        || date_part(function).is_some()
 }
 
 /// What a call of one of our own names stands for.
@@ -450,21 +485,6 @@ fn call(function: &mut Function) -> Result<Option<Expr>> {
             right: Box::new(Expr::Nested(Box::new(next()))),
         },
         "date" => cast(next(), DataType::Date),
-        "count_if" | "countif" => {
-            let condition = next();
-            let mut count = function.clone();
-            count.filter = Some(Box::new(match count.filter.take() {
-                None => condition,
-                Some(filter) => Expr::BinaryOp {
-                    left: Box::new(Expr::Nested(filter)),
-                    op: BinaryOperator::And,
-                    right: Box::new(Expr::Nested(Box::new(condition))),
-                },
-            }));
-            count.name = ObjectName::from(vec![Ident::new("count")]);
-            count.args = list(vec![FunctionArg::Unnamed(FunctionArgExpr::Wildcard)]);
-            Expr::Function(count)
-        }
         other => {
             let part = date_part(other).unwrap_or("year").to_owned();
             let part = Expr::Value(Value::SingleQuotedString(part).into());

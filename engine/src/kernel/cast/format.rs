@@ -7,7 +7,7 @@
 use std::fmt::Write;
 
 use arrow::{
-    array::StringViewBuilder,
+    array::{Array, StringViewBuilder},
     datatypes::IntervalMonthDayNano,
     util::display::{ArrayFormatter, FormatOptions},
 };
@@ -28,6 +28,9 @@ type Writer = Box<dyn Fn(usize, &mut String)>;
 /// A vector of texts.
 pub(super) fn to_text(input: &Vector, from: &LogicalType, rows: usize) -> Result<Vector> {
     let nulls = input.nulls();
+    if from.is_nested() {
+        return nested(input, rows);
+    }
     let write = writer(input, from)?;
     let mut builder = StringViewBuilder::with_capacity(rows);
     let mut text = String::new();
@@ -39,6 +42,21 @@ pub(super) fn to_text(input: &Vector, from: &LogicalType, rows: usize) -> Result
         text.clear();
         write(row, &mut text);
         builder.try_append_value(&text)?;
+    }
+    Ok(Vector::Flat(std::sync::Arc::new(builder.finish())))
+}
+
+/// Lists, structs and maps as `[1, 2]`, `{a: 1}` and `{key: value}`.
+fn nested(input: &Vector, rows: usize) -> Result<Vector> {
+    let array = input.flatten()?;
+    let options = FormatOptions::default().with_null("NULL");
+    let formatter = ArrayFormatter::try_new(array.as_ref(), &options)?;
+    let mut builder = StringViewBuilder::with_capacity(rows);
+    for row in 0..rows {
+        match array.is_null(row) {
+            true => builder.append_null(),
+            false => builder.try_append_value(formatter.value(row).try_to_string()?)?,
+        }
     }
     Ok(Vector::Flat(std::sync::Arc::new(builder.finish())))
 }

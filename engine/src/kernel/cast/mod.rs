@@ -79,7 +79,9 @@ pub(crate) fn cast(input: &Vector, rows: usize, to: &LogicalType, or_null: bool)
         matches!(ty, T::Date | T::Time(_) | T::Timestamp(..) | T::Interval | T::Duration(_))
     };
     match (&from, to) {
-        (from, T::Text) if !from.is_nested() => format::to_text(input, from, rows),
+        (from, T::Text) if !from.is_nested() || matches!(from, T::Map(..)) => {
+            format::to_text(input, from, rows)
+        }
         (T::Text, to) if !to.is_nested() && *to != T::Null => {
             parse::from_text(input, rows, to, or_null)
         }
