@@ -5,8 +5,9 @@
 use std::{cmp::Ordering, collections::HashMap};
 
 use arrow::{
-    array::{Array, ArrayRef},
+    array::{Array, ArrayRef, Int64Array},
     compute,
+    datatypes::DataType,
 };
 use stoadb_storage::{ColumnDef, Scalar, Selection};
 
