@@ -4,6 +4,8 @@
 //! does not count: nobody writes a guard against it, and most conditions compute something.
 //! Invariant: the answer is one of an expression's form alone; a plan before and after lowering gets the same.
 
+use std::collections::HashSet;
+
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion_common::tree_node::TreeNode;
 use datafusion_expr::{BinaryExpr, ExprSchemable, LogicalPlan, Operator, utils::merge_schema};
@@ -29,23 +31,45 @@ pub(crate) fn raises(expr: &Expr) -> bool {
     here || stacker::maybe_grow(STACK_LEFT, super::STACK_GROWTH, below)
 }
 
-/// Whether a filter or a join of a typed plan has a condition that may raise such an error.
+/// Whether a filter or a join of a typed plan has a condition that may raise such an error, or that uses a column which is
+/// computed so: put in its place, the expression would be asked of rows that something below drops.
 pub(crate) fn any_raises(plan: &LogicalPlan) -> datafusion_common::Result<bool> {
-    let mut found = false;
-    plan.apply_with_subqueries(|plan| {
-        use datafusion_common::tree_node::TreeNodeRecursion as Next;
-        let condition = match plan {
-            LogicalPlan::Filter(filter) => Some(&filter.predicate),
-            LogicalPlan::Join(join) => join.filter.as_ref(),
-            _ => None,
-        };
-        if let Some(condition) = condition {
-            let schema = merge_schema(&plan.inputs());
-            found |= in_condition(condition, &schema)?;
+    use datafusion_common::tree_node::TreeNodeRecursion as Next;
+    let mut nodes = Vec::new();
+    plan.apply_with_subqueries(|node| {
+        use LogicalPlan as P;
+        if matches!(node, P::Filter(_) | P::Join(_) | P::Projection(_) | P::Aggregate(_)) {
+            nodes.push(node.clone());
         }
-        Ok(if found { Next::Stop } else { Next::Continue })
+        Ok(Next::Continue)
     })?;
-    Ok(found)
+    let mut names: HashSet<String> = HashSet::new();
+    // From the leaves to the root: inputs are before what reads them.
+    for node in nodes.iter().rev() {
+        let (condition, computed) = match node {
+            LogicalPlan::Filter(filter) => (Some(&filter.predicate), &[][..]),
+            LogicalPlan::Join(join) => (join.filter.as_ref(), &[][..]),
+            LogicalPlan::Projection(projection) => (None, projection.expr.as_slice()),
+            LogicalPlan::Aggregate(aggregate) => (None, aggregate.group_expr.as_slice()),
+            _ => continue,
+        };
+        let schema = merge_schema(&node.inputs());
+        let mut raises = |expr: &datafusion_expr::Expr| {
+            let used = expr.column_refs().iter().any(|column| names.contains(&column.name));
+            Ok::<_, datafusion_common::DataFusionError>(used || in_condition(expr, &schema)?)
+        };
+        if condition.map(&mut raises).transpose()?.unwrap_or(false) {
+            return Ok(true);
+        }
+        let mut more = Vec::new();
+        for (expr, field) in computed.iter().zip(node.schema().fields()) {
+            if raises(expr)? {
+                more.push(field.name().clone());
+            }
+        }
+        names.extend(more);
+    }
+    Ok(false)
 }
 
 /// Whether an expression of a plan, typed or not, may raise such an error.

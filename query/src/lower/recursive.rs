@@ -32,7 +32,10 @@ impl Lowerer {
         let name = node.table_name.table();
         let known = self.recursive.iter().rev().find(|(known, _)| known == name);
         let Some(&(_, id)) = known else {
-            return Err(Error::internal(format!("no recursive query is named {name}")));
+            // The planner sees no recursion where only subqueries of the step read the rows.
+            return Err(Error::unsupported(format!(
+                "WITH RECURSIVE whose step reads {name} in a scalar subquery, or in no FROM of its own (join {name} instead)"
+            )));
         };
         let arrow = node.source.schema();
         let all = DFSchema::try_from_qualified_schema(node.table_name.clone(), &arrow);

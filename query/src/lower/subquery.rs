@@ -30,7 +30,11 @@ impl Lowerer {
         let id = match self.seen.iter().find(same) {
             Some(seen) => seen.id,
             None => {
-                let plan = self.plan(&subquery.subquery)?;
+                // It runs once and before all: no step's rows are there.
+                let steps = std::mem::take(&mut self.recursive);
+                let plan = self.plan(&subquery.subquery);
+                self.recursive = steps;
+                let plan = plan?;
                 if plan.schema().len() != 1 {
                     return Err(Error::internal("a scalar subquery with several columns"));
                 }

@@ -3,6 +3,7 @@
 //! Invariant: the output follows the logical schema: the input's columns, then the calls as they were written, whatever
 //! the order in which the nodes compute them.
 
+use arrow::{array::AsArray, datatypes::IntervalMonthDayNanoType};
 use datafusion_common::ScalarValue;
 use datafusion_expr::{
     Expr as Logical, Window, WindowFrame, WindowFrameBound, WindowFrameUnits,
@@ -193,6 +194,14 @@ fn key_bound(distance: &ScalarValue, following: bool, key: &SortKey) -> Result<F
     let distance = literal::scalar(distance)?;
     if distance.as_f64().is_some_and(|distance| distance < 0.0 || distance.is_nan()) {
         return Err(negative(&distance));
+    }
+    if let Some(interval) = distance.array().as_primitive_opt::<IntervalMonthDayNanoType>()
+        && !distance.is_null()
+    {
+        let interval = interval.value(0);
+        if interval.months < 0 || interval.days < 0 || interval.nanoseconds < 0 {
+            return Err(negative(&distance));
+        }
     }
     let ty = match key.expr.ty() {
         ty if ty.is_integer() => LogicalType::Decimal { precision: 38, scale: 0 },

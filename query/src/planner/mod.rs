@@ -186,6 +186,7 @@ pub fn plan_query(
         let raw = rules::sort_names(raw)?;
         let repeatable = rules::is_repeatable(&raw)?;
         let raw = rules::number_occurrences(raw)?;
+        let raw = rules::range_distances(raw)?;
         let (raw, parameters) = parameters::bind(raw, parameters, &options, &functions)?;
         let raw = subqueries::unnest(raw, &functions)?;
         let plan = optimizer::optimize(raw, &options, &functions, settings.optimizer)?;

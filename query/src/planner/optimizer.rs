@@ -3,7 +3,8 @@
 //! Left out on purpose: `SimplifyExpressions`, because it computes constants with the library's arithmetic and casts, which
 //! wrap and truncate where ours raise and round (`lower/fold.rs` folds with the engine's own kernels instead); and beside what does not pay for an engine that does it itself: `FilterNullJoinKeys` (our join skips
 //! NULL keys), `SingleDistinctToGroupBy` and `CommonSubexprEliminate` (aggregates and expression programs of the engine
-//! share), `UnionsToFilter` and the leaf pull-ups (they hide what storage could prune).
+//! share), `ExtractEquijoinPredicate` and `EliminateCrossJoin` (`lower` finds keys and orders joins itself; theirs have one
+//! treatment of NULLs for all keys of a join, so that `=` beside `IS NOT DISTINCT FROM` changes its meaning), `UnionsToFilter` and the leaf pull-ups (they hide what storage could prune).
 //! Subqueries became joins before (`subqueries/mod.rs`), but for LATERAL.
 //! Invariant: `necessary` alone gives a plan that runs.
 
@@ -14,11 +15,10 @@ use datafusion_common::{DataFusionError, Result, alias::AliasGenerator, config::
 use datafusion_expr::{LogicalPlan, registry::FunctionRegistry};
 use datafusion_optimizer::{
     Analyzer, ApplyOrder, OptimizerConfig, OptimizerRule,
-    decorrelate_lateral_join::DecorrelateLateralJoin, eliminate_cross_join::EliminateCrossJoin,
+    decorrelate_lateral_join::DecorrelateLateralJoin,
     eliminate_duplicated_expr::EliminateDuplicatedExpr, eliminate_filter::EliminateFilter,
     eliminate_group_by_constant::EliminateGroupByConstant, eliminate_join::EliminateJoin,
     eliminate_limit::EliminateLimit, eliminate_outer_join::EliminateOuterJoin,
-    extract_equijoin_predicate::ExtractEquijoinPredicate,
     optimize_projections::OptimizeProjections, optimize_unions::OptimizeUnions,
     propagate_empty_relation::PropagateEmptyRelation, push_down_filter::PushDownFilter,
     push_down_limit::PushDownLimit, replace_distinct_aggregate::ReplaceDistinctWithAggregate,
@@ -42,7 +42,6 @@ fn necessary() -> Rules {
         Arc::new(ReplaceDistinctWithAggregate::new()),
         Arc::new(ComputeLateral),
         Arc::new(DecorrelateLateralJoin::new()),
-        Arc::new(ExtractEquijoinPredicate::new()),
     ]
 }
 
@@ -55,10 +54,8 @@ fn all() -> Rules {
         Arc::new(EliminateJoin::new()),
         Arc::new(ComputeLateral),
         Arc::new(DecorrelateLateralJoin::new()),
-        Arc::new(ExtractEquijoinPredicate::new()),
         Arc::new(EliminateDuplicatedExpr::new()),
         Arc::new(EliminateFilter::new()),
-        Arc::new(EliminateCrossJoin::new()),
         Arc::new(EliminateLimit::new()),
         Arc::new(PropagateEmptyRelation::new()),
         Arc::new(EliminateOuterJoin::new()),

@@ -348,6 +348,14 @@ fn check_function(function: &Function) -> Result<()> {
         refuse_if(function.filter.is_some(), &what, function)?;
         let distinct = list.is_some_and(|list| list.duplicate_treatment.is_some());
         refuse_if(distinct, &format!("DISTINCT in {name}(), which is no aggregate"), function)?;
+        let values = ["lag", "lead", "first_value", "last_value", "nth_value", "first", "last"];
+        let ignores = |clause: &FunctionArgumentClause| {
+            matches!(clause, FunctionArgumentClause::IgnoreOrRespectNulls(_))
+        };
+        let nulls = function.null_treatment.is_some()
+            || list.is_some_and(|list| list.clauses.iter().any(ignores));
+        let valueless = nulls && !values.contains(&name.as_str());
+        refuse_if(valueless, &format!("IGNORE NULLS in {name}()"), function)?;
     }
     if is_aggregate(&name) || (function.over.is_some() && is_window(&name)) {
         return Ok(());

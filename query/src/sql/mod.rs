@@ -9,6 +9,7 @@ pub mod file_options; // options of read_csv, read_parquet
 pub mod frames; // distances of window frames
 pub mod friendly; // aliases reused, * RENAME, COLUMNS
 pub mod gate; // refusals by name, with their place
+pub mod named_windows; // WINDOW clauses, spelt out
 pub mod names; // folding of identifiers and the spelling of output columns
 pub mod order_by; // keys of ORDER BY beside aliases of the same name
 pub mod parse; // text -> statements

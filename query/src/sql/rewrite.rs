@@ -8,16 +8,16 @@ use std::ops::ControlFlow;
 use datafusion_sql::sqlparser::ast::{
     Array, BinaryOperator, CaseWhen, CastKind, DataType, ExactNumberInfo, Expr, Function,
     FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, GroupByExpr, Ident,
-    Interval, Join, JoinOperator, LimitClause, NamedWindowDefinition, NamedWindowExpr, ObjectName,
-    OrderBy, OrderByExpr, OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr, Spanned,
-    Statement, TableFactor, TableWithJoins, UnaryOperator, Value, VisitMut, VisitorMut,
-    WildcardAdditionalOptions, WindowType, helpers::attached_token::AttachedToken,
+    Interval, Join, JoinOperator, LimitClause, ObjectName, OrderBy, OrderByExpr, OrderByKind,
+    Query, Select, SelectFlavor, SelectItem, SetExpr, Spanned, Statement, TableFactor,
+    TableWithJoins, UnaryOperator, Value, VisitMut, VisitorMut, WildcardAdditionalOptions,
+    WindowType, helpers::attached_token::AttachedToken,
 };
 
 use crate::{
     error::{Error, ErrorKind, Result},
     sql::{
-        frames, friendly,
+        frames, friendly, named_windows,
         names::{expression_name, fold},
         parse::place,
         set_all, tuples,
@@ -44,7 +44,8 @@ impl VisitorMut for Rewriter {
         fetch_to_limit(query);
         table_to_select(&mut query.body);
         order_by_all(query);
-        match set_all::rewrite(&mut query.body) {
+        let expanded = named_windows::expand_order(query);
+        match expanded.and_then(|()| set_all::rewrite(&mut query.body)) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),
         }
@@ -74,12 +75,8 @@ impl VisitorMut for Rewriter {
         }
         sets_of_positions(select);
         select.from.iter_mut().for_each(|table| joins(&mut table.joins));
-        for NamedWindowDefinition(_, window) in &mut select.named_window {
-            if let NamedWindowExpr::WindowSpec(window) = window
-                && let Err(error) = frames::rewrite(window)
-            {
-                return ControlFlow::Break(error);
-            }
+        if let Err(error) = named_windows::expand(select) {
+            return ControlFlow::Break(error);
         }
         let conditions = select.selection.iter_mut().chain(&mut select.having);
         match conditions.map(rows).find(Result::is_err) {
@@ -259,7 +256,8 @@ fn changes(expr: &Expr) -> bool {
             ControlFlow::Break(())
         }
         Expr::Function(function)
-            if is_rewritten(&fold(&function.name.to_string())) =>
+            if is_rewritten(&fold(&function.name.to_string()))
+                || named_windows::is_named(function) =>
         {
             ControlFlow::Break(())
         }

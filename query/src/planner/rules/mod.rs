@@ -3,11 +3,13 @@
 mod common_types; // the types of mixed operands, where the library loses values
 mod lateral; // LATERAL over no table, unnest() of an outer column
 mod occurrence; // equal rows, numbered
+mod range_distances; // keys of RANGE frames in the type of the distance
 mod simplify_functions; // functions that have another form
 mod sort_names; // what the names in ORDER BY mean
 
 pub use common_types::common_types;
 pub use lateral::ComputeLateral;
 pub use occurrence::number_occurrences;
+pub use range_distances::range_distances;
 pub use simplify_functions::{SimplifyFunctions, is_repeatable};
 pub use sort_names::sort_names;

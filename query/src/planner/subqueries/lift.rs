@@ -3,16 +3,18 @@
 //!
 //! Invariants: the lifted plan uses no column of the enclosing query and keeps all columns of its own; the conditions use
 //! the made names of columns that it has got besides. Below an aggregation only equalities move, whose other side is
-//! grouped by. What does not move gives `None` (`domain.rs` takes it).
+//! grouped by, and only those of types in which values that equal the same one are equal (the text '01' and the text '1'
+//! both equal the number 1). What does not move gives `None` (`domain.rs` takes it).
 
 use std::sync::Arc;
 
+use arrow::datatypes::DataType;
 use datafusion_common::{
     Column, DFSchema, JoinType, Result,
     tree_node::{Transformed, TreeNode},
 };
 use datafusion_expr::{
-    Aggregate, BinaryExpr, Distinct, Expr, Join, LogicalPlan, Operator, Sort,
+    Aggregate, BinaryExpr, Distinct, Expr, ExprSchemable, Join, LogicalPlan, Operator, Sort,
     utils::split_conjunction_owned,
 };
 
@@ -93,6 +95,9 @@ fn conditions(
     for condition in moved {
         let condition = match equality(condition, outer) {
             Ok((theirs, ours)) => {
+                if !any && !groups_alike(&theirs, &ours, plan.schema()) {
+                    return Ok(None);
+                }
                 let name = names.next_for(&ours);
                 more.push(ours.alias(name.clone()));
                 known.push(name.clone());
@@ -131,6 +136,38 @@ fn equality(condition: Expr, outer: &DFSchema) -> Result<(Expr, Expr), Expr> {
         Ok((*right, *left))
     } else {
         Err(Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }))
+    }
+}
+
+/// Whether the values of `ours` that equal one of `theirs` are one group: when their comparison casts none of them, or in
+/// a way that keeps them apart. `false` where a type is not known yet.
+fn groups_alike(theirs: &Expr, ours: &Expr, schema: &DFSchema) -> bool {
+    let (Ok(theirs), Ok(ours)) = (theirs.get_type(schema), ours.get_type(schema)) else {
+        return false;
+    };
+    let text =
+        |ty: &DataType| matches!(ty, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+    if theirs == ours || (text(&theirs) && text(&ours)) {
+        return true;
+    }
+    // Numbers of a fixed point meet in a type that holds both, if there is one.
+    if let (Some((whole, scale)), Some((more, finer))) = (digits(&theirs), digits(&ours)) {
+        return whole.max(more) + scale.max(finer) <= 38;
+    }
+    // Integers of 32 bits have a float of their own each.
+    let exact = ours == DataType::Float32
+        || digits(&ours).is_some_and(|(whole, scale)| whole <= 10 && scale == 0);
+    exact && theirs == DataType::Float64
+}
+
+/// The digits of a number before and behind its point.
+fn digits(ty: &DataType) -> Option<(i16, i16)> {
+    match *ty {
+        DataType::Decimal128(precision, scale) => {
+            Some((i16::from(precision) - i16::from(scale), i16::from(scale)))
+        }
+        ref ty if ty.is_integer() => Some((if ty.primitive_width()? > 4 { 20 } else { 10 }, 0)),
+        _ => None,
     }
 }
 

@@ -27,7 +27,10 @@ use datafusion_expr::{
 };
 
 use self::plans::Names;
-use crate::planner::{check::check_lateral, functions::Functions};
+use crate::{
+    lower::may_raise,
+    planner::{check::check_lateral, functions::Functions},
+};
 
 /// Rewrites a plan that has no types yet.
 ///
@@ -65,9 +68,35 @@ impl Site {
         Ok(())
     }
 
+    /// Takes the rows of `plan` as those that subqueries are correlated with: what has been asked of them guards these.
+    fn catch_up(&mut self) -> Result<()> {
+        let volatile =
+            self.plan.exists(|node| Ok(node.expressions().iter().any(Expr::is_volatile)))?;
+        if !volatile {
+            self.base = plans::project(self.plan.clone(), plans::columns(self.base.schema()))?;
+        }
+        Ok(())
+    }
+
     fn schema(&self) -> &DFSchema {
         self.base.schema()
     }
+}
+
+/// How many conditions of a WHERE at most are guarded by subqueries before them: each holds the plans of those.
+const GUARDS: usize = 4;
+
+/// Whether an expression holds a subquery that may raise an error which conditions before it can keep away.
+fn may_raise_within(expr: &Expr) -> Result<bool> {
+    expr.exists(|expr| match expr {
+        Expr::Exists(Exists { subquery, .. })
+        | Expr::InSubquery(InSubquery { subquery, .. })
+        | Expr::SetComparison(SetComparison { subquery, .. })
+        | Expr::ScalarSubquery(subquery) => {
+            Ok(plans::is_correlated(&subquery.subquery)? && may_raise(&subquery.subquery)?)
+        }
+        _ => Ok(false),
+    })
 }
 
 /// Whether an expression holds a subquery that has to become a join.
@@ -97,6 +126,11 @@ impl Unnester<'_> {
     }
 
     fn node(&mut self, plan: LogicalPlan, beside: bool) -> Result<LogicalPlan> {
+        if let LogicalPlan::Aggregate(node) = &plan
+            && node.aggr_expr.iter().any(is_of_outer)
+        {
+            return plans::refuse("an outer query's aggregate within a subquery");
+        }
         let is_join = matches!(plan, LogicalPlan::Join(_));
         let passes = match &plan {
             LogicalPlan::Subquery(lateral) => {
@@ -224,13 +258,18 @@ impl Unnester<'_> {
     fn filter(&mut self, input: LogicalPlan, predicate: Expr) -> Result<LogicalPlan> {
         let shown = plans::columns(input.schema());
         let mut site = Site::new(input);
-        let mut pending = Vec::new();
+        let (mut pending, mut tested, mut guards) = (Vec::new(), false, 0);
         for condition in split_conjunction_owned(predicate) {
             if !needs(&condition)? {
                 pending.push(condition);
                 continue;
             }
             site.filter(std::mem::take(&mut pending))?;
+            if tested && guards < GUARDS && may_raise_within(&condition)? {
+                site.catch_up()?;
+                guards += 1;
+            }
+            tested = true;
             if let Some(condition) = self.test(condition, &mut site)? {
                 pending.push(condition);
             }
@@ -290,6 +329,12 @@ impl Unnester<'_> {
         )?;
         plans::project(LogicalPlan::Join(joined), shown)
     }
+}
+
+/// Whether an aggregate belongs to an enclosing query: it is over columns of such queries alone.
+fn is_of_outer(call: &Expr) -> bool {
+    let outer = call.exists(|expr| Ok(matches!(expr, Expr::OuterReferenceColumn(..))));
+    outer.unwrap_or(true) && !call.any_column_refs()
 }
 
 /// The input of a sort, with the columns that only subqueries in its keys use.

@@ -6,7 +6,7 @@ use super::*;
 fn test_not_in_keeps_nulls() {
     // A column as a conjunct: the null-aware join.
     let plan = text("SELECT a FROM t WHERE a = 3 AND a NOT IN (SELECT a FROM u)");
-    assert!(plan.contains("LeftAnti Join: t.a = ") && plan.contains("null_aware"), "{plan}");
+    assert!(plan.contains("LeftAnti Join:") && plan.contains("null_aware"), "{plan}");
     assert!(!plan.contains("u.a = Int64(3)"), "{plan}");
     // A constant: no null-aware join, whose filter would drop the NULLs of the subquery.
     let plan = text("SELECT a FROM t WHERE 3 NOT IN (SELECT a FROM u)");
