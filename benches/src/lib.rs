@@ -1,4 +1,15 @@
-//! What the benchmarks share: data that is made from a seed.
+//! What the benchmarks share: data that is made from a seed, and what the process holds.
 
 pub mod hits; // web analytics in the schema of ClickBench
 pub mod random; // a generator of random numbers that is the same everywhere
+
+/// Bytes of anonymous memory that the process holds.
+///
+/// # Errors
+/// Where the system does not say (`/proc/self/status`).
+pub fn resident() -> Result<f64, Box<dyn std::error::Error>> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()).ok_or("no RssAnon")?;
+    Ok(kib.parse::<f64>()? * 1024.0)
+}

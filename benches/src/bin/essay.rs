@@ -18,7 +18,7 @@ use arrow::{
 };
 use parquet::arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder};
 use stoadb::{Connection, Database, Scalar, to_text};
-use stoadb_benches::random::Random;
+use stoadb_benches::{random::Random, resident};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -221,14 +221,6 @@ fn columns() -> Outcome<()> {
 fn number(connection: &Connection, sql: &str) -> Outcome<f64> {
     let rows = connection.query_with(sql, &[] as &[Scalar])?.collect::<Result<Vec<_>, _>>()?;
     Ok(to_text(rows[0].column(0))?.value(0).parse()?)
-}
-
-/// Bytes of anonymous memory that the process holds.
-fn resident() -> Outcome<f64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()).ok_or("no RssAnon")?;
-    Ok(kib.parse::<f64>()? * 1024.0)
 }
 
 /// Bytes that the process has read from files so far.

@@ -10,9 +10,12 @@ use std::{
 };
 
 use stoadb::Database;
+use stoadb_benches::resident;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const MIB: f64 = 1024.0 * 1024.0;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let file = std::env::args().nth(1).ok_or("usage: load_once FILE")?;
@@ -22,18 +25,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
     connection.execute(&format!("CREATE TABLE t AS SELECT * FROM '{file}'"))?;
     let seconds = start.elapsed().as_secs_f64();
-    let at_once = resident()? - before;
+    let at_once = (resident()? - before) / MIB;
     thread::sleep(Duration::from_secs(2));
     connection.query("SELECT * FROM t LIMIT 10000")?.collect::<Result<Vec<_>, _>>()?;
-    let mib = resident()? - before;
+    let mib = (resident()? - before) / MIB;
     println!("{{\"seconds\": {seconds}, \"mib\": {mib}, \"mib_at_once\": {at_once}}}");
     Ok(())
-}
-
-/// MiB of anonymous memory that the process holds.
-fn resident() -> Result<f64, Box<dyn Error>> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()).ok_or("no RssAnon")?;
-    Ok(kib.parse::<f64>()? / 1024.0)
 }

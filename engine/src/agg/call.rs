@@ -59,7 +59,7 @@ impl Call {
             F::CountStar => 0,
             F::Count => self.args.len().max(1),
             F::ArgMin | F::ArgMax | F::ArgMinNull | F::ArgMaxNull | F::WeightedAvg => 2,
-            function if is_of_pairs(function) => 2,
+            function if function.is_of_pairs() => 2,
             _ => 1,
         };
         if self.args.len() != wanted {
@@ -83,7 +83,7 @@ impl Call {
             | F::GeometricMean
             | F::WeightedAvg
             | F::Product => ty.is_numeric() || *ty == T::Null,
-            function if is_of_pairs(function) => ty.is_numeric() || *ty == T::Null,
+            function if function.is_of_pairs() => ty.is_numeric() || *ty == T::Null,
             F::Mad => {
                 let moment = matches!(ty, T::Date | T::Timestamp(..) | T::Time(_));
                 ty.is_numeric() || moment || *ty == T::Null
@@ -163,7 +163,7 @@ impl Call {
             F::Sum | F::Avg => Family::Sum,
             F::VarSamp | F::VarPop | F::StddevSamp | F::StddevPop | F::Sem => Family::Variance,
             F::Skewness | F::Kurtosis | F::KurtosisPop => Family::Shape,
-            function if is_of_pairs(function) => Family::Pairs,
+            function if function.is_of_pairs() => Family::Pairs,
             function => Family::Own(function),
         }
     }
@@ -175,26 +175,6 @@ impl Call {
         }
         self.family() == other.family() && self.args == other.args
     }
-}
-
-/// Whether a function is one of correlation and regression.
-pub(super) fn is_of_pairs(function: Function) -> bool {
-    use Function as F;
-    matches!(
-        function,
-        F::Corr
-            | F::CovarSamp
-            | F::CovarPop
-            | F::RegrCount
-            | F::RegrAvgX
-            | F::RegrAvgY
-            | F::RegrSxx
-            | F::RegrSyy
-            | F::RegrSxy
-            | F::RegrSlope
-            | F::RegrIntercept
-            | F::RegrR2
-    )
 }
 
 /// Whether repeats of a value change nothing.

@@ -145,9 +145,7 @@ impl State {
             Function::Skewness | Function::Kurtosis | Function::KurtosisPop => {
                 Self::Shape(shape::Shape::default())
             }
-            function if call::is_of_pairs(function) => {
-                Self::Comoments(comoments::Comoments::default())
-            }
+            function if function.is_of_pairs() => Self::Comoments(comoments::Comoments::default()),
             Function::GeometricMean | Function::WeightedAvg => {
                 Self::Weighted(weighted::Weighted::new(call.function))
             }

@@ -10,6 +10,26 @@ use stoadb_storage::{TimeUnit, text::parse_offset};
 
 use crate::error::{EngineError, Result};
 
+/// The months in English, January first.
+pub const MONTH_NAMES: [&str; 12] = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+];
+
+/// The days of the week in English, Monday first.
+pub const DAY_NAMES: [&str; 7] =
+    ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+
 /// Seconds of a day.
 pub(crate) const DAY_SECONDS: i64 = 86_400;
 /// Nanoseconds of a day.

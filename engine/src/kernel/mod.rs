@@ -31,3 +31,5 @@ pub mod sort_key; // codes whose unsigned order is the SQL order
 pub mod keys; // packed keys
 #[cfg(test)]
 pub(crate) mod testing; // random values of every type in every encoding
+
+pub use calendar::{DAY_NAMES, MONTH_NAMES};

@@ -9,7 +9,7 @@ use crate::{
     error::{EngineError, Result},
     kernel::{
         arity::{fallible, union_nulls},
-        calendar::{Clock, DAY_SECONDS, civil, days_of, month_days},
+        calendar::{Clock, DAY_NAMES, DAY_SECONDS, MONTH_NAMES, civil, days_of, month_days},
         date_part::Field,
         physical::{Column, column, column_i64, is_constant_null, null_vector},
         text::{build, integers},
@@ -17,24 +17,6 @@ use crate::{
 };
 
 const DAY_MICROS: i64 = DAY_SECONDS * 1_000_000;
-
-const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
-
-const DAYS: [&str; 7] =
-    ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
 /// Days since 1970, by the calendar of the value's own zone.
 fn local_days(moment: &Vector) -> Result<Column<i64>> {
@@ -93,13 +75,13 @@ fn names(
 /// `monthname(moment)`: in English.
 pub(crate) fn month_name(args: &[Vector], rows: usize, ty: &LogicalType) -> Result<Vector> {
     names("monthname", args, rows, ty, |day| {
-        MONTHS.get(civil(day).1.wrapping_sub(1) as usize).copied().unwrap_or_default()
+        MONTH_NAMES.get(civil(day).1.wrapping_sub(1) as usize).copied().unwrap_or_default()
     })
 }
 
 /// `dayname(moment)`: in English.
 pub(crate) fn day_name(args: &[Vector], rows: usize, ty: &LogicalType) -> Result<Vector> {
-    names("dayname", args, rows, ty, |day| DAYS[(day + 3).rem_euclid(7) as usize])
+    names("dayname", args, rows, ty, |day| DAY_NAMES[(day + 3).rem_euclid(7) as usize])
 }
 
 /// Whether `date_diff` counts a field.

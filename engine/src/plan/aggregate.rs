@@ -207,4 +207,22 @@ impl AggregateFunction {
             Self::SingleValue => "single_value",
         }
     }
+    /// Whether it is one of correlation and regression, which take two numbers a row.
+    pub fn is_of_pairs(self) -> bool {
+        matches!(
+            self,
+            Self::Corr
+                | Self::CovarSamp
+                | Self::CovarPop
+                | Self::RegrCount
+                | Self::RegrAvgX
+                | Self::RegrAvgY
+                | Self::RegrSxx
+                | Self::RegrSyy
+                | Self::RegrSxy
+                | Self::RegrSlope
+                | Self::RegrIntercept
+                | Self::RegrR2
+        )
+    }
 }

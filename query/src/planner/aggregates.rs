@@ -149,7 +149,7 @@ impl Aggregate {
                 | F::ApproxTopK
                 | F::WeightedAvg,
             ) => (2, 2),
-            Some(function) if is_of_pairs(function) => (2, 2),
+            Some(function) if function.is_of_pairs() => (2, 2),
             // `mode(x ORDER BY y)` comes as `mode(y, x)`.
             Some(F::StringAgg | F::Min | F::Max | F::Mode) => (1, 2),
             Some(_) => (1, 1),
@@ -181,9 +181,9 @@ impl Aggregate {
                 _ => self.refuse("a number", ty),
             },
             (F::Product | F::GeometricMean | F::WeightedAvg, _) if number => Ok(DataType::Float64),
-            (function, _) if is_of_pairs(function) && number => Ok(DataType::Float64),
+            (function, _) if function.is_of_pairs() && number => Ok(DataType::Float64),
             (F::Product | F::GeometricMean | F::WeightedAvg, _) => self.refuse("numbers", ty),
-            (function, _) if is_of_pairs(function) => self.refuse("numbers", ty),
+            (function, _) if function.is_of_pairs() => self.refuse("numbers", ty),
             (F::Median, _) if *ty == DataType::Date32 => Ok(TIMESTAMP),
             (F::QuantileCont | F::Mad, _) => match ty {
                 DataType::Null => Ok(DataType::Float64),
@@ -243,24 +243,6 @@ impl Aggregate {
 
 fn is_moment(ty: &DataType) -> bool {
     matches!(ty, DataType::Timestamp(..) | DataType::Time32(_) | DataType::Time64(_))
-}
-
-fn is_of_pairs(function: F) -> bool {
-    matches!(
-        function,
-        F::Corr
-            | F::CovarSamp
-            | F::CovarPop
-            | F::RegrCount
-            | F::RegrAvgX
-            | F::RegrAvgY
-            | F::RegrSxx
-            | F::RegrSyy
-            | F::RegrSxy
-            | F::RegrSlope
-            | F::RegrIntercept
-            | F::RegrR2
-    )
 }
 
 /// The type of a map from values to how often they occur.
@@ -330,7 +312,7 @@ impl AggregateUDFImpl for Aggregate {
             | F::Entropy => DataType::Float64,
             F::Skewness | F::Kurtosis | F::KurtosisPop => DataType::Float64,
             F::Product | F::GeometricMean | F::WeightedAvg => DataType::Float64,
-            function if is_of_pairs(function) => DataType::Float64,
+            function if function.is_of_pairs() => DataType::Float64,
             F::Histogram => histogram(first),
             F::List | F::ApproxTopK => list(first),
             F::Min | F::Max if args.len() > 1 => list(first),

@@ -18,6 +18,7 @@ use datafusion_common::{Result, exec_err, plan_err};
 use datafusion_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
+use stoadb_engine::kernel::{DAY_NAMES, MONTH_NAMES};
 
 /// The functions of this file.
 pub(super) fn moment_texts() -> impl Iterator<Item = Arc<ScalarUDF>> {
@@ -248,22 +249,6 @@ fn parse(format: &str) -> Result<Vec<Item>> {
     Ok(items)
 }
 
-const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
-const DAYS: [&str; 7] =
-    ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 const ROMAN: [&str; 12] =
     ["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII"];
 
@@ -343,7 +328,7 @@ fn piece(name: &str, moment: &Moment) -> Piece {
     let iso_year = counted(iso.year());
     let micros = i64::from(at.nanosecond() / 1_000);
     let month = at.month0() as usize;
-    let weekday = at.weekday().num_days_from_sunday();
+    let weekday = at.weekday().num_days_from_monday() as usize;
     let ahead = moment.zone.as_ref().map_or(0, |(_, ahead)| *ahead);
     match name {
         "HH" | "HH12" => Number(i64::from((at.hour() + 11) % 12 + 1), 2),
@@ -372,19 +357,19 @@ fn piece(name: &str, moment: &Moment) -> Piece {
         "IYY" => Number(iso_year % 1_000, 3),
         "IY" => Number(iso_year % 100, 2),
         "I" => Number(iso_year % 10, 1),
-        "MONTH" => Word(MONTHS[month].into(), 9),
-        "MON" => Word(MONTHS[month][..3].into(), 0),
+        "MONTH" => Word(MONTH_NAMES[month].into(), 9),
+        "MON" => Word(MONTH_NAMES[month][..3].into(), 0),
         "MM" => Number(i64::from(at.month()), 2),
         "RM" => Word(ROMAN[month].into(), 4),
-        "DAY" => Word(DAYS[weekday as usize].into(), 9),
-        "DY" => Word(DAYS[weekday as usize][..3].into(), 0),
+        "DAY" => Word(DAY_NAMES[weekday].into(), 9),
+        "DY" => Word(DAY_NAMES[weekday][..3].into(), 0),
         "DDD" => Number(i64::from(at.ordinal()), 3),
-        "IDDD" => {
-            let monday = i64::from(at.weekday().num_days_from_monday());
-            Number((i64::from(iso.week()) - 1) * 7 + monday + 1, 3)
-        }
+        "IDDD" => Number(
+            (i64::from(iso.week()) - 1) * 7 + i64::from(at.weekday().number_from_monday()),
+            3,
+        ),
         "DD" => Number(i64::from(at.day()), 2),
-        "D" => Number(i64::from(weekday) + 1, 1),
+        "D" => Number(i64::from(at.weekday().number_from_sunday()), 1),
         "ID" => Number(i64::from(at.weekday().number_from_monday()), 1),
         "W" => Number(i64::from((at.day() - 1) / 7 + 1), 1),
         "WW" => Number(i64::from((at.ordinal() - 1) / 7 + 1), 2),

@@ -31,7 +31,7 @@ use crate::{
             Update, UpdateTableFromKind, Value, With,
         },
         names::EXACT,
-        rewrite::select_all,
+        rewrite::{query_of, select_all, table_factor},
     },
 };
 
@@ -68,18 +68,7 @@ impl Target {
             Some(alias) => Some(alias.name.clone()),
             None => None,
         };
-        let plain = TableFactor::Table {
-            name: name.clone(),
-            alias: None,
-            args: None,
-            with_hints: Vec::new(),
-            version: None,
-            with_ordinality: false,
-            partitions: Vec::new(),
-            json_path: None,
-            sample: None,
-            index_hints: Vec::new(),
-        };
+        let plain = table_factor(name.clone(), None);
         let mut given = factor.clone();
         if let TableFactor::Table { alias, .. } = &mut given {
             *alias = None;
@@ -105,23 +94,10 @@ impl Target {
 
     /// The table, or what stands for it, in FROM under its alias.
     pub(super) fn factor(&self) -> TableFactor {
-        TableFactor::Table {
-            name: ObjectName::from(vec![Ident::with_quote('"', target_name())]),
-            alias: Some(TableAlias {
-                explicit: true,
-                name: self.alias.clone(),
-                columns: Vec::new(),
-                at: None,
-            }),
-            args: None,
-            with_hints: Vec::new(),
-            version: None,
-            with_ordinality: false,
-            partitions: Vec::new(),
-            json_path: None,
-            sample: None,
-            index_hints: Vec::new(),
-        }
+        let name = ObjectName::from(vec![Ident::with_quote('"', target_name())]);
+        let alias = self.alias.clone();
+        let alias = TableAlias { explicit: true, name: alias, columns: Vec::new(), at: None };
+        table_factor(name, Some(alias))
     }
 
     fn column(&self, name: &str) -> Expr {
@@ -144,18 +120,7 @@ struct Search<'a> {
 
 /// A query around the body of a SELECT.
 pub(super) fn query(with: Option<&With>, body: SetExpr) -> Statement {
-    Statement::Query(Box::new(Query {
-        with: with.cloned(),
-        body: Box::new(body),
-        order_by: None,
-        limit_clause: None,
-        fetch: None,
-        locks: Vec::new(),
-        for_clause: None,
-        settings: None,
-        format_clause: None,
-        pipe_operators: Vec::new(),
-    }))
+    Statement::Query(Box::new(Query { with: with.cloned(), ..query_of(body) }))
 }
 
 impl Search<'_> {

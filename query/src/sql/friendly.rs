@@ -7,8 +7,8 @@ use std::ops::ControlFlow;
 
 use datafusion_common::{HashMap, HashSet};
 use datafusion_sql::sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query, RenameSelectItem, Select,
-    SelectItem, Spanned, Value, Visit, VisitMut, Visitor, VisitorMut, WildcardAdditionalOptions,
+    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, RenameSelectItem, Select,
+    SelectItem, Spanned, Value, VisitMut, VisitorMut, WildcardAdditionalOptions,
 };
 
 use crate::{
@@ -17,6 +17,7 @@ use crate::{
         names::{REPEATED, expression_name, fold, unmark},
         parse::place,
         using::{Joined, excluded, item_of},
+        walk,
     },
 };
 
@@ -25,7 +26,10 @@ pub const UNNAMED: &str = "\u{2}columns";
 
 /// Whether an item of SELECT calls COLUMNS.
 pub fn has_columns(expr: &Expr) -> bool {
-    expr.visit(&mut Finder { depth: 0, wanted: Wanted::Columns }).is_break()
+    walk::any(
+        expr,
+        |expr| matches!(expr, Expr::Function(function) if fold(&function.name.to_string()) == "columns"),
+    )
 }
 
 /// Whether a query needs its columns for `expand`.
@@ -41,8 +45,9 @@ pub fn has_patterns(select: &Select) -> bool {
 pub fn reuses_aliases(select: &Select) -> bool {
     let mut aliases = HashSet::new();
     let uses = |expr: &Expr, aliases: &HashSet<String>| {
-        !aliases.is_empty()
-            && expr.visit(&mut Finder { depth: 0, wanted: Wanted::Names(aliases) }).is_break()
+        let is_alias =
+            |expr: &Expr| matches!(expr, Expr::Identifier(ident) if aliases.contains(&ident.value));
+        !aliases.is_empty() && walk::any(expr, is_alias)
     };
     for item in &select.projection {
         match item {
@@ -59,41 +64,6 @@ pub fn reuses_aliases(select: &Select) -> bool {
     select.selection.as_ref().is_some_and(|condition| uses(condition, &aliases))
 }
 
-enum Wanted<'a> {
-    Columns,
-    Names(&'a HashSet<String>),
-}
-
-struct Finder<'a> {
-    depth: usize,
-    wanted: Wanted<'a>,
-}
-
-impl Visitor for Finder<'_> {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _query: &Query) -> ControlFlow<()> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _query: &Query) -> ControlFlow<()> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-        let found = match (&self.wanted, expr) {
-            (Wanted::Names(names), Expr::Identifier(ident)) => names.contains(&ident.value),
-            (Wanted::Columns, Expr::Function(function)) => {
-                fold(&function.name.to_string()) == "columns"
-            }
-            _ => false,
-        };
-        if found && self.depth == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    }
-}
-
 /// Puts what aliases stand for in the places where they are reused.
 pub fn reuse_aliases(select: &mut Select, columns: &Joined) {
     let known: HashSet<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
@@ -101,10 +71,10 @@ pub fn reuse_aliases(select: &mut Select, columns: &Joined) {
     for item in &mut select.projection {
         match item {
             SelectItem::UnnamedExpr(expr) => {
-                let _ = VisitMut::visit(expr, &mut Replacer { meanings: &meanings, depth: 0 });
+                replace(expr, &meanings);
             }
             SelectItem::ExprWithAlias { expr, alias } => {
-                let _ = VisitMut::visit(expr, &mut Replacer { meanings: &meanings, depth: 0 });
+                replace(expr, &meanings);
                 let name = &alias.value;
                 if !known.contains(name.as_str()) && !meanings.contains_key(name) {
                     meanings.insert(name.clone(), expr.clone());
@@ -114,37 +84,13 @@ pub fn reuse_aliases(select: &mut Select, columns: &Joined) {
         }
     }
     if let Some(condition) = &mut select.selection {
-        let _ = VisitMut::visit(condition, &mut Replacer { meanings: &meanings, depth: 0 });
+        replace(condition, &meanings);
     }
 }
 
-struct Replacer<'a> {
-    meanings: &'a HashMap<String, Expr>,
-    depth: usize,
-}
-
-impl VisitorMut for Replacer<'_> {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if self.depth == 0
-            && let Expr::Identifier(ident) = expr
-            && let Some(meaning) = self.meanings.get(&ident.value)
-        {
-            *expr = Expr::Nested(Box::new(meaning.clone()));
-        }
-        ControlFlow::Continue(())
-    }
+fn replace(expr: &mut Expr, meanings: &HashMap<String, Expr>) {
+    let meaning = |ident: &Ident| meanings.get(&ident.value).cloned();
+    walk::replace_names(expr, |ident| Some(Expr::Nested(Box::new(meaning(ident)?))));
 }
 
 /// Expands `* RENAME` and COLUMNS.

@@ -18,6 +18,7 @@ pub mod rewrite; // friendly syntax -> plain SQL
 pub mod set_all; // INTERSECT ALL and EXCEPT ALL
 pub mod sources; // file names and table functions in FROM
 pub mod tuples; // rows in parentheses
+pub mod walk; // expressions outside of subqueries
 pub mod using; // USING and NATURAL -> ON
 
 pub use datafusion_sql::sqlparser::ast;

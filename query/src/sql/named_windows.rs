@@ -3,16 +3,14 @@
 //! Invariant: no name of a window is left. A window that builds on another takes its partitioning and order and may
 //! add an order and a frame of its own, as in the SQL standard (ISO/IEC 9075-2, window clause).
 
-use std::ops::ControlFlow;
-
 use datafusion_sql::sqlparser::ast::{
     Expr, Function, Ident, NamedWindowDefinition, NamedWindowExpr, Query, Select, SetExpr, Spanned,
-    VisitMut, VisitorMut, WindowSpec, WindowType,
+    VisitMut, WindowSpec, WindowType,
 };
 
 use crate::{
     error::{Error, ErrorKind, Result},
-    sql::{names::fold, parse::place},
+    sql::{names::fold, parse::place, walk},
 };
 
 /// Spells out the windows of a SELECT.
@@ -23,7 +21,7 @@ use crate::{
 pub fn expand(select: &mut Select) -> Result<()> {
     let known = definitions(&select.named_window)?;
     select.named_window.clear();
-    visit(select, known)
+    visit(select, &known)
 }
 
 /// Spells out the windows in a query's ORDER BY, which sees those of the query's SELECT.
@@ -33,7 +31,7 @@ pub fn expand(select: &mut Select) -> Result<()> {
 pub fn expand_order(query: &mut Query) -> Result<()> {
     let SetExpr::Select(select) = query.body.as_ref() else { return Ok(()) };
     let known = definitions(&select.named_window)?;
-    query.order_by.as_mut().map_or(Ok(()), |order| visit(order, known))
+    query.order_by.as_mut().map_or(Ok(()), |order| visit(order, &known))
 }
 
 /// Whether a call's window names another.
@@ -95,47 +93,19 @@ fn spelt_out(window: &WindowSpec, known: &Known) -> Result<WindowSpec> {
     Ok(spelt)
 }
 
-fn visit(node: &mut impl VisitMut, known: Known) -> Result<()> {
-    match node.visit(&mut Expander { known, depth: 0 }) {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(error) => Err(error),
-    }
-}
-
-struct Expander {
-    known: Known,
-    /// How many subqueries deep: these have windows of their own.
-    depth: usize,
-}
-
-impl VisitorMut for Expander {
-    type Break = Error;
-
-    fn pre_visit_query(&mut self, _query: &mut Query) -> ControlFlow<Error> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<Error> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
-        let Expr::Function(function) = expr else { return ControlFlow::Continue(()) };
+fn visit(node: &mut impl VisitMut, known: &Known) -> Result<()> {
+    walk::change(node, |expr| {
+        let Expr::Function(function) = expr else { return Ok(()) };
         let span = function.span();
         let window = match &function.over {
-            Some(_) if self.depth > 0 => return ControlFlow::Continue(()),
-            Some(WindowType::NamedWindow(name)) => find(&self.known, name).cloned(),
+            Some(WindowType::NamedWindow(name)) => find(known, name).cloned(),
             Some(WindowType::WindowSpec(window)) if window.window_name.is_some() => {
-                spelt_out(window, &self.known)
+                spelt_out(window, known)
             }
-            _ => return ControlFlow::Continue(()),
+            _ => return Ok(()),
         };
-        match window {
-            Ok(window) => function.over = Some(WindowType::WindowSpec(window)),
-            Err(error) => return ControlFlow::Break(error.or_span(place(span))),
-        }
-        ControlFlow::Continue(())
-    }
+        let window = window.map_err(|error| error.or_span(place(span)))?;
+        function.over = Some(WindowType::WindowSpec(window));
+        Ok(())
+    })
 }

@@ -9,7 +9,7 @@ use datafusion_sql::sqlparser::ast::{
     Array, BinaryOperator, CaseWhen, CastKind, DataType, ExactNumberInfo, Expr, Function,
     FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, GroupByExpr, Ident,
     Interval, Join, JoinOperator, LimitClause, ObjectName, OrderBy, OrderByExpr, OrderByKind,
-    Query, Select, SelectFlavor, SelectItem, SetExpr, Spanned, Statement, TableFactor,
+    Query, Select, SelectFlavor, SelectItem, SetExpr, Spanned, Statement, TableAlias, TableFactor,
     TableWithJoins, UnaryOperator, Value, VisitMut, VisitorMut, WildcardAdditionalOptions,
     WindowType, helpers::attached_token::AttachedToken,
 };
@@ -330,17 +330,18 @@ fn table_to_select(body: &mut SetExpr) {
         SetExpr::Table(table) => {
             let parts = [&table.schema_name, &table.table_name];
             let parts: Vec<Ident> = parts.into_iter().flatten().map(Ident::new).collect();
-            let relation = table_factor(ObjectName::from(parts));
+            let relation = table_factor(ObjectName::from(parts), None);
             *body = SetExpr::Select(Box::new(select_all(relation)));
         }
         _ => {}
     }
 }
 
-fn table_factor(name: ObjectName) -> TableFactor {
+/// A relation in FROM without any clause.
+pub fn table_factor(name: ObjectName, alias: Option<TableAlias>) -> TableFactor {
     TableFactor::Table {
         name,
-        alias: None,
+        alias,
         args: None,
         with_hints: Vec::new(),
         version: None,
@@ -349,6 +350,22 @@ fn table_factor(name: ObjectName) -> TableFactor {
         json_path: None,
         sample: None,
         index_hints: Vec::new(),
+    }
+}
+
+/// A query that is nothing but its body.
+pub fn query_of(body: SetExpr) -> Query {
+    Query {
+        with: None,
+        body: Box::new(body),
+        order_by: None,
+        limit_clause: None,
+        fetch: None,
+        locks: Vec::new(),
+        for_clause: None,
+        settings: None,
+        format_clause: None,
+        pipe_operators: Vec::new(),
     }
 }
 

@@ -10,7 +10,10 @@ use datafusion_sql::sqlparser::ast::{
 
 use crate::{
     error::{Error, ErrorKind, Result},
-    sql::{parse::place, rewrite::select_all},
+    sql::{
+        parse::place,
+        rewrite::{query_of, select_all},
+    },
 };
 
 /// The name of the subquery's rows. No identifier has a blank in front.
@@ -138,18 +141,7 @@ fn exists(subquery: &Query, condition: Expr, columns: usize) -> Expr {
         projection: vec![SelectItem::UnnamedExpr(one)],
         ..select_all(rows)
     };
-    let query = Query {
-        with: None,
-        body: Box::new(SetExpr::Select(Box::new(select))),
-        order_by: None,
-        limit_clause: None,
-        fetch: None,
-        locks: Vec::new(),
-        for_clause: None,
-        settings: None,
-        format_clause: None,
-        pipe_operators: Vec::new(),
-    };
+    let query = query_of(SetExpr::Select(Box::new(select)));
     Expr::Exists { subquery: Box::new(query), negated: false }
 }
 

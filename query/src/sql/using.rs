@@ -22,7 +22,8 @@ use crate::{
         friendly,
         names::{EXACT, constraint_mut, unmark},
         parse::place,
-        rewrite::select_all,
+        rewrite::{query_of, select_all},
+        walk,
     },
 };
 
@@ -49,18 +50,7 @@ pub fn probe(factor: &TableFactor, ctes: Vec<Cte>) -> Statement {
         recursive: false,
         cte_tables: ctes,
     });
-    Statement::Query(Box::new(Query {
-        with,
-        body: Box::new(SetExpr::Select(Box::new(select))),
-        order_by: None,
-        limit_clause: None,
-        fetch: None,
-        locks: Vec::new(),
-        for_clause: None,
-        settings: None,
-        format_clause: None,
-        pipe_operators: Vec::new(),
-    }))
+    Statement::Query(Box::new(Query { with, ..query_of(SetExpr::Select(Box::new(select))) }))
 }
 
 struct Rewriter<'a> {
@@ -169,13 +159,12 @@ impl Rewriter<'_> {
         for item in &mut select.projection {
             name_merged(item, &merged);
         }
-        let mut replacer = Replacer { merged: &merged, depth: 0 };
-        let _ = select.visit(&mut replacer);
+        replace_merged(select, &merged);
         for key in order_by {
             let by_alias =
                 matches!(&key.expr, Expr::Identifier(ident) if aliases.contains(&ident.value));
             if !by_alias {
-                let _ = key.expr.visit(&mut replacer);
+                replace_merged(&mut key.expr, &merged);
             }
         }
         Ok(())
@@ -425,35 +414,12 @@ pub fn excluded(options: &WildcardAdditionalOptions) -> Vec<String> {
 }
 
 /// Puts merged columns in the place of their names, outside of subqueries.
-struct Replacer<'a> {
-    merged: &'a HashMap<String, Expr>,
-    depth: usize,
-}
-
-impl VisitorMut for Replacer<'_> {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if self.depth == 0
-            && let Expr::Identifier(ident) = expr
-            && let Some(merged) = self.merged.get(&ident.value)
-        {
-            let span = ident.span;
-            *expr = merged.clone();
-            if let Expr::CompoundIdentifier(parts) = expr {
-                parts.iter_mut().for_each(|part| part.span = span);
-            }
+fn replace_merged(node: &mut impl VisitMut, merged: &HashMap<String, Expr>) {
+    walk::replace_names(node, |ident| {
+        let mut expr = merged.get(&ident.value)?.clone();
+        if let Expr::CompoundIdentifier(parts) = &mut expr {
+            parts.iter_mut().for_each(|part| part.span = ident.span);
         }
-        ControlFlow::Continue(())
-    }
+        Some(expr)
+    });
 }

@@ -69,8 +69,9 @@ impl Bounds {
             let end = self.ends(&self.end, input, rows.clone())?;
             let mut distinct = Distinct::default();
             for (index, place) in shape.places(rows).enumerate() {
-                let first = self.first(place, shape, keys.as_ref(), &start, index);
-                let after = self.after(place, shape, keys.as_ref(), &end, index);
+                let limit = |limits: &[u128]| limits.get(index).copied();
+                let first = self.edge(false, place, shape, keys.as_ref(), limit(&start));
+                let after = self.edge(true, place, shape, keys.as_ref(), limit(&end));
                 distinct.push(if first < after { [first, after] } else { [0, 0] });
             }
             Ok(distinct)
@@ -101,48 +102,34 @@ impl Bounds {
         }
     }
 
-    fn first(
+    /// The frame's first row, or the row after its last.
+    fn edge(
         &self,
+        is_end: bool,
         place: Place,
         shape: &Shape,
         keys: Option<&Keys>,
-        limits: &[u128],
-        index: usize,
+        limit: Option<u128>,
     ) -> u32 {
-        match (&self.start, self.unit) {
-            (Bound::Unbounded, _) => place.start,
-            (Bound::CurrentRow, FrameUnit::Rows) => place.row,
-            (Bound::CurrentRow, _) => place.first_peer,
-            (Bound::Offset(by), FrameUnit::Rows) => clamp(place.row, *by, place),
-            (Bound::Offset(by), _) => group_at(shape, place, *by),
-            (Bound::Key(_), _) => match keys {
-                Some(keys) if !keys.is_null(place.row) => {
-                    keys.search(place, |key| key < limits[index])
+        let (bound, whole, peers) = match is_end {
+            false => (&self.start, place.start, place.first_peer),
+            true => (&self.end, place.end, place.after_peers),
+        };
+        // An end is the row after the last, so one further.
+        let more = u32::from(is_end);
+        match (bound, self.unit) {
+            (Bound::Unbounded, _) => whole,
+            (Bound::CurrentRow, FrameUnit::Rows) => place.row + more,
+            (Bound::CurrentRow, _) => peers,
+            (Bound::Offset(by), FrameUnit::Rows) => {
+                clamp(place.row, by.saturating_add(more.into()), place)
+            }
+            (Bound::Offset(by), _) => group_at(shape, place, by.saturating_add(more.into())),
+            (Bound::Key(_), _) => match (keys, limit) {
+                (Some(keys), Some(limit)) if !keys.is_null(place.row) => {
+                    keys.search(place, |key| key < limit || is_end && key == limit)
                 }
-                _ => place.first_peer,
-            },
-        }
-    }
-
-    fn after(
-        &self,
-        place: Place,
-        shape: &Shape,
-        keys: Option<&Keys>,
-        limits: &[u128],
-        index: usize,
-    ) -> u32 {
-        match (&self.end, self.unit) {
-            (Bound::Unbounded, _) => place.end,
-            (Bound::CurrentRow, FrameUnit::Rows) => place.row + 1,
-            (Bound::CurrentRow, _) => place.after_peers,
-            (Bound::Offset(by), FrameUnit::Rows) => clamp(place.row, by.saturating_add(1), place),
-            (Bound::Offset(by), _) => group_at(shape, place, by.saturating_add(1)),
-            (Bound::Key(_), _) => match keys {
-                Some(keys) if !keys.is_null(place.row) => {
-                    keys.search(place, |key| key <= limits[index])
-                }
-                _ => place.after_peers,
+                _ => peers,
             },
         }
     }
