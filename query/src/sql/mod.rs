@@ -16,6 +16,7 @@ pub mod parse; // text -> statements
 pub mod raised; // the place of an error that a row raised
 pub mod rewrite; // friendly syntax -> plain SQL
 pub mod set_all; // INTERSECT ALL and EXCEPT ALL
+pub mod statements; // INSERT BY NAME, DROP MACRO
 pub mod sources; // file names and table functions in FROM
 pub mod tuples; // rows in parentheses
 pub mod walk; // expressions outside of subqueries
