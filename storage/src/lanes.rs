@@ -68,16 +68,16 @@ impl Squares {
 
     fn add_parts(&mut self, parts: [[u64; 2]; 3]) {
         for (sum, [total, upper]) in self.parts.iter_mut().zip(parts) {
-            *sum += whole(total, upper);
+            *sum += whole(total, upper, 32);
         }
     }
 }
 
-/// The sum of at most 2^16 numbers, given modulo 2^64, and the sum of their upper halves.
+/// The sum of at most 2^16 numbers, given modulo 2^64, and the sum of what is above their lowest `bits` bits.
 #[inline(always)]
-fn whole(total: u64, upper: u64) -> u128 {
-    let lower = total.wrapping_sub(upper << 32);
-    (u128::from(upper) << 32) + u128::from(lower)
+fn whole(total: u64, upper: u64, bits: u32) -> u128 {
+    let lower = total.wrapping_sub(upper << bits);
+    (u128::from(upper) << bits) + u128::from(lower)
 }
 
 /// The numbers that so many bits make, for every value of the bits.
@@ -145,14 +145,15 @@ impl Lane for u16 {
     }
     #[inline(always)]
     fn square(values: impl ExactSizeIterator<Item = Self>, squares: &mut Squares) {
-        let (mut sum, mut lower, mut upper) = (0_u32, 0_u32, 0_u32);
+        let (mut sum, mut total, mut upper) = (0_u32, 0_u32, 0_u32);
         for value in values {
             let square = u32::from(value) * u32::from(value);
             sum = sum.wrapping_add(value.into());
-            lower = lower.wrapping_add(square & 0xffff);
+            total = total.wrapping_add(square);
             upper = upper.wrapping_add(square >> 16);
         }
         squares.sum += u128::from(sum);
+        let lower = total.wrapping_sub(upper << 16);
         squares.parts[0] += (u128::from(upper) << 16) + u128::from(lower);
     }
 }
@@ -171,10 +172,11 @@ impl Lane for u32 {
             let square = value * value;
             sum = sum.wrapping_add(value);
             total = total.wrapping_add(square);
-            upper = upper.wrapping_add(square >> 32);
+            // Not 32 bits: of those the compiler would make another multiplication.
+            upper = upper.wrapping_add(square >> 24);
         }
         squares.sum += u128::from(sum);
-        squares.parts[0] += whole(total, upper);
+        squares.parts[0] += whole(total, upper, 24);
     }
 }
 
@@ -189,7 +191,7 @@ impl Lane for i64 {
             total = total.wrapping_add(value);
             upper = upper.wrapping_add(value >> 32);
         }
-        whole(total, upper).cast_signed() - (count << 63)
+        whole(total, upper, 32).cast_signed() - (count << 63)
     }
     #[inline(always)]
     fn square(values: impl ExactSizeIterator<Item = Self>, squares: &mut Squares) {
@@ -206,7 +208,7 @@ impl Lane for i64 {
                 *upper = upper.wrapping_add(product >> 32);
             }
         }
-        squares.sum += whole(sum, sum_upper);
+        squares.sum += whole(sum, sum_upper, 32);
         squares.add_parts(parts);
     }
 }
