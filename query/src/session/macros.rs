@@ -28,8 +28,8 @@ use crate::{
         ast::{
             BinaryOperator, DropFunction, Expr, Function, FunctionArg, FunctionArgExpr,
             FunctionArgumentList, FunctionArguments, Ident, MacroArg, MacroDefinition, ObjectName,
-            Query, Select, SelectItem, Spanned, Statement, TableAlias, TableFactor, Value, Visit,
-            VisitMut, Visitor, VisitorMut,
+            OneOrManyWithParens, Query, Select, SelectItem, Spanned, Statement, TableAlias,
+            TableFactor, Value, Visit, VisitMut, Visitor, VisitorMut,
         },
         names::{expression_name, fold},
         parse::place,
@@ -185,8 +185,12 @@ fn refuse_columns(statement: &Statement) -> Result<()> {
     else {
         return Ok(());
     };
-    let is_parameter =
-        |name: &str| args.iter().flatten().any(|arg| fold(&arg.name.value) == fold(name));
+    let is_own = |name: &str| args.iter().flatten().any(|arg| fold(&arg.name.value) == fold(name));
+    let lambdas = lambda_parameters(body);
+    if let Some(both) = lambdas.iter().find(|name| is_own(name)) {
+        return Err(Error::unsupported(format!("a lambda over the macro's parameter {both}")));
+    }
+    let is_parameter = |name: &str| is_own(name) || lambdas.contains(&fold(name));
     let mut body = body.clone();
     sql::walk::change(&mut body, |expr| {
         let name = match expr {
@@ -197,6 +201,28 @@ fn refuse_columns(statement: &Statement) -> Result<()> {
         let message = format!("the macro has no parameter {name}");
         Err(Error::new(ErrorKind::Name, message).or_span(place(expr.span())))
     })
+}
+
+/// The parameters of the lambdas in an expression, folded.
+fn lambda_parameters(expr: &Expr) -> Vec<String> {
+    struct Lambdas(Vec<String>);
+    impl Visitor for Lambdas {
+        type Break = ();
+
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            if let Expr::Lambda(lambda) = expr {
+                let names = match &lambda.params {
+                    OneOrManyWithParens::One(one) => std::slice::from_ref(one),
+                    OneOrManyWithParens::Many(many) => many.as_slice(),
+                };
+                self.0.extend(names.iter().map(|parameter| fold(&parameter.name.value)));
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut lambdas = Lambdas(Vec::new());
+    let _ = Visit::visit(expr, &mut lambdas);
+    lambdas.0
 }
 
 /// Refuses a macro that would use itself, by way of others too.
