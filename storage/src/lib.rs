@@ -12,6 +12,8 @@ mod rank; // the order of a dictionary's entries
 pub mod vector; // Vector, Selection: up to VECTOR_SIZE values, perhaps still encoded
 pub mod ledger; // Ledger: bytes touched per scan, column and level
 pub mod prune; // Prune: what a predicate says about ranges of values
+pub mod simd; // loops compiled for wide registers, too
+pub mod lanes; // sums and extremes of whole numbers, under masks
 pub mod reproducible_sum; // sums of doubles that depend on the input alone
 pub mod moment; // means and squared deviations of doubles
 pub mod scan; // ScanSpec, Scan: how the engine reads a relation

@@ -14,6 +14,7 @@ mod expr;
 mod filter;
 mod fold;
 mod join;
+mod lambda;
 mod literal;
 #[cfg(test)]
 pub(crate) mod naive;
@@ -28,6 +29,7 @@ mod scope;
 mod share;
 mod signed_sum;
 mod sort;
+mod spelling;
 mod subquery;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -114,6 +116,7 @@ fn improve(plan: Plan, relations: &[Arc<dyn Relation>], settings: &LowerSettings
     }
     let mut plan = columns::drop_unused(plan);
     prune::add(&mut plan);
+    spelling::keep_first(&mut plan);
     Ok(rename(plan, schema))
 }
 
@@ -162,6 +165,8 @@ struct Lowerer {
     seen: Vec<subquery::Seen>,
     /// The recursive queries whose steps are being translated, outermost first: name and id.
     recursive: Vec<(String, usize)>,
+    /// The parameters of the lambdas around the expression that is being translated, outermost first.
+    lambdas: Vec<Vec<String>>,
     /// How many recursive queries there are.
     recursions: usize,
 }
