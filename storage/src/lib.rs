@@ -18,6 +18,7 @@ pub mod reproducible_sum; // sums of doubles that depend on the input alone
 pub mod moment; // means and squared deviations of doubles
 pub mod scan; // ScanSpec, Scan: how the engine reads a relation
 pub mod table; // tables in memory and registered Arrow batches
+pub mod index; // indexes: ranges of keys answered without reading them
 pub mod text; // text to numbers, dates and times
 pub mod files; // from path patterns to files
 pub mod parquet; // ParquetDataset: Parquet files in place
