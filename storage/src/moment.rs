@@ -186,6 +186,8 @@ impl<const MASKED: bool> Kernel for Distances<'_, MASKED> {
     fn run(self) -> Self::Output {
         let (mut sums, mut squares) = ([0.0; LANES], [0.0; LANES]);
         for (at, block) in self.blocks.iter().enumerate() {
+            // This chunk is in the caches by now; the next one is not.
+            simd::fetch_ahead(block, CHUNK * size_of::<f64>());
             let mut word = if MASKED { self.words[at] } else { 0 };
             for chunk in block.as_chunks::<LANES>().0 {
                 let masks = [&NIBBLES[(word & 15) as usize], &NIBBLES[(word >> 4 & 15) as usize]];
