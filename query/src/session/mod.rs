@@ -11,6 +11,9 @@ mod storage_info; // how tables are stored
 mod create; // CREATE, DROP
 mod insert; // INSERT
 mod change; // DELETE, UPDATE, TRUNCATE
+mod copy; // COPY
+mod copy_options; // options of COPY ... TO
+mod export; // EXPORT DATABASE, IMPORT DATABASE
 mod returning; // RETURNING
 mod vacuum; // VACUUM
 mod explain; // EXPLAIN

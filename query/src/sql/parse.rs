@@ -14,7 +14,10 @@ use datafusion_sql::sqlparser::{
 
 use crate::{
     error::{Error, ErrorKind, Result, Span},
-    sql::{balance::balance_statement, dialect::StoaDialect},
+    sql::{
+        balance::balance_statement, dialect::StoaDialect, file_options::FileOption,
+        statement_options,
+    },
 };
 
 /// How deeply queries and parentheses may nest.
@@ -31,6 +34,8 @@ pub struct ParsedStatement {
     pub parameters: usize,
     /// Whether SUMMARIZE stands before the statement, which is a query then.
     pub summarize: bool,
+    /// The options of COPY, EXPORT DATABASE and IMPORT DATABASE.
+    pub options: Vec<FileOption>,
 }
 
 impl ParsedStatement {
@@ -83,6 +88,7 @@ fn parse_as(dialect: &StoaDialect, sql: &str) -> Result<Vec<ParsedStatement>> {
             .map_or(start, |t| byte_offset(sql, &lines, t.span.end));
         let parameters = repair_tokens(&mut tokens, sql, &lines)?;
         let summarize = take_summarize(&mut tokens);
+        let (tokens, options) = statement_options::take(tokens, dialect)?;
         let tokens = select_before_from(save_as_call(tokens)?);
         let mut parser = Parser::new(dialect)
             .with_recursion_limit(NESTING_LIMIT)
@@ -97,7 +103,8 @@ fn parse_as(dialect: &StoaDialect, sql: &str) -> Result<Vec<ParsedStatement>> {
         if summarize && !matches!(statement, Statement::Query(_)) {
             return Err(Error::new(ErrorKind::Syntax, "SUMMARIZE takes a table or a query"));
         }
-        statements.push(ParsedStatement { statement, range: start..end, parameters, summarize });
+        let range = start..end;
+        statements.push(ParsedStatement { statement, range, parameters, summarize, options });
     }
     Ok(statements)
 }
@@ -287,7 +294,7 @@ fn is_set_operator(token: &Token, previous: Option<&Token>) -> bool {
         && previous != Some(&Token::Mul)
 }
 
-fn syntax_error(error: ParserError) -> Error {
+pub(super) fn syntax_error(error: ParserError) -> Error {
     let (ParserError::TokenizerError(message) | ParserError::ParserError(message)) = error else {
         return Error::new(ErrorKind::Syntax, "the statement nests too deeply");
     };
