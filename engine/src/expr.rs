@@ -105,6 +105,19 @@ pub enum Expr {
         /// `ILIKE`.
         ignore_case: bool,
     },
+    /// A lambda over the elements of lists. `args` are the lists, the first value of a reduction that has one, and what
+    /// the body captures; the body's columns are its parameters, then the captures. It is no operand: its columns are
+    /// its own.
+    Lambda {
+        /// What it is for.
+        kind: LambdaKind,
+        /// The lists and what else is computed outside.
+        args: Vec<Expr>,
+        /// What is computed for every element.
+        body: Box<Expr>,
+        /// The result's type.
+        ty: LogicalType,
+    },
     /// A named function.
     Call {
         /// The name in lower case, the key in `FunctionRegistry`.
@@ -114,6 +127,41 @@ pub enum Expr {
         /// The result's type.
         ty: LogicalType,
     },
+}
+
+/// What a lambda is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LambdaKind {
+    /// Its results are the elements of the result. Parameters: an element, its position from 1.
+    Transform,
+    /// Elements for which it is TRUE are those of the result. Parameters: an element, its position.
+    Filter,
+    /// TRUE where it is TRUE for an element; otherwise NULL where it is NULL for one. Parameters: an element, its
+    /// position.
+    AnyMatch,
+    /// Its last result, where each becomes the first parameter of the next. Parameters: the result so far, an element,
+    /// its position.
+    Reduce {
+        /// Whether there is a first value before the first element; otherwise that element is it.
+        initial: bool,
+    },
+}
+
+impl LambdaKind {
+    /// The name of the function.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Transform => "list_transform",
+            Self::Filter => "list_filter",
+            Self::AnyMatch => "array_any_match",
+            Self::Reduce { .. } => "list_reduce",
+        }
+    }
+
+    /// How many parameters the body has.
+    pub fn parameters(self) -> usize {
+        if matches!(self, Self::Reduce { .. }) { 3 } else { 2 }
+    }
 }
 
 /// Comparison operators.
@@ -166,6 +214,7 @@ impl Expr {
             | Self::Arithmetic { ty, .. }
             | Self::Cast { ty, .. }
             | Self::Case { ty, .. }
+            | Self::Lambda { ty, .. }
             | Self::Call { ty, .. } => ty.clone(),
             Self::Literal(value) => value.ty().clone(),
             Self::Negate(input) => input.ty(),
@@ -187,7 +236,10 @@ impl Expr {
             Self::Compare { left, right, .. } | Self::Arithmetic { left, right, .. } => {
                 vec![left, right]
             }
-            Self::And(args) | Self::Or(args) | Self::Call { args, .. } => args.iter().collect(),
+            Self::And(args)
+            | Self::Or(args)
+            | Self::Call { args, .. }
+            | Self::Lambda { args, .. } => args.iter().collect(),
             Self::Not(input)
             | Self::IsNull(input)
             | Self::IsNotNull(input)
@@ -209,7 +261,10 @@ impl Expr {
             Self::Compare { left, right, .. } | Self::Arithmetic { left, right, .. } => {
                 vec![left, right]
             }
-            Self::And(args) | Self::Or(args) | Self::Call { args, .. } => args.iter_mut().collect(),
+            Self::And(args)
+            | Self::Or(args)
+            | Self::Call { args, .. }
+            | Self::Lambda { args, .. } => args.iter_mut().collect(),
             Self::Not(input)
             | Self::IsNull(input)
             | Self::IsNotNull(input)

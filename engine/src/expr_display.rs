@@ -116,6 +116,12 @@ impl Named<'_> {
                     None => Ok(()),
                 }
             }
+            Expr::Lambda { kind, args, body, .. } => {
+                write!(f, "{}(", kind.name())?;
+                self.list(f, args)?;
+                // Columns of the body are its own.
+                write!(f, ", lambda: {body})")
+            }
             Expr::Call { function, args, .. } => {
                 write!(f, "{function}(")?;
                 self.list(f, args)?;
@@ -213,7 +219,8 @@ fn binding(expr: &Expr) -> Binding {
         | Expr::Subquery { .. }
         | Expr::Cast { .. }
         | Expr::Case { .. }
-        | Expr::Call { .. } => Binding::Atom,
+        | Expr::Call { .. }
+        | Expr::Lambda { .. } => Binding::Atom,
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod error; // Error: what went wrong, where, and what may help
 pub mod sql; // SQL text -> syntax tree
 pub mod planner; // syntax tree -> optimised logical plan
+mod functions; // scalar functions of our own over Arrow arrays
 pub mod lower; // optimised logical plan -> the engine's plan
 pub mod join_order; // the order and the sides of joins, from statistics
 pub mod session; // databases, connections, statements

@@ -102,11 +102,14 @@ fn column_type(ty: &arrow::datatypes::DataType) -> DefaultColumnType {
     }
 }
 
-/// The `.slt` files below a folder, in order.
+/// The `.slt` files below a folder, in order; of a file itself.
 ///
 /// # Errors
 /// When a folder cannot be read.
 pub fn files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    if folder.is_file() {
+        return Ok(vec![folder.to_path_buf()]);
+    }
     let mut found = Vec::new();
     let mut folders = vec![folder.to_path_buf()];
     while let Some(folder) = folders.pop() {

@@ -24,6 +24,7 @@ mod extreme_bytes;
 mod frequency;
 pub(crate) mod input;
 mod interval;
+mod lists;
 pub(crate) mod masked;
 mod moments;
 mod ordered;
@@ -40,6 +41,7 @@ pub(crate) mod table;
 mod weighted;
 
 pub(crate) use call::Call;
+pub use lists::aggregate_lists;
 pub(crate) use quantile::Quantile;
 
 /// The group of each row.

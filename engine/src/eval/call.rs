@@ -199,6 +199,9 @@ fn of_text(name: &str, types: &[LogicalType], ty: &LogicalType) -> Option<Entry>
         ("ltrim", [Text] | [Text, Text]) => (to_text, ("ltrim", text::ltrim, false)),
         ("rtrim", [Text] | [Text, Text]) => (to_text, ("rtrim", text::rtrim, false)),
         ("concat", _) => (to_text && texts, ("concat", text::concat, false)),
+        ("concat_op" | "||", [Blob, Blob]) => {
+            (*ty == Blob, ("concat_blobs", text::concat_blobs, false))
+        }
         ("concat_op" | "||", _) => (to_text && texts, ("concat_op", text::concat_op, false)),
         ("concat_ws", [_, _, ..]) => (to_text && texts, ("concat_ws", text::concat_ws, false)),
         ("reverse", [Text]) => (to_text, ("reverse", text::reverse, false)),

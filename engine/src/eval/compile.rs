@@ -18,7 +18,7 @@ use super::{
 use crate::{
     context::QueryContext,
     error::{EngineError, Result},
-    expr::{ArithmeticOp, CompareOp, Expr},
+    expr::{ArithmeticOp, CompareOp, Expr, LambdaKind},
     function::ScalarFunction,
     kernel::{
         cast,
@@ -107,6 +107,13 @@ impl Compiler<'_> {
                 let options =
                     LikeOptions { escape: *escape, ignore_case: *ignore_case, negated: *negated };
                 self.like(input, ids[1], options)
+            }
+            Expr::Lambda { kind, body, .. } => {
+                let body = Arc::new(compile(std::slice::from_ref(body), self.context)?);
+                let (fails, pure) = body.traits();
+                let fails = fails || matches!(kind, LambdaKind::Reduce { initial: false });
+                let op = Op::Lambda { kind: *kind, body, args: ids.to_vec() };
+                return Ok(self.finish(op, ty, fails, pure, 200));
             }
             Expr::Call { function, .. } => return self.call(function, ids, ty),
         };

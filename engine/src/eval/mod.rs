@@ -8,6 +8,7 @@ mod call; // functions with kernels of our own
 mod compile; // expressions to a program
 mod dictionary; // work done once per dictionary entry
 mod growth; // functions that make much out of little
+mod lambda; // bodies over the elements of lists
 mod lazy; // AND, OR, CASE, COALESCE
 mod node; // the instructions
 mod run; // registers and frames
@@ -41,6 +42,12 @@ pub struct Program {
 }
 
 impl Program {
+    /// Whether some value can make it fail, and whether it gives the same for the same columns.
+    fn traits(&self) -> (bool, bool) {
+        let fails = self.nodes.iter().any(|node| node.can_fail);
+        (fails, self.nodes.iter().all(|node| node.is_pure))
+    }
+
     /// Compiles expressions over the columns of one input. Subexpressions are shared, constants folded.
     ///
     /// # Errors

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use stoadb_storage::{LogicalType, Scalar};
 
-use super::call::Native;
+use super::{Program, call::Native};
 use crate::{
-    expr::{ArithmeticOp, CompareOp},
+    expr::{ArithmeticOp, CompareOp, LambdaKind},
     function::ScalarFunction,
     kernel::{
         in_list::InList,
@@ -75,6 +75,7 @@ pub(super) enum Op {
     LikeConstant { input: NodeId, text: String, pattern: Pattern, options: LikeOptions },
     Like { input: NodeId, pattern: NodeId, options: LikeOptions },
     Native { native: Native, args: Vec<NodeId> },
+    Lambda { kind: LambdaKind, body: Arc<Program>, args: Vec<NodeId> },
     External { name: Arc<str>, function: Arc<dyn ScalarFunction>, args: Vec<NodeId> },
 }
 
@@ -89,6 +90,7 @@ impl Op {
             | Self::Or(args)
             | Self::Coalesce(args)
             | Self::Native { args, .. }
+            | Self::Lambda { args, .. }
             | Self::External { args, .. } => args.clone(),
             Self::Not(input)
             | Self::Negate(input)
@@ -175,6 +177,7 @@ impl Op {
             Self::LikeConstant { text, .. } => 14 + 32 * text.len() as u64,
             Self::Like { .. } => 15,
             Self::Native { native, .. } => 16 + 32 * native.name.len() as u64,
+            Self::Lambda { .. } => 18,
             Self::External { name, .. } => 17 + 32 * name.len() as u64,
         };
         self.operands().iter().fold(kind, |key, &id| mix_u64(key, id as u64))

@@ -9,6 +9,7 @@ use stoadb_storage::{LogicalType, Scalar, Selection, Vector};
 
 use super::{
     dictionary::{OffsetValues, Served},
+    lambda,
     node::{Node, NodeId, Op},
 };
 use crate::{
@@ -323,6 +324,7 @@ fn kernel(node: &Node, operands: &[Vector], rows: usize) -> Result<Vector> {
         }
         (Op::Like { options, .. }, [input, pattern]) => like(input, pattern, rows, *options)?,
         (Op::Native { native, .. }, args) => native.run(args, rows, &node.ty)?,
+        (Op::Lambda { kind, body, .. }, args) => lambda::run(*kind, body, args, rows, &node.ty)?,
         (Op::External { name, function, .. }, args) => {
             external(name, function.as_ref(), args, rows, &node.ty)?
         }

@@ -160,7 +160,7 @@ fn guard(arg: &mut Expr, filter: &Expr) {
 fn may_fail(expr: &Expr) -> bool {
     match expr {
         Expr::Arithmetic { .. } | Expr::Negate(_) if !expr.ty().is_float() => true,
-        Expr::Cast { or_null: false, .. } | Expr::Call { .. } => true,
+        Expr::Cast { or_null: false, .. } | Expr::Call { .. } | Expr::Lambda { .. } => true,
         _ => expr.children().into_iter().any(may_fail),
     }
 }

@@ -23,6 +23,7 @@ pub(crate) fn is_volatile(expr: &Expr) -> bool {
         ["random", "rand", "uuid", "gen_random_uuid", "uuidv4", "uuidv7", "nextval"];
     match expr {
         Expr::Call { function, .. } if VOLATILE.contains(&&**function) => true,
+        Expr::Lambda { args, body, .. } => is_volatile(body) || args.iter().any(is_volatile),
         other => other.children().into_iter().any(is_volatile),
     }
 }

@@ -93,6 +93,11 @@ impl Lowerer {
                 }
                 Ok(call::function(function.name(), args, LogicalType::from_arrow(&ty)?))
             }
+            Logical::HigherOrderFunction(call) => self.lambda(call, expr, scope),
+            Logical::LambdaVariable(variable) => {
+                let ty = LogicalType::from_arrow(&expr.get_type(scope).map_err(planner_error)?)?;
+                self.lambda_variable(&variable.name, ty)
+            }
             Logical::InList(list) => self.in_list(list, scope),
             Logical::ScalarSubquery(subquery) => self.scalar_subquery(subquery),
             other => Err(refusal(other)),

@@ -14,6 +14,7 @@ mod expr;
 mod filter;
 mod fold;
 mod join;
+mod lambda;
 mod literal;
 #[cfg(test)]
 pub(crate) mod naive;
@@ -164,6 +165,8 @@ struct Lowerer {
     seen: Vec<subquery::Seen>,
     /// The recursive queries whose steps are being translated, outermost first: name and id.
     recursive: Vec<(String, usize)>,
+    /// The parameters of the lambdas around the expression that is being translated, outermost first.
+    lambdas: Vec<Vec<String>>,
     /// How many recursive queries there are.
     recursions: usize,
 }

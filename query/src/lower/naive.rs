@@ -291,7 +291,7 @@ impl Run<'_> {
                     other => unreachable!("{other}"),
                 })
             }
-            Expr::Like { .. } => unreachable!("{expr}"),
+            Expr::Like { .. } | Expr::Lambda { .. } => unreachable!("{expr}"),
         }
     }
 }

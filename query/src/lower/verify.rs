@@ -201,7 +201,8 @@ impl Checker<'_> {
             | Expr::IsNotNull(_)
             | Expr::Negate(_)
             | Expr::Cast { .. }
-            | Expr::Call { .. } => true,
+            | Expr::Call { .. }
+            | Expr::Lambda { .. } => true,
         };
         must(fits, format!("the expression {expr}"))?;
         expr.children().into_iter().try_for_each(|child| self.expr(child, input))

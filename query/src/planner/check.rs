@@ -105,9 +105,6 @@ fn check_expr(expr: &Expr, schema: &DFSchema) -> Result<()> {
         }
         Expr::Column(column) => binds(column, schema),
         Expr::Unnest(_) => Err(Error::unsupported("unnest()")),
-        Expr::HigherOrderFunction(_) | Expr::Lambda(_) | Expr::LambdaVariable(_) => {
-            Err(Error::unsupported("lambda functions"))
-        }
         _ => Ok(()),
     }
 }

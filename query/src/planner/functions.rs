@@ -22,7 +22,11 @@ use stoadb_engine::{EngineError, function::ScalarFunction};
 use stoadb_storage::LogicalType;
 
 use crate::planner::{
-    aggregates::aggregate_udfs, scalars::scalars, to_char::moment_texts, windows::window_udfs,
+    aggregates::aggregate_udfs,
+    lambdas::{lambda_function, lambda_names},
+    scalars::scalars,
+    to_char::moment_texts,
+    windows::window_udfs,
 };
 
 /// Functions by name and alias.
@@ -65,6 +69,19 @@ const ALIASES: &[(&str, &str)] = &[
     ("regexp_matches", "regexp_like"),
     ("instr", "strpos"),
     ("list_aggregate_length", "array_length"),
+    ("list_pack", "make_array"),
+    ("list_indexof", "array_position"),
+    ("array_zip", "arrays_zip"),
+    ("editdist3", "levenshtein"),
+    ("greatest_common_divisor", "gcd"),
+    ("least_common_multiple", "lcm"),
+    ("prefix", "starts_with"),
+    ("suffix", "ends_with"),
+    ("transaction_timestamp", "now"),
+    ("get_current_timestamp", "now"),
+    ("get_current_time", "current_time"),
+    ("gen_random_uuid", "uuid"),
+    ("uuidv4", "uuid"),
 ];
 
 /// Functions of the library that would answer wrongly: sums of whole numbers in doubles.
@@ -79,11 +96,12 @@ impl Functions {
             .filter(|udf| !LEFT_OUT.contains(&udf.name()));
         for udf in library {
             let udf = udf.inner().with_updated_config(options).map_or(udf, Arc::new);
-            functions.add_scalar(udf);
+            functions.add_scalar(crate::functions::unified(udf));
         }
         functions.add_scalar(Arc::new(ScalarUDF::new_from_impl(DatePart::new())));
         scalars().for_each(|udf| functions.add_scalar(udf));
         moment_texts().for_each(|udf| functions.add_scalar(udf));
+        crate::functions::definitions().for_each(|udf| functions.add_scalar(udf));
         for (alias, name) in ALIASES {
             if let Some(udf) = functions.scalar.get(*name).map(Arc::clone) {
                 functions.scalar.entry((*alias).to_owned()).or_insert(udf);
@@ -159,7 +177,7 @@ impl FunctionRegistry for Functions {
     }
 
     fn higher_order_function(&self, name: &str) -> Result<Arc<HigherOrderUDF>> {
-        plan_err!("there is no function {name}()")
+        lambda_function(name).map_or_else(|| plan_err!("there is no function {name}()"), Ok)
     }
 
     fn udaf(&self, name: &str) -> Result<Arc<AggregateUDF>> {
@@ -367,6 +385,16 @@ pub fn is_aggregate(name: &str) -> bool {
     DEFAULT.aggregate.contains_key(name)
 }
 
+/// An aggregate function by a name or alias in lower case.
+pub(crate) fn aggregate_udf(name: &str) -> Option<Arc<AggregateUDF>> {
+    DEFAULT.aggregate.get(name).map(Arc::clone)
+}
+
+/// Whether a name is a scalar function's.
+pub fn is_scalar(name: &str) -> bool {
+    DEFAULT.scalar.contains_key(name)
+}
+
 /// Whether a name is a window function's.
 pub fn is_window(name: &str) -> bool {
     DEFAULT.window.contains_key(name)
@@ -387,7 +415,8 @@ pub fn argument_lists(name: &str) -> Vec<String> {
 
 /// The names of all functions, for suggestions.
 pub fn all_names() -> HashSet<String> {
-    DEFAULT.names().into_iter().flatten().collect()
+    let lambdas = lambda_names().map(str::to_owned);
+    DEFAULT.names().into_iter().flatten().chain(lambdas).collect()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ pub mod check; // what a finished plan must be like
 pub mod diagnose; // the library's errors in our words
 pub mod functions; // scalar functions, and how the engine calls them
 pub mod hooks; // expressions and types that we plan ourselves
+pub mod lambdas; // functions of lists that take lambdas: names and types
 pub mod optimizer; // the list of rewrites
 pub mod rules; // rewrites of our own
 pub mod output; // names of result columns

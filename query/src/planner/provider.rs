@@ -20,6 +20,7 @@ use crate::{
         diagnose::closest,
         functions::Functions,
         hooks::{StoaTypes, expr_planners},
+        lambdas::lambda_function,
         source::{StoaTableSource, ViewSource, WorkTableSource},
     },
     sql::names::{Spelling, fold},
@@ -171,8 +172,8 @@ impl ContextProvider for Provider<'_> {
         self.functions.scalar(name)
     }
 
-    fn get_higher_order_meta(&self, _name: &str) -> Option<Arc<HigherOrderUDF>> {
-        None
+    fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {
+        lambda_function(name)
     }
 
     fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {

@@ -16,7 +16,7 @@ use stoadb_storage::LogicalType;
 use crate::error::Error;
 
 /// Timestamps as SQL's TIMESTAMP has them.
-pub(super) const TIMESTAMP: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
+pub(crate) const TIMESTAMP: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
 
 const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
 

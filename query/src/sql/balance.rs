@@ -17,7 +17,7 @@ use datafusion_sql::sqlparser::ast::{
 use crate::{
     error::{Error, Result},
     planner::scalars::{ALL_OF, ANY_OF, SIGNED_SUM},
-    sql::{names::expression_name, rewrite::call_of},
+    sql::{calls::call_of, names::expression_name},
 };
 
 /// Chains of AND and OR of at least this many terms are balanced.

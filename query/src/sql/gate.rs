@@ -14,7 +14,10 @@ use datafusion_sql::sqlparser::ast::{
 
 use crate::{
     error::{Error, ErrorKind, Result, Span},
-    planner::functions::{is_aggregate, is_window},
+    planner::{
+        functions::{is_aggregate, is_window},
+        lambdas::lambda_function,
+    },
     sql::{names::fold, parse::place, sources::is_unnested},
 };
 
@@ -282,10 +285,18 @@ fn check_factor(factor: &TableFactor) -> Result<()> {
     refuse_if(true, what, factor)
 }
 
+/// Whether a call has a lambda among its arguments.
+pub fn has_lambda(function: &Function) -> bool {
+    let FunctionArguments::List(list) = &function.args else { return false };
+    let lambda = |arg: &FunctionArg| {
+        matches!(arg, FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Lambda(_))))
+    };
+    list.args.iter().any(lambda)
+}
+
 fn check_expr(expr: &Expr) -> Result<()> {
     let what = match expr {
         Expr::Collate { .. } => "COLLATE (texts compare bytewise)",
-        Expr::Lambda(_) => "lambda functions",
         Expr::MatchAgainst { .. } => "MATCH ... AGAINST",
         Expr::JsonAccess { .. } => "JSON paths",
         Expr::Prefixed { .. } => "literals with a character set",
@@ -305,6 +316,8 @@ fn check_expr(expr: &Expr) -> Result<()> {
 
 fn check_function(function: &Function) -> Result<()> {
     let name = fold(&function.name.to_string());
+    let takes_lambdas = lambda_function(&name).is_some();
+    refuse_if(has_lambda(function) && !takes_lambdas, &format!("lambdas in {name}()"), function)?;
     refuse_if(
         !matches!(function.parameters, FunctionArguments::None),
         "calls with two lists of arguments",

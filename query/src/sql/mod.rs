@@ -4,6 +4,7 @@
 //! is rewritten or refused here. Next: `planner/`.
 
 pub mod balance; // long AND, OR, + and || chains become balanced trees
+pub mod calls; // calls written otherwise
 pub mod dialect; // which tokens and clauses are SQL to us
 pub mod file_options; // options of read_csv and its like
 pub mod frames; // distances of window frames

@@ -6,16 +6,23 @@
 use std::ops::Range;
 
 use datafusion_sql::sqlparser::{
-    ast::Statement,
+    ast::{
+        ColumnDef, DataType, Expr, Ident, SelectItem, SetExpr, Statement, TableAlias,
+        TableAliasColumnDef, TableFactor,
+    },
     keywords::Keyword,
     parser::{Parser, ParserError},
-    tokenizer::{Location, Token, TokenWithSpan, Tokenizer},
+    tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Whitespace},
 };
 
 use crate::{
     error::{Error, ErrorKind, Result, Span},
     sql::{
-        balance::balance_statement, dialect::StoaDialect, file_options::FileOption,
+        balance::balance_statement,
+        calls::cast,
+        dialect::StoaDialect,
+        file_options::FileOption,
+        rewrite::{query_of, select_all},
         statement_options,
     },
 };
@@ -88,7 +95,7 @@ fn parse_as(dialect: &StoaDialect, sql: &str) -> Result<Vec<ParsedStatement>> {
             .map_or(start, |t| byte_offset(sql, &lines, t.span.end));
         let parameters = repair_tokens(&mut tokens, sql, &lines)?;
         let summarize = take_summarize(&mut tokens);
-        let (tokens, options) = statement_options::take(tokens, dialect)?;
+        let (tokens, options) = statement_options::take(joined_texts(tokens), dialect)?;
         let tokens = select_before_from(save_as_call(tokens)?);
         let mut parser = Parser::new(dialect)
             .with_recursion_limit(NESTING_LIMIT)
@@ -99,6 +106,7 @@ fn parse_as(dialect: &StoaDialect, sql: &str) -> Result<Vec<ParsedStatement>> {
             let message = format!("syntax error at or near \"{}\"", found.token);
             return Err(Error::new(ErrorKind::Syntax, message).or_span(Some(span_of(found.span))));
         }
+        columns_of_query(&mut statement);
         balance_statement(&mut statement)?;
         if summarize && !matches!(statement, Statement::Query(_)) {
             return Err(Error::new(ErrorKind::Syntax, "SUMMARIZE takes a table or a query"));
@@ -107,6 +115,64 @@ fn parse_as(dialect: &StoaDialect, sql: &str) -> Result<Vec<ParsedStatement>> {
         statements.push(ParsedStatement { statement, range, parameters, summarize, options });
     }
     Ok(statements)
+}
+
+/// Texts on several lines with nothing between them are one text, as SQL has it.
+fn joined_texts(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let mut result: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
+    for token in tokens {
+        if let Token::SingleQuotedString(more) = &token.token {
+            let spaces =
+                result.iter().rev().take_while(|t| matches!(t.token, Token::Whitespace(_)));
+            let spaces = spaces.count();
+            let before = result.len() - spaces;
+            let lines = result[before..]
+                .iter()
+                .any(|t| matches!(t.token, Token::Whitespace(Whitespace::Newline)));
+            if lines
+                && let Some(TokenWithSpan { token: Token::SingleQuotedString(text), .. }) =
+                    before.checked_sub(1).and_then(|at| result.get_mut(at))
+            {
+                text.push_str(more);
+                result.truncate(before);
+                continue;
+            }
+        }
+        result.push(token);
+    }
+    result
+}
+
+/// `CREATE TABLE t (a INT, b) AS query` casts the query's columns and names them. Columns with constraints are left to
+/// whoever creates tables.
+fn columns_of_query(statement: &mut Statement) {
+    let Statement::CreateTable(create) = statement else { return };
+    let plain = create.columns.iter().all(|column| column.options.is_empty());
+    let Some(query) = create.query.take_if(|_| plain && !create.columns.is_empty()) else { return };
+    let columns = std::mem::take(&mut create.columns);
+    let alias_column =
+        |column: &ColumnDef| TableAliasColumnDef { name: column.name.clone(), data_type: None };
+    let alias = TableAlias {
+        explicit: true,
+        name: Ident::new("query"),
+        columns: columns.iter().map(alias_column).collect(),
+        at: None,
+    };
+    let relation =
+        TableFactor::Derived { lateral: false, subquery: query, alias: Some(alias), sample: None };
+    let mut select = select_all(relation);
+    select.projection = columns
+        .into_iter()
+        .map(|column| {
+            let value = Expr::Identifier(column.name.clone());
+            let expr = match column.data_type {
+                DataType::Unspecified => value,
+                ty => cast(value, ty),
+            };
+            SelectItem::ExprWithAlias { expr, alias: column.name }
+        })
+        .collect();
+    create.query = Some(Box::new(query_of(SetExpr::Select(Box::new(select)))));
 }
 
 /// Takes SUMMARIZE off a statement. A table's name after it becomes `FROM name`.

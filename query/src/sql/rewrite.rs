@@ -6,17 +6,17 @@
 use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
-    Array, BinaryOperator, CaseWhen, CastKind, DataType, ExactNumberInfo, Expr, Function,
-    FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, GroupByExpr, Ident,
-    Interval, Join, JoinOperator, LimitClause, ObjectName, OrderBy, OrderByExpr, OrderByKind,
-    Query, Select, SelectFlavor, SelectItem, SetExpr, Spanned, Statement, TableAlias, TableFactor,
-    TableWithJoins, UnaryOperator, Value, VisitMut, VisitorMut, WildcardAdditionalOptions,
-    WindowType, helpers::attached_token::AttachedToken,
+    AccessExpr, Array, BinaryOperator, DataType, ExactNumberInfo, Expr, Function, GroupByExpr,
+    Ident, Interval, Join, JoinOperator, LimitClause, ObjectName, OrderBy, OrderByExpr,
+    OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr, Spanned, Statement, TableAlias,
+    TableFactor, TableWithJoins, UnaryOperator, Value, VisitMut, VisitorMut,
+    WildcardAdditionalOptions, WindowType, helpers::attached_token::AttachedToken,
 };
 
 use crate::{
-    error::{Error, ErrorKind, Result},
+    error::{Error, Result},
     sql::{
+        calls::{call, call_of, cast, is_rewritten, lambda_parameters},
         frames, friendly, named_windows,
         names::{expression_name, fold},
         parse::place,
@@ -140,6 +140,14 @@ impl VisitorMut for Rewriter {
                 *expr = call_of("make_array", std::mem::take(&mut array.elem));
                 Ok(())
             }
+            Expr::Lambda(lambda) => {
+                lambda_parameters(lambda);
+                Ok(())
+            }
+            Expr::CompoundFieldAccess { access_chain, .. } => {
+                access_chain.iter_mut().for_each(field_as_text);
+                Ok(())
+            }
             Expr::Exists { subquery, .. } => {
                 exists_without_limit(subquery);
                 Ok(())
@@ -233,6 +241,14 @@ fn is_power(expr: &Expr) -> bool {
     matches!(expr, Expr::BinaryOp { op: BinaryOperator::BitwiseXor | BinaryOperator::PGExp, .. })
 }
 
+/// `value.name` is `value.'name'` to the planner library.
+fn field_as_text(access: &mut AccessExpr) {
+    if let AccessExpr::Dot(Expr::Identifier(name)) = access {
+        *access =
+            AccessExpr::Dot(Expr::Value(Value::SingleQuotedString(name.value.clone()).into()));
+    }
+}
+
 /// Whether an array has columns among its elements: the planner library does not find outer ones in a literal.
 fn has_columns(array: &Array) -> bool {
     use datafusion_sql::sqlparser::ast::visit_expressions;
@@ -251,6 +267,7 @@ fn changes(expr: &Expr) -> bool {
             ControlFlow::Break(())
         }
         Expr::UnaryOp { op: UnaryOperator::BitwiseNot, .. } => ControlFlow::Break(()),
+        Expr::CompoundFieldAccess { .. } | Expr::Lambda(_) => ControlFlow::Break(()),
         Expr::Array(array) if has_columns(array) => ControlFlow::Break(()),
         Expr::BinaryOp { op: BinaryOperator::BitwiseXor | BinaryOperator::PGExp, .. } => {
             ControlFlow::Break(())
@@ -428,129 +445,4 @@ fn joins(joins: &mut [Join]) {
                 other => other,
             };
     }
-}
-
-fn cast(expr: Expr, data_type: DataType) -> Expr {
-    Expr::Cast { kind: CastKind::Cast, expr: Box::new(expr), data_type, array: false, format: None }
-}
-
-/// The part that a function of that name extracts.
-fn date_part(function: &str) -> Option<&'static str> {
-    Some(match function {
-        "year" => "year",
-        "quarter" => "quarter",
-        "month" => "month",
-        "week" | "weekofyear" => "week",
-        "day" | "dayofmonth" => "day",
-        "dayofweek" | "weekday" => "dow",
-        "isodow" => "isodow",
-        "dayofyear" => "doy",
-        "hour" => "hour",
-        "minute" => "minute",
-        "second" => "second",
-        "millisecond" => "millisecond",
-        "microsecond" => "microsecond",
-        "epoch" => "epoch",
-        _ => return None,
-    })
-}
-
-fn is_rewritten(function: &str) -> bool {
-    matches!(function, "if" | "iff" | "ifnull" | "mod" | "date" | "date_add" | "version")
-        || date_part(function).is_some()
-}
-
-/// What a call of one of our own names stands for.
-fn call(function: &mut Function) -> Result<Option<Expr>> {
-    let name = fold(&function.name.to_string());
-    if !is_rewritten(&name) {
-        return Ok(None);
-    }
-    let mut args = take_arguments(function, &name)?;
-    let wanted = match name.as_str() {
-        "if" | "iff" => 3,
-        "ifnull" | "mod" | "date_add" => 2,
-        "version" => 0,
-        _ => 1,
-    };
-    if args.len() != wanted {
-        let message = format!("{name}() takes {wanted} argument(s), not {}", args.len());
-        return Err(Error::new(ErrorKind::Type, message));
-    }
-    let mut next = || args.remove(0);
-    Ok(Some(match name.as_str() {
-        "if" | "iff" => Expr::Case {
-            case_token: AttachedToken::empty(),
-            end_token: AttachedToken::empty(),
-            operand: None,
-            conditions: vec![CaseWhen { condition: next(), result: next() }],
-            else_result: Some(Box::new(next())),
-        },
-        "version" => {
-            let version = concat!("StoaDB v", env!("CARGO_PKG_VERSION")).to_owned();
-            Expr::Value(Value::SingleQuotedString(version).into())
-        }
-        "ifnull" => renamed(function, "coalesce", args),
-        "mod" => Expr::BinaryOp {
-            left: Box::new(Expr::Nested(Box::new(next()))),
-            op: BinaryOperator::Modulo,
-            right: Box::new(Expr::Nested(Box::new(next()))),
-        },
-        "date_add" => Expr::BinaryOp {
-            left: Box::new(Expr::Nested(Box::new(next()))),
-            op: BinaryOperator::Plus,
-            right: Box::new(Expr::Nested(Box::new(next()))),
-        },
-        "date" => cast(next(), DataType::Date),
-        other => {
-            let part = date_part(other).unwrap_or("year").to_owned();
-            let part = Expr::Value(Value::SingleQuotedString(part).into());
-            let arg = next();
-            renamed(function, "date_part", vec![part, arg])
-        }
-    }))
-}
-
-fn list(args: Vec<FunctionArg>) -> FunctionArguments {
-    FunctionArguments::List(FunctionArgumentList {
-        duplicate_treatment: None,
-        args,
-        clauses: Vec::new(),
-    })
-}
-
-/// A call that the text does not have.
-pub fn call_of(name: &str, args: Vec<Expr>) -> Expr {
-    let function = Function {
-        name: ObjectName::from(vec![Ident::new(name)]),
-        uses_odbc_syntax: false,
-        parameters: FunctionArguments::None,
-        args: list(Vec::new()),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: Vec::new(),
-    };
-    renamed(&function, name, args)
-}
-
-fn renamed(function: &Function, name: &str, args: Vec<Expr>) -> Expr {
-    let mut function = function.clone();
-    function.name = ObjectName::from(vec![Ident::new(name)]);
-    let unnamed = |expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr));
-    function.args = list(args.into_iter().map(unnamed).collect());
-    Expr::Function(function)
-}
-
-fn take_arguments(function: &mut Function, name: &str) -> Result<Vec<Expr>> {
-    let list = match &mut function.args {
-        FunctionArguments::List(list) if list.clauses.is_empty() => list,
-        FunctionArguments::None => return Ok(Vec::new()),
-        _ => return Err(Error::unsupported(format!("this form of {name}()"))),
-    };
-    let argument = |arg: FunctionArg| match arg {
-        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Ok(expr),
-        other => Err(Error::unsupported(format!("the argument {other} of {name}()"))),
-    };
-    std::mem::take(&mut list.args).into_iter().map(argument).collect()
 }

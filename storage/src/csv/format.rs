@@ -294,6 +294,30 @@ fn name(rest: &mut &str, names: &[&str]) -> Option<i64> {
     i64::try_from(at).ok()
 }
 
+/// A format of moments as SQL's `strptime` has it.
+#[derive(Debug, Clone)]
+pub struct MomentFormat(Format);
+
+impl MomentFormat {
+    /// A format from its text, with the specifiers of `strptime`.
+    ///
+    /// # Errors
+    /// `Value`, naming the specifier that is not known.
+    pub fn parse(text: &str) -> Result<Self> {
+        Format::parse("format", text).map(Self)
+    }
+
+    /// The moment that a text says, in microseconds since 1970, in UTC where it has an offset; `None` where it is not
+    /// of the format.
+    pub fn micros(&self, text: &str) -> Option<i64> {
+        const PER_SECOND: i64 = 1_000_000;
+        let found = self.0.read(text.as_bytes())?;
+        let seconds = found.day()?.checked_mul(DAY_SECONDS)?;
+        let seconds = seconds.checked_sub(found.offset.unwrap_or(0))?;
+        seconds.checked_mul(PER_SECOND)?.checked_add(found.clock(PER_SECOND)?)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -20,6 +20,7 @@ pub(crate) mod split; // records and fields
 mod tests;
 
 pub use dataset::CsvDataset;
+pub use format::MomentFormat;
 pub use options::{CsvOptions, CsvTypes};
 
 /// Bytes of a file that are one morsel.

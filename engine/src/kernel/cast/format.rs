@@ -46,11 +46,16 @@ pub(super) fn to_text(input: &Vector, from: &LogicalType, rows: usize) -> Result
     Ok(Vector::Flat(std::sync::Arc::new(builder.finish())))
 }
 
+/// How values within lists, structs and maps are written.
+const NESTED: FormatOptions<'static> = FormatOptions::new()
+    .with_null("NULL")
+    .with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"))
+    .with_timestamp_tz_format(Some("%Y-%m-%d %H:%M:%S%.f%:::z"));
+
 /// Lists, structs and maps as `[1, 2]`, `{a: 1}` and `{key: value}`.
 fn nested(input: &Vector, rows: usize) -> Result<Vector> {
     let array = input.flatten()?;
-    let options = FormatOptions::default().with_null("NULL");
-    let formatter = ArrayFormatter::try_new(array.as_ref(), &options)?;
+    let formatter = ArrayFormatter::try_new(array.as_ref(), &NESTED)?;
     let mut builder = StringViewBuilder::with_capacity(rows);
     for row in 0..rows {
         match array.is_null(row) {
@@ -70,8 +75,7 @@ pub(crate) fn format_value(value: &Scalar) -> Result<String> {
     if let Some(same) = value.as_str() {
         text.push_str(same);
     } else if value.ty().is_nested() {
-        let options = FormatOptions::default();
-        let formatter = ArrayFormatter::try_new(value.array().as_ref(), &options)?;
+        let formatter = ArrayFormatter::try_new(value.array().as_ref(), &NESTED)?;
         text = formatter.value(0).try_to_string()?;
     } else {
         writer(&Vector::Constant { value: value.clone(), rows: 1 }, value.ty())?(0, &mut text);

@@ -40,7 +40,7 @@ pub(crate) fn never_fails(from: &LogicalType, to: &LogicalType) -> bool {
     };
     match (from, to) {
         _ if from == to => true,
-        (T::Null, _) | (_, T::Text) => !from.is_nested(),
+        (T::Null, _) | (_, T::Text) => true,
         (_, T::Float64) => from.is_numeric() || *from == T::Boolean,
         (T::Boolean, to) => to.is_integer(),
         (T::Int8, T::Int16 | T::Int32 | T::Int64)
@@ -79,9 +79,7 @@ pub(crate) fn cast(input: &Vector, rows: usize, to: &LogicalType, or_null: bool)
         matches!(ty, T::Date | T::Time(_) | T::Timestamp(..) | T::Interval | T::Duration(_))
     };
     match (&from, to) {
-        (from, T::Text) if !from.is_nested() || matches!(from, T::Map(..)) => {
-            format::to_text(input, from, rows)
-        }
+        (from, T::Text) => format::to_text(input, from, rows),
         (T::Text, to) if !to.is_nested() && *to != T::Null => {
             parse::from_text(input, rows, to, or_null)
         }

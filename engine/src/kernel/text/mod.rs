@@ -284,6 +284,24 @@ pub(crate) fn concat_op(args: &[Vector], rows: usize, _: &LogicalType) -> Result
     })
 }
 
+/// `a || b` of blobs; NULL when one of them is.
+pub(crate) fn concat_blobs(args: &[Vector], rows: usize, _: &LogicalType) -> Result<Vector> {
+    let blobs = args.iter().map(Bytes::new).collect::<Result<Vec<_>>>()?;
+    let nulls: Vec<_> = args.iter().map(Vector::nulls).collect();
+    let mut builder = arrow::array::BinaryViewBuilder::with_capacity(rows);
+    let mut joined = Vec::new();
+    for row in 0..rows {
+        if nulls.iter().flatten().any(|nulls| nulls.is_null(row)) {
+            builder.append_null();
+            continue;
+        }
+        joined.clear();
+        blobs.iter().for_each(|blobs| joined.extend_from_slice(blobs.get(row)));
+        builder.try_append_value(&joined)?;
+    }
+    Ok(Vector::Flat(Arc::new(builder.finish())))
+}
+
 /// `concat_ws(separator, a, b, ..)`; NULLs are skipped, but a NULL separator gives NULL.
 pub(crate) fn concat_ws(args: &[Vector], rows: usize, _: &LogicalType) -> Result<Vector> {
     let texts = args.iter().map(Texts::new).collect::<Result<Vec<_>>>()?;
