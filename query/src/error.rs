@@ -172,6 +172,7 @@ impl From<StorageError> for Error {
                 };
             }
             StorageError::Io { .. }
+            | StorageError::Write { .. }
             | StorageError::Save { .. }
             | StorageError::SaveUnsettled { .. }
             | StorageError::Corrupt { .. }

@@ -21,6 +21,13 @@ pub enum StorageError {
         /// What the operating system said.
         message: String,
     },
+    /// A file could not be written; what stood there before is still there.
+    Write {
+        /// The path as the user gave it.
+        path: String,
+        /// What is in the way.
+        message: String,
+    },
     /// A database could not be saved; what the folder held before is still there.
     Save {
         /// The folder as the user gave it.
@@ -83,6 +90,7 @@ impl fmt::Display for StorageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io { path, message } => write!(f, "cannot read '{path}': {message}"),
+            Self::Write { path, message } => write!(f, "cannot write '{path}': {message}"),
             Self::Save { path, message } => write!(f, "cannot save to '{path}': {message}"),
             Self::SaveUnsettled { path, message, .. } => write!(
                 f,

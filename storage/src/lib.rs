@@ -23,6 +23,9 @@ pub mod text; // text to numbers, dates and times
 pub mod files; // from path patterns to files
 pub mod parquet; // ParquetDataset: Parquet files in place
 pub mod csv; // CsvDataset: text files of separated values
+pub mod json; // JsonDataset: JSON files
+pub mod ipc; // Arrow IPC files
+pub mod write; // rows into files
 pub mod catalog; // names, snapshots, transactions
 pub mod disk; // saved databases
 

@@ -110,7 +110,7 @@ pub(crate) fn write(
 }
 
 /// The plan with its columns cast to a table's types where they differ.
-fn coerce(root: Plan, schema: &Arc<Schema>) -> Plan {
+pub(crate) fn coerce(root: Plan, schema: &Arc<Schema>) -> Plan {
     let types = root.schema().columns.iter().map(|column| &column.ty);
     if types.eq(schema.columns.iter().map(|column| &column.ty)) {
         return root;

@@ -19,6 +19,9 @@ mod schemas; // CREATE SCHEMA, DROP SCHEMA, USE
 mod information; // information_schema
 mod macros; // CREATE MACRO, and what calls stand for
 mod prepared; // PREPARE, EXECUTE, DEALLOCATE
+mod copy; // COPY
+mod copy_options; // options of COPY ... TO
+mod export; // EXPORT DATABASE, IMPORT DATABASE
 mod returning; // RETURNING
 mod vacuum; // VACUUM
 mod explain; // EXPLAIN

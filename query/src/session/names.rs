@@ -9,6 +9,8 @@ use stoadb_storage::{
         name::{MAIN, entry_name, is_plain, is_temporary, schema_name, shown_name, split_name},
     },
     csv::CsvDataset,
+    ipc,
+    json::JsonDataset,
     parquet::ParquetDataset,
 };
 
@@ -275,10 +277,21 @@ impl Catalog for Names<'_> {
                 let options = file_options::csv(&request.options)?;
                 Ok(CsvDataset::open(&request.patterns, &options)?)
             }
+            Some(FileFormat::Json) => {
+                let lines = request.format.as_deref() == Some("ndjson");
+                let options = file_options::json(&request.options, lines)?;
+                Ok(JsonDataset::open(&request.patterns, &options)?)
+            }
+            Some(FileFormat::Arrow) => {
+                let options = file_options::arrow(&request.options)?;
+                Ok(ipc::open(&request.patterns, &options)?)
+            }
             None => {
-                let what = format!("reading {request}: only Parquet and CSV files are");
+                let what =
+                    format!("reading {request}: only Parquet, CSV, JSON and Arrow files are");
                 Err(Error::unsupported(what).with_hint(
-                    "the names of CSV files end in .csv or .tsv, perhaps with .gz or .zst",
+                    "names end in .parquet, .csv, .tsv, .json, .jsonl, .ndjson or .arrow, those of texts perhaps with \
+                     .gz or .zst; read_csv('file') and its like read files of other names",
                 ))
             }
         }
@@ -314,6 +327,8 @@ impl Catalog for Names<'_> {
 enum FileFormat {
     Parquet,
     Csv,
+    Json,
+    Arrow,
 }
 
 /// The format of files: what the function says, or what all their names end in.
@@ -322,22 +337,38 @@ fn file_format(request: &FileRequest) -> Option<FileFormat> {
         return match format.as_str() {
             "parquet" => Some(FileFormat::Parquet),
             "csv" => Some(FileFormat::Csv),
+            "json" | "ndjson" => Some(FileFormat::Json),
+            "arrow" => Some(FileFormat::Arrow),
             _ => None,
         };
     }
     let all = |test: &dyn Fn(&str) -> bool| request.patterns.iter().all(|pattern| test(pattern));
-    let is_csv = |pattern: &str| {
+    let text = |pattern: &str, endings: &[&str]| {
         let name = pattern.to_ascii_lowercase();
         let plain = name.strip_suffix(".gz").or(name.strip_suffix(".zst")).unwrap_or(&name);
-        plain.ends_with(".csv") || plain.ends_with(".tsv")
+        endings.iter().any(|ending| plain.ends_with(ending))
+    };
+    let is_csv = |pattern: &str| text(pattern, &[".csv", ".tsv"]);
+    let is_json = |pattern: &str| text(pattern, &[".json", ".jsonl", ".ndjson"]);
+    let is_arrow = |pattern: &str| {
+        let name = pattern.to_ascii_lowercase();
+        [".arrow", ".arrows", ".feather", ".ipc"].iter().any(|ending| name.ends_with(ending))
     };
     let is_parquet = |pattern: &str| {
         let extension = pattern.rsplit_once('.').map(|(_, extension)| extension);
         // A folder or a pattern without extension holds Parquet files, if anything.
-        extension.is_none_or(|e| e.eq_ignore_ascii_case("parquet") || e.contains('/'))
+        extension.is_none_or(|e| {
+            ["parquet", "parq"].iter().any(|p| e.eq_ignore_ascii_case(p)) || e.contains('/')
+        })
     };
     if all(&is_csv) {
         return Some(FileFormat::Csv);
+    }
+    if all(&is_json) {
+        return Some(FileFormat::Json);
+    }
+    if all(&is_arrow) {
+        return Some(FileFormat::Arrow);
     }
     all(&is_parquet).then_some(FileFormat::Parquet)
 }

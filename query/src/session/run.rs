@@ -23,7 +23,7 @@ use crate::{
     session::{
         alter, change,
         connection::{Connection, State},
-        create, explain, insert,
+        copy, create, explain, export, insert,
         kept::{KeptPlan, Runnable},
         macros, merge,
         names::Names,
@@ -128,6 +128,10 @@ pub(crate) fn run(
             [name] => show::show_setting(&state.settings, &name.value),
             _ => Err(unsupported(&parsed.statement)),
         },
+        Statement::Copy { .. } => copy::run(connection, state, parsed, parameters),
+        Statement::Call(call) if export::is_call(call) => {
+            export::run(connection, state, call, &parsed.options, parameters)
+        }
         // `SAVE TO 'folder'` is parsed as `CALL save('folder')`.
         Statement::Call(call) => save::call(connection, state, call, parameters),
         statement @ Statement::Query(query) if !is_change(query) => {
@@ -147,7 +151,7 @@ fn is_change(query: &Query) -> bool {
 
 /// Runs a statement in the open transaction; a statement that changes something, in one of its own if none is open, so
 /// that what it reads and what it changes are of one snapshot.
-fn autocommit(
+pub(crate) fn autocommit(
     connection: &Connection,
     state: &mut State,
     statement: &Statement,
@@ -198,7 +202,7 @@ fn run_on_data(
 }
 
 /// What finds the places of errors that rows of the statement raise.
-fn place_of(
+pub(crate) fn place_of(
     statement: &Statement,
     snapshot: &CatalogSnapshot,
 ) -> Arc<dyn Fn(Error) -> Error + Send + Sync> {
@@ -274,7 +278,7 @@ fn run_with(
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(connection: &'a Connection, state: &State, parameters: &'a [Scalar]) -> Self {
+    pub(crate) fn new(connection: &'a Connection, state: &State, parameters: &'a [Scalar]) -> Self {
         let snapshot = match &state.transaction {
             Some(transaction) => Arc::clone(transaction.snapshot()),
             None => connection.database.catalog().snapshot(),

@@ -1,11 +1,16 @@
-//! The options of `read_csv` and `read_parquet`: from the arguments to what storage is told.
+//! The options of `read_csv`, `read_parquet`, `read_json` and `read_arrow`: from the arguments to what storage is told.
 //!
 //! Invariant: an option that is not honoured is refused by name, with its place.
 
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field};
 use datafusion_sql::sqlparser::ast::{Array, Expr, Spanned, UnaryOperator, Value};
 use stoadb_storage::{
     LogicalType, TimeUnit,
     csv::{CsvOptions, CsvTypes},
+    ipc::ArrowOptions,
+    json::{JsonLayout, JsonOptions},
     parquet::ParquetOptions,
 };
 
@@ -54,12 +59,14 @@ impl FileOption {
         Ok(Self { name, value, place })
     }
 
-    fn wrong(&self, expected: &str) -> Error {
+    /// The error about a value of the wrong kind.
+    pub(crate) fn wrong(&self, expected: &str) -> Error {
         let message = format!("the option {} is {expected}", self.name);
         Error::new(ErrorKind::Type, message).or_span(self.place)
     }
 
-    fn flag(&self) -> Result<bool> {
+    /// A flag.
+    pub(crate) fn flag(&self) -> Result<bool> {
         match &self.value {
             OptionValue::Boolean(flag) => Ok(*flag),
             OptionValue::Number(number) => Ok(*number != 0),
@@ -67,14 +74,16 @@ impl FileOption {
         }
     }
 
-    fn text(&self) -> Result<String> {
+    /// A text.
+    pub(crate) fn text(&self) -> Result<String> {
         match &self.value {
             OptionValue::Text(text) => Ok(text.clone()),
             _ => Err(self.wrong("a text")),
         }
     }
 
-    fn texts(&self) -> Result<Vec<String>> {
+    /// A text or a list of texts.
+    pub(crate) fn texts(&self) -> Result<Vec<String>> {
         let wrong = || self.wrong("a text or a list of texts");
         let text = |value: &OptionValue| match value {
             OptionValue::Text(text) => Ok(text.clone()),
@@ -88,7 +97,7 @@ impl FileOption {
     }
 
     /// A number of things; -1 means all.
-    fn count(&self) -> Result<usize> {
+    pub(crate) fn count(&self) -> Result<usize> {
         match &self.value {
             OptionValue::Number(-1) => Ok(usize::MAX),
             OptionValue::Number(number) => {
@@ -119,7 +128,8 @@ impl FileOption {
     }
 }
 
-fn literal(expr: &Expr) -> Option<OptionValue> {
+/// The literal that an expression is.
+pub(super) fn literal(expr: &Expr) -> Option<OptionValue> {
     Some(match expr {
         Expr::Value(value) => match &value.value {
             Value::Boolean(flag) => OptionValue::Boolean(*flag),
@@ -192,9 +202,15 @@ pub fn csv(options: &[FileOption]) -> Result<CsvOptions> {
             "hive_partitioning" => known.hive_partitioning = Some(option.flag()?),
             "union_by_name" => known.union_by_name = option.flag()?,
             "filename" => known.filename = option.flag()?,
+            "comment" => known.comment = Some(option.text()?).filter(|text| !text.is_empty()),
+            "null_padding" => known.null_padding = option.flag()?,
+            "ignore_errors" => known.ignore_errors = option.flag()?,
+            "compression" => known.compression = Some(option.text()?),
             // What StoaDB does anyway.
-            "auto_detect" if option.flag()? => {}
-            "ignore_errors" if !option.flag()? => {}
+            "auto_detect" | "parallel" | "strict_mode" | "allow_quoted_nulls"
+                if option.flag()? => {}
+            "encoding" if option.text()?.to_ascii_lowercase().replace('-', "") == "utf8" => {}
+            "store_rejects" if !option.flag()? => {}
             name => {
                 let error = Error::unsupported(format!("the option {name} of CSV files"));
                 return Err(error.or_span(option.place));
@@ -204,9 +220,138 @@ pub fn csv(options: &[FileOption]) -> Result<CsvOptions> {
     Ok(known)
 }
 
+/// The options of JSON files; `lines` says that a value stands on each line.
+///
+/// # Errors
+/// `Unsupported` for options that they do not have, `Type` for values of the wrong kind.
+pub fn json(options: &[FileOption], lines: bool) -> Result<JsonOptions> {
+    let layout = lines.then_some(JsonLayout::Lines);
+    let mut known = JsonOptions { layout, ..JsonOptions::default() };
+    for option in options {
+        match option.name.as_str() {
+            "columns" => match option.types()? {
+                CsvTypes::Named(columns) => known.columns = Some(columns),
+                _ => return Err(option.wrong("columns with their types: {'a': 'INTEGER'}")),
+            },
+            "format" => {
+                known.layout = match option.text()?.to_ascii_lowercase().as_str() {
+                    "auto" => layout,
+                    "newline_delimited" | "nd" | "ndjson" => Some(JsonLayout::Lines),
+                    "array" => Some(JsonLayout::Array),
+                    "unstructured" => Some(JsonLayout::Values),
+                    _ => {
+                        return Err(
+                            option.wrong("'auto', 'newline_delimited', 'array' or 'unstructured'")
+                        );
+                    }
+                };
+            }
+            "compression" => known.compression = Some(option.text()?),
+            "dateformat" | "date_format" => known.date_format = Some(option.text()?),
+            "timestampformat" | "timestamp_format" => {
+                known.timestamp_format = Some(option.text()?);
+            }
+            "sample_size" => known.sample_rows = option.count()?,
+            "hive_partitioning" => known.hive_partitioning = Some(option.flag()?),
+            "filename" => known.filename = option.flag()?,
+            // What StoaDB does anyway.
+            "auto_detect" | "union_by_name" | "convert_strings_to_integers" => {
+                let wanted = option.name != "convert_strings_to_integers";
+                if option.flag()? != wanted && option.name != "union_by_name" {
+                    let what = format!("the option {} of JSON files", option.name);
+                    return Err(Error::unsupported(what).or_span(option.place));
+                }
+            }
+            "ignore_errors" if !option.flag()? => {}
+            "maximum_object_size" if option.count()? <= 16 << 20 => {}
+            name => {
+                let error = Error::unsupported(format!("the option {name} of JSON files"));
+                return Err(error.or_span(option.place));
+            }
+        }
+    }
+    Ok(known)
+}
+
+/// The options of Arrow files.
+///
+/// # Errors
+/// As `json`.
+pub fn arrow(options: &[FileOption]) -> Result<ArrowOptions> {
+    let mut known = ArrowOptions::default();
+    for option in options {
+        match option.name.as_str() {
+            "union_by_name" => known.union_by_name = option.flag()?,
+            "filename" => known.filename = option.flag()?,
+            name => {
+                let error = Error::unsupported(format!("the option {name} of Arrow files"));
+                return Err(error.or_span(option.place));
+            }
+        }
+    }
+    Ok(known)
+}
+
+/// The parts of a text between commas that stand outside of parentheses and quotes.
+fn parts(text: &str) -> Vec<&str> {
+    let (mut depth, mut quoted, mut start) = (0_usize, false, 0);
+    let mut found = Vec::new();
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'"' => quoted = !quoted,
+            b'(' if !quoted => depth += 1,
+            b')' if !quoted => depth = depth.saturating_sub(1),
+            b',' if !quoted && depth == 0 => {
+                found.push(text[start..at].trim());
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    found.push(text[start..].trim());
+    found
+}
+
+/// `INTEGER[]`, `STRUCT(a INTEGER)`, `MAP(VARCHAR, INTEGER)`.
+fn nested_type(name: &str) -> Option<LogicalType> {
+    let name = name.trim();
+    let field = |name: &str, ty: LogicalType, null| Field::new(name, ty.to_arrow(), null);
+    if let Some(item) = name.strip_suffix("[]") {
+        return Some(LogicalType::List(Arc::new(field("item", type_named(item)?, true))));
+    }
+    let (base, arguments) = name.split_once('(')?;
+    let arguments = parts(arguments.strip_suffix(')')?);
+    match base.trim().to_ascii_uppercase().as_str() {
+        "STRUCT" | "ROW" => {
+            let one = |part: &str| {
+                let (name, ty) = match part.strip_prefix('"') {
+                    Some(rest) => rest.split_once('"')?,
+                    None => part.split_once(' ')?,
+                };
+                Some(field(name, type_named(ty)?, true))
+            };
+            let fields = arguments.into_iter().map(one).collect::<Option<Vec<_>>>()?;
+            Some(LogicalType::Struct(fields.into()))
+        }
+        "MAP" => {
+            let [key, value] = arguments.as_slice() else { return None };
+            let fields = vec![
+                field("keys", type_named(key)?, false),
+                field("values", type_named(value)?, true),
+            ];
+            let entries = Field::new("entries", DataType::Struct(fields.into()), false);
+            Some(LogicalType::Map(Arc::new(entries), false))
+        }
+        _ => None,
+    }
+}
+
 /// The type of a name, of those that texts are read as.
 fn type_named(name: &str) -> Option<LogicalType> {
     use LogicalType as T;
+    if let Some(nested) = nested_type(name) {
+        return Some(nested);
+    }
     let name = name.trim().to_ascii_uppercase();
     let (base, arguments) = match name.split_once('(') {
         Some((base, rest)) => (base.trim_end(), Some(rest.strip_suffix(')')?)),
@@ -240,11 +385,17 @@ fn type_named(name: &str) -> Option<LogicalType> {
         "TIMESTAMP_S" => T::Timestamp(TimeUnit::Second, None),
         "TIMESTAMP_MS" => T::Timestamp(TimeUnit::Millisecond, None),
         "TIMESTAMP_NS" => T::Timestamp(TimeUnit::Nanosecond, None),
+        "HUGEINT" | "INT128" => T::Decimal { precision: 38, scale: 0 },
         "TIMESTAMPTZ" | "TIMESTAMP WITH TIME ZONE" => {
             T::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
         }
         _ => return None,
     })
+}
+
+/// Whether texts are read as values of a type.
+pub fn is_text_type(ty: &LogicalType) -> bool {
+    !ty.is_nested() && type_named(&ty.to_string()).as_ref() == Some(ty)
 }
 
 #[cfg(test)]

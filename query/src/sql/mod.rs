@@ -6,7 +6,7 @@
 pub mod balance; // long AND, OR, + and || chains become balanced trees
 pub mod calls; // calls written otherwise
 pub mod dialect; // which tokens and clauses are SQL to us
-pub mod file_options; // options of read_csv, read_parquet
+pub mod file_options; // options of read_csv and its like
 pub mod frames; // distances of window frames
 pub mod friendly; // aliases reused, * RENAME, COLUMNS
 pub mod gate; // refusals by name, with their place
@@ -19,6 +19,7 @@ pub mod rewrite; // friendly syntax -> plain SQL
 pub mod set_all; // INTERSECT ALL and EXCEPT ALL
 pub mod statements; // INSERT BY NAME, DROP MACRO
 pub mod sources; // file names and table functions in FROM
+pub mod statement_options; // options of COPY, EXPORT, IMPORT
 pub mod tuples; // rows in parentheses
 pub mod walk; // expressions outside of subqueries
 pub mod using; // USING and NATURAL -> ON

@@ -21,9 +21,10 @@ use crate::{
         balance::balance_statement,
         calls::cast,
         dialect::StoaDialect,
+        file_options::FileOption,
         names::fold,
         rewrite::{query_of, select_all},
-        statements,
+        statement_options, statements,
     },
 };
 
@@ -45,6 +46,8 @@ pub struct ParsedStatement {
     pub names: Vec<String>,
     /// Whether SUMMARIZE stands before the statement, which is a query then.
     pub summarize: bool,
+    /// The options of COPY, EXPORT DATABASE and IMPORT DATABASE.
+    pub options: Vec<FileOption>,
 }
 
 impl ParsedStatement {
@@ -101,7 +104,8 @@ fn parse_as(dialect: &StoaDialect, sql: &str) -> Result<Vec<ParsedStatement>> {
         let summarize = take_summarize(&mut tokens);
         let by_name = statements::take_by_name(&mut tokens);
         statements::rename_macros(&mut tokens);
-        let tokens = select_before_from(save_as_call(joined_texts(tokens))?);
+        let (tokens, options) = statement_options::take(joined_texts(tokens), dialect)?;
+        let tokens = select_before_from(save_as_call(tokens)?);
         let mut parser = Parser::new(dialect)
             .with_recursion_limit(NESTING_LIMIT)
             .with_tokens_with_locations(tokens);
@@ -128,6 +132,7 @@ fn parse_as(dialect: &StoaDialect, sql: &str) -> Result<Vec<ParsedStatement>> {
             placeholders,
             names,
             summarize,
+            options,
         });
     }
     Ok(parsed)
@@ -393,7 +398,7 @@ fn is_set_operator(token: &Token, previous: Option<&Token>) -> bool {
         && previous != Some(&Token::Mul)
 }
 
-fn syntax_error(error: ParserError) -> Error {
+pub(super) fn syntax_error(error: ParserError) -> Error {
     let (ParserError::TokenizerError(message) | ParserError::ParserError(message)) = error else {
         return Error::new(ErrorKind::Syntax, "the statement nests too deeply");
     };

@@ -46,7 +46,7 @@ const STORAGE_INFO: &str = "storage_info";
 pub struct FileRequest {
     /// Paths or patterns, in order.
     pub patterns: Vec<String>,
-    /// The format (`parquet`, `csv`), if the function says it; `None` to tell by the extension.
+    /// The format (`parquet`, `csv`, `json`, `ndjson`, `arrow`), if the function says it; `None` to tell by the extension.
     pub format: Option<String>,
     /// How to read them, in order.
     pub options: Vec<FileOption>,
@@ -257,8 +257,27 @@ fn file_name(name: &ObjectName) -> Option<String> {
     let [ObjectNamePart::Identifier(ident)] = name.0.as_slice() else { return None };
     let path = &ident.value;
     let known = [
-        ".parquet", ".parq", ".csv", ".tsv", ".csv.gz", ".tsv.gz", ".csv.zst", ".tsv.zst", ".json",
-        ".jsonl", ".ndjson", ".arrow",
+        ".parquet",
+        ".parq",
+        ".csv",
+        ".tsv",
+        ".csv.gz",
+        ".tsv.gz",
+        ".csv.zst",
+        ".tsv.zst",
+        ".json",
+        ".jsonl",
+        ".ndjson",
+        ".json.gz",
+        ".jsonl.gz",
+        ".ndjson.gz",
+        ".json.zst",
+        ".jsonl.zst",
+        ".ndjson.zst",
+        ".arrow",
+        ".arrows",
+        ".feather",
+        ".ipc",
     ];
     let is_file = match ident.quote_style {
         Some('\'') => true,
@@ -280,6 +299,9 @@ fn call(name: &ObjectName, args: &[FunctionArg]) -> Result<FileRequest> {
     let format = match function.as_str() {
         "read_parquet" | "parquet_scan" => "parquet",
         "read_csv" | "read_csv_auto" => "csv",
+        "read_json" | "read_json_auto" => "json",
+        "read_ndjson" | "read_ndjson_auto" => "ndjson",
+        "read_arrow" | "read_ipc" | "read_feather" => "arrow",
         other => return Err(Error::unsupported(format!("the table function {other}()"))),
     };
     let mut request = FileRequest { format: Some(format.to_owned()), ..FileRequest::default() };

@@ -100,7 +100,13 @@ mod tests {
     use super::*;
 
     fn dialect(escape: u8) -> Dialect {
-        Dialect { delimiter: b',', quote: Some(b'"'), escape: Some(escape), line_end: b'\n' }
+        Dialect {
+            delimiter: b',',
+            quote: Some(b'"'),
+            escape: Some(escape),
+            comment: None,
+            line_end: b'\n',
+        }
     }
 
     #[test]

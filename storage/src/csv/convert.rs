@@ -139,6 +139,9 @@ fn values<T: Default>(
 impl Fields<'_> {
     /// The text of a field without its escapes; `None` for NULL.
     pub(crate) fn get<'a>(&'a self, span: Span, scratch: &'a mut Vec<u8>) -> Option<&'a [u8]> {
+        if span.is_null() {
+            return None;
+        }
         let mut text = span.of(self.text.as_bytes());
         if span.is_escaped() {
             unescape(text, self.dialect, scratch);
@@ -225,6 +228,10 @@ fn texts(fields: &Fields<'_>) -> Converted<ArrayRef> {
     let mut builder = StringViewBuilder::with_capacity(fields.spans.len());
     let mut scratch = Vec::new();
     for (row, &span) in fields.spans.iter().enumerate() {
+        if span.is_null() {
+            builder.append_null();
+            continue;
+        }
         if span.is_escaped() {
             match fields.get(span, &mut scratch) {
                 Some(text) => {

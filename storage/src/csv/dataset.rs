@@ -16,7 +16,7 @@ use super::{
     guess::Guess,
     input::Compression,
     options::{CsvOptions, CsvTypes},
-    scan::CsvScan,
+    scan::{CsvScan, Lax},
     sniff::{Given, Sniffed, corrupt, sniff},
 };
 use crate::{
@@ -101,6 +101,7 @@ pub struct CsvDataset {
     files: Arc<[FileEntry]>,
     formats: Arc<Formats>,
     nulls: Arc<[String]>,
+    lax: Lax,
     morsel_bytes: u64,
     /// Bytes that were read to open the dataset; the first scan is charged for them.
     sniffed_bytes: AtomicU64,
@@ -161,6 +162,7 @@ impl CsvDataset {
             files: entries.into(),
             formats: Arc::new(given.formats),
             nulls: options.nulls.clone().into(),
+            lax: Lax { padding: options.null_padding, skipping: options.ignore_errors },
             morsel_bytes,
             sniffed_bytes: sniffed_bytes.into(),
         }))
@@ -304,6 +306,12 @@ impl Relation for CsvDataset {
     fn scan(&self, spec: ScanSpec) -> Result<Box<dyn Scan>> {
         let (files, schema) = (Arc::clone(&self.files), Arc::clone(&self.schema));
         let (formats, nulls) = (Arc::clone(&self.formats), Arc::clone(&self.nulls));
-        Ok(Box::new(CsvScan::new(files, schema, spec, formats, nulls, self.morsel_bytes)?))
+        Ok(Box::new(CsvScan::new(
+            files,
+            schema,
+            spec,
+            (formats, nulls, self.lax),
+            self.morsel_bytes,
+        )?))
     }
 }

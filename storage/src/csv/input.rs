@@ -43,6 +43,26 @@ impl Compression {
     }
 }
 
+impl Compression {
+    /// What an option says, or the end of the name.
+    ///
+    /// # Errors
+    /// `Value` for a compression that is not known.
+    pub(crate) fn chosen(option: Option<&str>, path: &str) -> Result<Self> {
+        Ok(match option.map(str::to_ascii_lowercase).as_deref() {
+            None | Some("auto" | "auto_detect") => Self::of(path),
+            Some("none" | "uncompressed") => Self::Plain,
+            Some("gzip" | "gz") => Self::Gzip,
+            Some("zstd" | "zst") => Self::Zstd,
+            Some(other) => {
+                let message =
+                    format!("the option compression is none, gzip or zstd, not '{other}'");
+                return Err(StorageError::Value(message));
+            }
+        })
+    }
+}
+
 /// A file from its start, or from an offset.
 enum Source {
     Plain { at: u64 },

@@ -7,15 +7,15 @@
 //! `scan.rs` (morsels), `convert.rs` (fields to vectors).
 
 mod bounds; // where morsels begin when quotes hide line ends
-mod convert; // fields -> vectors
+pub(crate) mod convert; // fields -> vectors
 mod dataset; // CsvDataset: files as one relation
-mod format; // date and timestamp formats
-mod guess; // which types a text may be of
-mod input; // bytes of plain and compressed files
-mod options; // what the reader is told, what it finds out
+pub(crate) mod format; // date and timestamp formats
+pub(crate) mod guess; // which types a text may be of
+pub(crate) mod input; // bytes of plain and compressed files
+pub(crate) mod options; // what the reader is told, what it finds out
 mod scan; // morsels
 mod sniff; // dialect, header and types
-mod split; // records and fields
+pub(crate) mod split; // records and fields
 #[cfg(test)]
 mod tests;
 
@@ -24,8 +24,8 @@ pub use format::MomentFormat;
 pub use options::{CsvOptions, CsvTypes};
 
 /// Bytes of a file that are one morsel.
-const MORSEL_BYTES: u64 = 4 << 20;
+pub(crate) const MORSEL_BYTES: u64 = 4 << 20;
 /// Bytes that are read at once.
-const CHUNK_BYTES: usize = 256 << 10;
+pub(crate) const CHUNK_BYTES: usize = 256 << 10;
 /// Most bytes of a record.
-const MAX_RECORD: usize = 16 << 20;
+pub(crate) const MAX_RECORD: usize = 16 << 20;

@@ -42,6 +42,14 @@ pub struct CsvOptions {
     pub union_by_name: bool,
     /// Whether a last column `filename` holds each row's path.
     pub filename: bool,
+    /// What begins a line that is left out: one ASCII character.
+    pub comment: Option<String>,
+    /// Whether records may have fewer fields than others; these are NULL then.
+    pub null_padding: bool,
+    /// Whether records of another number of fields or with a value that is none of its type are left out.
+    pub ignore_errors: bool,
+    /// `none`, `gzip` or `zstd`; by the ends of the names without it.
+    pub compression: Option<String>,
 }
 
 /// Types that the caller gives.
@@ -76,6 +84,10 @@ impl Default for CsvOptions {
             hive_partitioning: None,
             union_by_name: false,
             filename: false,
+            comment: None,
+            null_padding: false,
+            ignore_errors: false,
+            compression: None,
         }
     }
 }
@@ -112,6 +124,16 @@ impl CsvOptions {
     }
 }
 
+impl CsvOptions {
+    /// What begins a line that is left out, if given.
+    ///
+    /// # Errors
+    /// As `given_delimiter`.
+    pub(crate) fn given_comment(&self) -> Result<Option<u8>> {
+        Ok(character("comment", self.comment.as_deref())?.flatten())
+    }
+}
+
 fn character(option: &str, given: Option<&str>) -> Result<Given> {
     let Some(text) = given else { return Ok(None) };
     match text.as_bytes() {
@@ -133,11 +155,18 @@ pub(crate) struct Dialect {
     pub quote: Option<u8>,
     /// Before a quote within quotes; may be the quote itself.
     pub escape: Option<u8>,
+    /// What begins a line that is left out.
+    pub comment: Option<u8>,
     /// The last byte of a line: a line feed (a carriage return before it is not part of the line), or a carriage return.
     pub line_end: u8,
 }
 
 impl Dialect {
+    /// Of texts that stand as they are.
+    pub(crate) fn plain() -> Self {
+        Self { delimiter: b',', quote: None, escape: None, line_end: b'\n', comment: None }
+    }
+
     /// Whether blanks around quotes are not part of a field.
     pub(crate) fn blanks(&self, byte: u8) -> bool {
         byte == b' ' && self.delimiter != b' '

@@ -35,6 +35,15 @@ const MAX_BATCH_BYTES: usize = 4 << 20;
 /// Bytes that are read at a time behind the end of a range, to the end of its last record.
 const TAIL_BYTES: usize = 16 << 10;
 
+/// Which malformed records are read all the same.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lax {
+    /// Those with fewer fields, the others being NULL.
+    pub padding: bool,
+    /// Those of another number of fields, or with values that are none of their types: they are left out.
+    pub skipping: bool,
+}
+
 /// What all morsels of a scan share.
 struct Shared {
     files: Arc<[FileEntry]>,
@@ -42,6 +51,7 @@ struct Shared {
     spec: ScanSpec,
     formats: Arc<Formats>,
     nulls: Arc<[String]>,
+    lax: Lax,
     morsel_bytes: u64,
     /// The distinct columns of filter and projection.
     columns: Vec<usize>,
@@ -62,12 +72,15 @@ impl CsvScan {
         files: Arc<[FileEntry]>,
         schema: Arc<Schema>,
         spec: ScanSpec,
-        formats: Arc<Formats>,
-        nulls: Arc<[String]>,
+        (formats, nulls, lax): (Arc<Formats>, Arc<[String]>, Lax),
         morsel_bytes: u64,
     ) -> Result<Self> {
         let filter = spec.filter.iter().flat_map(|filter| filter.columns());
-        let mut columns: Vec<usize> = filter.chain(&spec.projection).copied().collect();
+        let mut columns: Vec<usize> = match lax.skipping {
+            // Which rows there are must not depend on what a query names.
+            true => (0..schema.len()).collect(),
+            false => filter.chain(&spec.projection).copied().collect(),
+        };
         columns.sort_unstable();
         columns.dedup();
         if columns.last().is_some_and(|&column| column >= schema.len()) {
@@ -81,13 +94,17 @@ impl CsvScan {
             }
             let text = entry.sniffed.identity.size.saturating_sub(entry.sniffed.start);
             let ranges = match entry.sniffed.compression {
-                Compression::Plain => text.div_ceil(morsel_bytes),
-                Compression::Gzip | Compression::Zstd => 1,
+                Compression::Plain if entry.sniffed.dialect.comment.is_none() => {
+                    text.div_ceil(morsel_bytes)
+                }
+                // Quotes within comments are none: such a file is read from its start.
+                _ => 1,
             };
             morsels.extend((0..ranges).map(|range| (number, range)));
         }
         let states = files.iter().map(|_| Mutex::new(vec![State::Record])).collect();
-        let shared = Shared { files, schema, spec, formats, nulls, morsel_bytes, columns, states };
+        let shared =
+            Shared { files, schema, spec, formats, nulls, lax, morsel_bytes, columns, states };
         Ok(Self { shared: Arc::new(shared), morsels })
     }
 }
@@ -182,10 +199,11 @@ struct Batch {
     starts: Vec<usize>,
     /// A record with another number of fields: where it begins, and how many it has.
     ragged: Option<(usize, usize)>,
+    lax: Lax,
 }
 
 impl Batch {
-    fn new(entry: &FileEntry, columns: &[usize], capacity: usize) -> Self {
+    fn new(entry: &FileEntry, columns: &[usize], capacity: usize, lax: Lax) -> Self {
         let mut slots = vec![None; entry.sniffed.names.len()];
         let mut needed = 0;
         for &column in columns {
@@ -200,7 +218,17 @@ impl Batch {
             capacity,
             starts: Vec::with_capacity(capacity),
             ragged: None,
+            lax,
         }
+    }
+
+    /// Leaves out a row.
+    fn remove(&mut self, row: usize) {
+        let rows = self.starts.len();
+        for column in self.spans.chunks_mut(self.capacity) {
+            column[row..rows].rotate_left(1);
+        }
+        self.starts.remove(row);
     }
 
     /// The fields of a needed column, one per record.
@@ -221,7 +249,15 @@ impl Sink for Batch {
         if blank && self.slots.len() > 1 {
             return ControlFlow::Continue(());
         }
-        if columns != self.slots.len() {
+        if columns < self.slots.len() && self.lax.padding {
+            let row = self.starts.len();
+            for slot in self.slots[columns..].iter().flatten() {
+                self.spans[slot * self.capacity + row] = Span::NULL;
+            }
+        } else if columns != self.slots.len() {
+            if self.lax.skipping {
+                return ControlFlow::Continue(());
+            }
             self.ragged = Some((start, columns));
             return ControlFlow::Break(());
         }
@@ -240,11 +276,11 @@ impl RangeScan {
         let handle = reopen(&entry.path, sniffed.identity)?;
         let begin = sniffed.start + range * shared.morsel_bytes;
         let (stop, state) = match sniffed.compression {
-            Compression::Plain => {
+            Compression::Plain if sniffed.dialect.comment.is_none() => {
                 let state = shared.state(entry, &shared.states[file], range, &handle)?;
                 (begin + shared.morsel_bytes, state)
             }
-            Compression::Gzip | Compression::Zstd => (u64::MAX, State::Record),
+            _ => (u64::MAX, State::Record),
         };
         let mut input = Input::open(Arc::clone(&handle), sniffed.compression, begin)?;
         to_first_record(&mut input, state, stop, entry)?;
@@ -255,7 +291,7 @@ impl RangeScan {
             handle,
             input,
             stop,
-            batch: Batch::new(entry, &shared.columns, capacity),
+            batch: Batch::new(entry, &shared.columns, capacity, shared.lax),
             used: 0,
             filter: shared.spec.filter.as_ref().map(|filter| filter.local()).transpose()?,
             charged: 0,
@@ -328,6 +364,12 @@ impl RangeScan {
         let shared = Arc::clone(&self.shared);
         loop {
             self.split()?;
+            if shared.lax.skipping && !self.batch.starts.is_empty() {
+                self.leave_out()?;
+                if self.batch.starts.is_empty() {
+                    continue;
+                }
+            }
             let rows = self.batch.starts.len();
             if rows == 0 {
                 return Ok(None);
@@ -386,6 +428,25 @@ impl RangeScan {
             let rows = kept.map_or(rows, |kept| kept.len());
             return Ok(Some(ScanBatch { columns, rows, selection: None }));
         }
+    }
+
+    /// Leaves out the rows of the batch that have a value that is none of its type.
+    fn leave_out(&mut self) -> Result<()> {
+        let shared = Arc::clone(&self.shared);
+        for &column in &shared.columns {
+            loop {
+                let Ok(text) = std::str::from_utf8(&self.input.rest()[..self.used]) else {
+                    return Ok(());
+                };
+                let part = Part { shared: &shared, file: self.file, batch: &self.batch, text };
+                match part.column(column, None, &mut 0) {
+                    Ok(_) => break,
+                    Err(Failure::Row(row)) => self.batch.remove(row),
+                    Err(Failure::Other(error)) => return Err(error),
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The error about a column that cannot be converted.

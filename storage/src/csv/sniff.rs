@@ -70,7 +70,7 @@ pub(crate) fn sniff(
     header: Option<&[String]>,
 ) -> Result<(Option<Sniffed>, u64)> {
     let file = Arc::new(RangeFile::open(path)?);
-    let compression = Compression::of(path);
+    let compression = Compression::chosen(given.options.compression.as_deref(), path)?;
     let mut input = Input::open(Arc::clone(&file), compression, 0)?;
     input.more(CHUNK_BYTES)?;
     if input.rest().starts_with(b"\xef\xbb\xbf") {
@@ -110,7 +110,9 @@ pub(crate) fn sniff(
         unclear(uneven)?;
     }
     let has_header = given.options.header.unwrap_or_else(|| {
-        header.is_some_and(|known| *known == names[..]) || sample.suggests_header(&first)
+        header.is_some_and(|known| *known == names[..])
+            || names_columns(&names, &given.options)
+            || sample.suggests_header(&first)
     });
     if !has_header {
         sample.see_first(&first);
@@ -128,6 +130,20 @@ pub(crate) fn sniff(
         whole: sample.whole,
     };
     Ok((Some(sniffed), file.asked()))
+}
+
+/// Whether a first record is the names of the columns that the caller gives.
+fn names_columns(names: &[String], options: &CsvOptions) -> bool {
+    match &options.types {
+        CsvTypes::Columns(given) => {
+            given.len() == names.len()
+                && given
+                    .iter()
+                    .zip(names)
+                    .all(|((given, _), name)| given.eq_ignore_ascii_case(name))
+        }
+        _ => false,
+    }
 }
 
 /// The error about a file's content.
@@ -206,8 +222,9 @@ impl Uneven {
         format!(
             "line {line} has {} and line {other} has {} where '{delimiter}' separates them, so that it is not clear \
              what is a header and what is data; read_csv takes options that say so: skip = {skip} leaves out lines \
-             in front, header = false with names = ['a', 'b', ...] names the columns, delim names another character \
-             that separates fields (one that does not occur makes every line one text)",
+             in front, header = false with names = ['a', 'b', ...] names the columns, null_padding = true fills short lines \
+             with NULL, delim names another character that separates fields (one that does not occur makes every line one \
+             text)",
             fields(self.first.0),
             fields(self.other.0),
         )
@@ -282,6 +299,7 @@ fn candidates(text: &[u8], line_end: u8, options: &CsvOptions) -> Result<Vec<Dia
         None if !text.contains(&b'"') && text.contains(&b'\'') => vec![Some(b'"'), Some(b'\'')],
         None => vec![Some(b'"')],
     };
+    let comment = options.given_comment()?;
     let mut found = Vec::new();
     for quote in quotes {
         let escapes = match (options.given_escape()?, quote) {
@@ -292,7 +310,7 @@ fn candidates(text: &[u8], line_end: u8, options: &CsvOptions) -> Result<Vec<Dia
             (None, quote) => vec![quote],
         };
         for escape in escapes {
-            let dialect = |&delimiter: &u8| Dialect { delimiter, quote, escape, line_end };
+            let dialect = |&delimiter: &u8| Dialect { delimiter, quote, escape, comment, line_end };
             found.extend(delimiters.iter().map(dialect));
         }
     }
@@ -320,8 +338,14 @@ fn try_dialects(
     for dialect in candidates(text, line_end, options)? {
         let mut counts = Counts::default();
         let sound = split(text, 0, text.len(), last, &dialect, &mut counts).is_ok();
-        let Some((columns, rank)) = counts.judge(sound, options.skip == 0) else { continue };
-        let mine = counts.uneven(dialect.delimiter);
+        let judged = match options.null_padding {
+            true => counts.padded(),
+            false if options.ignore_errors => counts.lax(sound),
+            false => counts.judge(sound, options.skip == 0),
+        };
+        let Some((columns, rank)) = judged else { continue };
+        let lax = options.null_padding || options.ignore_errors;
+        let mine = if lax { None } else { counts.uneven(dialect.delimiter, sound) };
         uneven = uneven.or(mine);
         // Of titles, the shortest is likelier.
         let share =
@@ -415,8 +439,33 @@ impl Counts {
         })
     }
 
+    /// Two records of different numbers of fields, where that leaves open what is a header and what is data.
+    fn uneven(&self, delimiter: u8, sound: bool) -> Option<Uneven> {
+        self.titled(delimiter).or_else(|| {
+            // Every record is split, though not into the same number of fields.
+            let first = *self.fields.first()?;
+            let other = self.fields.iter().position(|&fields| fields != first)?;
+            let split = sound && self.fields.iter().all(|&fields| fields > 1);
+            let at = |record: usize| (self.fields[record], self.starts[record] as u64);
+            split.then(|| Uneven { delimiter, first: at(0), other: at(other) })
+        })
+    }
+
+    /// As `judge`, where records of other numbers of fields than the first one are left out.
+    fn lax(&self, sound: bool) -> Option<(usize, Rank)> {
+        let first = *self.fields.first()?;
+        let split = sound && self.fields.iter().all(|&fields| fields > 1);
+        if split { Some((first, Rank::Most)) } else { self.judge(sound, false) }
+    }
+
+    /// The most fields of a record, for records that may have fewer.
+    fn padded(&self) -> Option<(usize, Rank)> {
+        let columns = *self.fields.iter().max()?;
+        Some((columns, if columns > 1 { Rank::Most } else { Rank::OneColumn }))
+    }
+
     /// The first record and the first one of the usual number of fields, if that is the number of most but not of it.
-    fn uneven(&self, delimiter: u8) -> Option<Uneven> {
+    fn titled(&self, delimiter: u8) -> Option<Uneven> {
         let first = *self.fields.first()?;
         let (columns, share) = self.usual()?;
         let other = self.fields.iter().position(|&fields| fields == columns)?;
@@ -566,9 +615,11 @@ impl Sink for Records<'_, '_> {
 
     fn record(&mut self, start: usize, columns: usize, blank: bool) -> ControlFlow<()> {
         let sample = &mut *self.sample;
-        if columns != sample.columns || (blank && columns > 1) {
+        let padding = sample.given.options.null_padding && columns < sample.columns;
+        if (columns != sample.columns && !padding) || (blank && sample.columns > 1) {
             return ControlFlow::Continue(());
         }
+        self.fields.truncate(columns);
         let mut texts = Vec::new();
         for (column, span) in self.fields.iter().enumerate() {
             let mut text = span.of(self.bytes);
@@ -585,6 +636,7 @@ impl Sink for Records<'_, '_> {
             }
         }
         if sample.first.is_none() {
+            texts.resize(sample.columns, None);
             sample.first = Some((texts, self.position + start as u64, 0));
             self.first_end = true;
             return ControlFlow::Break(());

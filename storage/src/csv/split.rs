@@ -23,7 +23,16 @@ pub(crate) struct Span {
 const ESCAPED: u32 = 1 << 31;
 
 impl Span {
-    fn new(start: usize, end: usize, escaped: bool) -> Self {
+    /// The span of a NULL that is none of the texts that mean it.
+    pub(crate) const NULL: Self = Self { start: u32::MAX, length: 0 };
+
+    /// Whether it is `NULL`.
+    pub(crate) fn is_null(self) -> bool {
+        self == Self::NULL
+    }
+
+    /// The bytes from `start` to `end`.
+    pub(crate) fn new(start: usize, end: usize, escaped: bool) -> Self {
         // Buffers are far smaller than 2^31 bytes: `input.rs` sees to it.
         let length = (end - start) as u32;
         Self { start: start as u32, length: if escaped { length | ESCAPED } else { length } }
@@ -81,6 +90,16 @@ pub(crate) fn split(
     let mut marks = Marks::new(bytes, from, dialect);
     let mut start = from;
     while start < bytes.len() && start < until {
+        if dialect.comment.is_some() && bytes.get(start).copied() == dialect.comment {
+            let line = memchr::memchr(dialect.line_end, &bytes[start..]);
+            start = match line {
+                Some(length) => start + length + 1,
+                None if last => bytes.len(),
+                None => return Ok(start),
+            };
+            marks.seek(start);
+            continue;
+        }
         let (mut at, mut columns) = (start, 0);
         let (next, blank) = loop {
             let (span, end) = match opening(bytes, at, dialect) {

@@ -533,8 +533,13 @@ fn test_split_agrees_with_csv_core_however_the_text_is_cut() {
     for round in 0..1500 {
         let escape = if round % 2 == 0 { b'"' } else { b'\\' };
         let delimiter = if round % 3 == 0 { b';' } else { b',' };
-        let dialect =
-            Dialect { delimiter, quote: Some(b'"'), escape: Some(escape), line_end: b'\n' };
+        let dialect = Dialect {
+            delimiter,
+            quote: Some(b'"'),
+            escape: Some(escape),
+            comment: None,
+            line_end: b'\n',
+        };
         let text = random_text(&mut random, &dialect);
         let new = |bytes| Collect { bytes, dialect, fields: Vec::new(), records: Vec::new() };
         let mut whole = new(&text[..]);
@@ -557,8 +562,13 @@ fn test_split_agrees_with_csv_core_however_the_text_is_cut() {
 fn test_morsels_of_any_size_give_the_same_rows() {
     let ground = Ground::new();
     let mut random = Random(3);
-    let dialect =
-        Dialect { delimiter: b',', quote: Some(b'"'), escape: Some(b'"'), line_end: b'\n' };
+    let dialect = Dialect {
+        delimiter: b',',
+        quote: Some(b'"'),
+        escape: Some(b'"'),
+        comment: None,
+        line_end: b'\n',
+    };
     let options = CsvOptions {
         delimiter: Some(",".into()),
         quote: Some("\"".into()),

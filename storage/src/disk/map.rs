@@ -130,6 +130,12 @@ impl MappedFile {
     }
 }
 
+/// Maps a file that is none of a saved database. Like those, it must not be written to or truncated while it is mapped:
+/// whoever replaces it gives another file its name.
+pub(crate) fn map_file(file: &File) -> std::io::Result<Mmap> {
+    map(file)
+}
+
 #[expect(unsafe_code, reason = "there is no other way to map a file")]
 fn map(file: &File) -> std::io::Result<Mmap> {
     // SAFETY: the mapped bytes must not change while they are borrowed. The file is one of a saved database, and those

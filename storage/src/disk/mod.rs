@@ -20,6 +20,7 @@ mod open; // a folder into catalog entries
 #[cfg(test)]
 mod tests;
 
+pub(crate) use map::map_file;
 pub(crate) use stored::{StoredColumn, random_number};
 
 pub use folder::is_saved_database;

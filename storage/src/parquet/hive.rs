@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The folder name that stands for NULL.
-const NULL_FOLDER: &str = "__HIVE_DEFAULT_PARTITION__";
+pub(crate) const NULL_FOLDER: &str = "__HIVE_DEFAULT_PARTITION__";
 
 /// A key and the value that each file has.
 #[derive(Debug)]
@@ -118,6 +118,20 @@ fn date(text: &str) -> Option<i32> {
     let days = arrow::compute::cast(&array, &DataType::Date32).ok()?;
     let days = arrow::array::AsArray::as_primitive::<arrow::datatypes::Date32Type>(&days);
     arrow::array::Array::is_valid(days, 0).then(|| days.value(0))
+}
+
+/// A key or a value as part of a folder's name: what could be taken for something else is percent-encoded.
+pub(crate) fn encode(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for &byte in text.as_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                out.push(char::from(byte));
+            }
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
 }
 
 /// Undoes percent-encoding; what is not valid is left as it stands.
