@@ -20,6 +20,7 @@ use crate::{
     sql::{
         balance::balance_statement,
         calls::cast,
+        clauses,
         dialect::StoaDialect,
         rewrite::{query_of, select_all},
     },
@@ -91,7 +92,7 @@ fn parse_as(dialect: &StoaDialect, sql: &str) -> Result<Vec<ParsedStatement>> {
             .map_or(start, |t| byte_offset(sql, &lines, t.span.end));
         let parameters = repair_tokens(&mut tokens, sql, &lines)?;
         let summarize = take_summarize(&mut tokens);
-        let tokens = select_before_from(save_as_call(joined_texts(tokens))?);
+        let tokens = select_before_from(save_as_call(clauses::rewrite(joined_texts(tokens))?)?);
         let mut parser = Parser::new(dialect)
             .with_recursion_limit(NESTING_LIMIT)
             .with_tokens_with_locations(tokens);
@@ -389,7 +390,8 @@ pub fn place(span: datafusion_sql::sqlparser::tokenizer::Span) -> Option<Span> {
     (span.start.line > 0).then(|| span_of(span))
 }
 
-fn span_of(span: datafusion_sql::sqlparser::tokenizer::Span) -> Span {
+/// A place of the parser's as one of ours.
+pub fn span_of(span: datafusion_sql::sqlparser::tokenizer::Span) -> Span {
     let Location { line, column } = span.start;
     Span {
         line: line as usize,
