@@ -81,7 +81,7 @@ def hyper(path: str) -> None:
 
     folder = tempfile.mkdtemp(dir="/dev/shm")
     file = f"{folder}/t.hyper"
-    settings = {"log_config": "", "max_query_threads": "2", "hard_concurrent_query_thread_limit": "2"}
+    settings = {"log_config": "", "hard_concurrent_query_thread_limit": "2"}
     process = api.HyperProcess(api.Telemetry.DO_NOT_SEND_USAGE_DATA_TO_TABLEAU, parameters=settings)
     mode = api.CreateMode.CREATE_AND_REPLACE
     connection = api.Connection(process.endpoint, file, mode)

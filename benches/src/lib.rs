@@ -13,3 +13,10 @@ pub fn resident() -> Result<f64, Box<dyn std::error::Error>> {
     let kib = line.and_then(|line| line.split_whitespace().next()).ok_or("no RssAnon")?;
     Ok(kib.parse::<f64>()? * 1024.0)
 }
+
+/// Gives back what the allocator holds for reuse, as the shell does after long statements.
+#[expect(unsafe_code, reason = "a C function without a safe wrapper")]
+pub fn give_back() {
+    // SAFETY: the function takes no pointers, may be called at any time from any thread, and frees unused pages only.
+    unsafe { libmimalloc_sys::mi_collect(true) }
+}

@@ -6,6 +6,7 @@
 
 mod args;
 mod config;
+mod memory;
 mod print;
 
 use std::{
@@ -123,8 +124,11 @@ fn open_file(connection: &Connection, path: &Path) -> Result<(), String> {
 fn script(connection: &Connection, text: &str, config: &Config) -> Result<bool, String> {
     let statements = connection.statements(text).map_err(|error| error.render(text))?;
     for statement in statements {
-        let result = statement.query(&[]).map_err(|error| error.render(text))?;
-        if !show(result, config, text)? {
+        let shown = memory::frugal(|| {
+            let result = statement.query(&[]).map_err(|error| error.render(text))?;
+            show(result, config, text)
+        })?;
+        if !shown {
             return Ok(false);
         }
     }

@@ -26,6 +26,8 @@ pub enum ErrorKind {
     Unsupported,
     /// A value outside of its type: overflow, a failed cast, division by zero.
     Value,
+    /// A row that breaks a rule of its table: PRIMARY KEY, UNIQUE, CHECK.
+    Constraint,
     /// A table or view that exists already, is missing, or was changed by another transaction.
     Catalog,
     /// A file that cannot be read or written, or is damaged.
@@ -179,6 +181,7 @@ impl From<StorageError> for Error {
             StorageError::OutOfMemory(_) => ErrorKind::Memory,
             StorageError::Cancelled => ErrorKind::Cancelled,
             StorageError::Value(_) => ErrorKind::Value,
+            StorageError::Constraint(_) => ErrorKind::Constraint,
             _ => ErrorKind::Internal,
         };
         Self::new(kind, error.to_string())

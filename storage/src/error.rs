@@ -65,6 +65,8 @@ pub enum StorageError {
     OutOfMemory(String),
     /// The query was cancelled.
     Cancelled,
+    /// A row that breaks a rule of its table.
+    Constraint(String),
     /// A value that does not fit its column.
     Value(String),
     /// An error that a row filter raised while a scan evaluated it; carried through unchanged.
@@ -104,6 +106,7 @@ impl fmt::Display for StorageError {
             Self::Catalog(message)
             | Self::Conflict(message)
             | Self::OutOfMemory(message)
+            | Self::Constraint(message)
             | Self::Value(message) => f.write_str(message),
             Self::Cancelled => f.write_str("the query was cancelled"),
             Self::Filter(inner) => inner.0.fmt(f),

@@ -12,10 +12,13 @@ mod rank; // the order of a dictionary's entries
 pub mod vector; // Vector, Selection: up to VECTOR_SIZE values, perhaps still encoded
 pub mod ledger; // Ledger: bytes touched per scan, column and level
 pub mod prune; // Prune: what a predicate says about ranges of values
+pub mod simd; // loops compiled for wide registers, too
+pub mod lanes; // sums and extremes of whole numbers, under masks
 pub mod reproducible_sum; // sums of doubles that depend on the input alone
 pub mod moment; // means and squared deviations of doubles
 pub mod scan; // ScanSpec, Scan: how the engine reads a relation
 pub mod table; // tables in memory and registered Arrow batches
+pub mod index; // indexes: ranges of keys answered without reading them
 pub mod text; // text to numbers, dates and times
 pub mod files; // from path patterns to files
 pub mod parquet; // ParquetDataset: Parquet files in place

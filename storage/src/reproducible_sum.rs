@@ -2,11 +2,19 @@
 //!
 //! Method: an accumulator is an unevaluated sum of two doubles; each addition keeps its exact rounding error in the
 //! second one, so that a total is off by about n^2 * 2^-106 of the sum of magnitudes and then rounded once. Without
-//! groups, value i of a morsel goes to lane i mod 8, whatever vector it came in, and lanes are added in order.
+//! groups, row i of a morsel goes to lane i mod 8, whatever vector it came in, and lanes are added in order. A row that does
+//! not count (a NULL, or left out by FILTER) has its place and adds zero, which changes no bit.
 //! Why not bins of fixed exponents, which would be free of order: extracting three of them measured 3 to 4 ns a value
 //! (plain lanes: 0.6 to 0.9 from memory; this: 0.8 to 1.3), and their state per group is twice as large.
 //! Invariant: the bits are a function of the sequence of values of each morsel and of the order of morsels.
-//! Next: `moment.rs`.
+//! Next: `moment.rs`; `lanes.rs` for masks.
+
+use arrow::buffer::BooleanBuffer;
+
+use crate::{
+    lanes::{NIBBLES, mask_words},
+    simd::{self, Kernel},
+};
 
 /// The lanes of `LaneSum`.
 const LANES: usize = 8;
@@ -54,22 +62,46 @@ pub struct LaneSum {
 }
 
 impl LaneSum {
-    /// Adds values. Cutting a sequence into several calls changes nothing.
+    /// Adds the values of consecutive rows. Cutting a sequence into several calls changes nothing.
     pub fn add(&mut self, values: &[f64]) {
         let head = values.len().min((LANES - self.next) % LANES);
         let (head, rest) = values.split_at(head);
-        self.add_few(head);
-        let (chunks, tail) = rest.as_chunks::<LANES>();
-        add_chunks(&mut self.high, &mut self.low, chunks);
-        self.add_few(tail);
+        self.add_few(head, u64::MAX);
+        let (blocks, rest) = rest.as_chunks::<BLOCK>();
+        let (high, low) = (&mut self.high, &mut self.low);
+        simd::run(AddBlocks::<false> { high, low, blocks, words: &[] });
+        for chunk in rest.chunks(LANES) {
+            self.add_few(chunk, u64::MAX);
+        }
     }
 
-    fn add_few(&mut self, values: &[f64]) {
+    /// Adds the values of those of consecutive rows for which the mask, of as many rows, is set.
+    pub fn add_masked(&mut self, values: &[f64], mask: &BooleanBuffer) {
+        let head = values.len().min((LANES - self.next) % LANES);
+        let (head, rest) = values.split_at(head);
+        if !head.is_empty() {
+            self.add_few(head, mask_words(&mask.slice(0, head.len()))[0]);
+        }
+        let words = mask_words(&mask.slice(head.len(), rest.len()));
+        let (blocks, rest) = rest.as_chunks::<BLOCK>();
+        let (high, low) = (&mut self.high, &mut self.low);
+        simd::run(AddBlocks::<true> { high, low, blocks, words: &words });
+        let mut word = words.last().copied().unwrap_or_default();
+        for chunk in rest.chunks(LANES) {
+            self.add_few(chunk, word);
+            word >>= LANES;
+        }
+    }
+
+    /// Adds up to a word of values whose bit is set.
+    fn add_few(&mut self, values: &[f64], mut word: u64) {
         for &value in values {
+            let value = if word & 1 == 1 { value } else { 0.0 };
             let (sum, error) = two_sum(self.high[self.next], value);
             self.high[self.next] = sum;
             self.low[self.next] += error;
             self.next = (self.next + 1) % LANES;
+            word >>= 1;
         }
     }
 
@@ -83,23 +115,50 @@ impl LaneSum {
     }
 }
 
-/// Adds chunks to lanes. By itself, because only then all lanes become vector instructions: what is done with the lanes
-/// afterwards would decide which of them do otherwise. It halves the time.
-#[inline(never)]
-fn add_chunks(high: &mut [f64; LANES], low: &mut [f64; LANES], chunks: &[[f64; LANES]]) {
-    let (mut highs, mut lows) = (*high, *low);
-    for chunk in chunks {
-        for lane in 0..LANES {
-            let (sum, error) = two_sum(highs[lane], chunk[lane]);
-            highs[lane] = sum;
-            lows[lane] += error;
+/// Values that are added together: one for each bit of a word.
+const BLOCK: usize = 64;
+
+/// Adds blocks to lanes; with `MASKED` those values whose bit is set in the block's word.
+struct AddBlocks<'a, const MASKED: bool> {
+    high: &'a mut [f64; LANES],
+    low: &'a mut [f64; LANES],
+    blocks: &'a [[f64; BLOCK]],
+    words: &'a [u64],
+}
+
+impl<const MASKED: bool> Kernel for AddBlocks<'_, MASKED> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let (mut highs, mut lows) = (*self.high, *self.low);
+        for (at, block) in self.blocks.iter().enumerate() {
+            let mut word = if MASKED { self.words[at] } else { 0 };
+            for chunk in block.as_chunks::<LANES>().0 {
+                let masks = [&NIBBLES[(word & 15) as usize], &NIBBLES[(word >> 4 & 15) as usize]];
+                word >>= LANES;
+                for lane in 0..LANES {
+                    let value = match MASKED {
+                        true => masked(chunk[lane], masks[lane / 4][lane % 4]),
+                        false => chunk[lane],
+                    };
+                    let (sum, error) = two_sum(highs[lane], value);
+                    highs[lane] = sum;
+                    lows[lane] += error;
+                }
+            }
         }
+        (*self.high, *self.low) = (highs, lows);
     }
-    (*high, *low) = (highs, lows);
+}
+
+/// The value where all bits of the mask are set, zero where none is.
+#[inline(always)]
+pub(crate) fn masked(value: f64, mask: u64) -> f64 {
+    f64::from_bits(value.to_bits() & mask)
 }
 
 /// The rounded sum and its exact error, for any order of magnitudes.
-#[inline]
+#[inline(always)]
 fn two_sum(a: f64, b: f64) -> (f64, f64) {
     let sum = a + b;
     let part = sum - a;
@@ -155,6 +214,33 @@ mod tests {
         let whole = lanes(&values, values.len()).to_bits();
         for cut in [1, 2, 3, 7, 8, 9, 64, 2047, 2048] {
             assert_eq!(lanes(&values, cut).to_bits(), whole);
+        }
+    }
+
+    #[test]
+    fn test_rows_left_out_have_a_place_and_add_nothing() {
+        let mut random = Random(3);
+        for n in [0, 1, 7, 8, 63, 64, 65, 200, 3000] {
+            for of in [1, 2, 10, 1000] {
+                let mut values = values(&mut random, n);
+                let mask: Vec<bool> = (0..n).map(|_| random.below(of) != 0).collect();
+                let zeroed = |(&value, &kept): (&f64, &bool)| if kept { value } else { 0.0 };
+                let wanted: Vec<f64> = values.iter().zip(&mask).map(zeroed).collect();
+                let garbage = [f64::NAN, f64::INFINITY, -0.0, 1e300];
+                for (row, _) in mask.iter().enumerate().filter(|(_, kept)| !**kept) {
+                    values[row] = garbage[row % 4];
+                }
+                let mask = BooleanBuffer::from(mask);
+                for cut in [1, 5, 8, 64, 71, 2048] {
+                    let mut sum = LaneSum::default();
+                    for (at, piece) in values.chunks(cut).enumerate() {
+                        sum.add_masked(piece, &mask.slice(at * cut, piece.len()));
+                    }
+                    let total = sum.total();
+                    assert_eq!(total.total().to_bits(), lanes(&wanted, cut).to_bits());
+                    assert_eq!(sum.next, n % LANES);
+                }
+            }
         }
     }
 

@@ -9,14 +9,17 @@ use std::sync::Arc;
 use arrow::{
     array::{ArrayRef, AsArray, BinaryViewBuilder, StringViewBuilder},
     buffer::{NullBuffer, ScalarBuffer},
-    datatypes::Float64Type,
+    datatypes::{DataType, Float64Type},
 };
-use stoadb_storage::{LogicalType, Scalar, Statistics, Vector, vector::NarrowVector};
+use stoadb_storage::{
+    LogicalType, Scalar, Selection, Statistics, Vector, lanes, vector::DictionaryVector,
+};
 
 use super::{
     Call, Groups, State,
     extreme_bytes::{Met, is_better},
-    input::{Offset, ordering},
+    input::ordering,
+    masked::RowMask,
     pick::{Pick, Rule},
     table::permute,
 };
@@ -24,8 +27,8 @@ use crate::{
     error::{EngineError, Result},
     kernel::{
         bits::{self, Bits, from_bits},
-        extreme::{extreme, extreme_double},
-        physical::with_offsets,
+        extreme::extreme_double,
+        physical::{offset_value, with_codes, with_offsets},
     },
 };
 
@@ -87,65 +90,84 @@ impl Extreme {
 
     pub(crate) fn update(&mut self, args: &[Vector], groups: Groups<'_>) -> Result<()> {
         let [arg] = args else { return Err(EngineError::Internal("one argument wanted".into())) };
-        match &mut self.best {
-            Best::Narrow(best) => match arg {
-                Vector::Narrow(narrow) => with_offsets!(narrow.offsets, offsets => {
-                    fold_offsets(best, offsets, narrow, groups, self.largest);
-                }),
-                Vector::Flat(array)
-                    if matches!(groups, Groups::One(_))
-                        && let Some(values) = array.as_primitive_opt::<Float64Type>() =>
-                {
-                    if let Some(value) = extreme_double(values.values(), self.largest) {
-                        self.consider_double(value);
-                    }
-                    return Ok(());
-                }
-                _ => {
-                    let keys = keys_of(&self.ty, arg)?;
-                    match groups {
-                        Groups::One(_) => {
-                            let found = extreme(&keys, self.largest);
-                            fold(best, found.into_iter(), groups, self.largest);
-                        }
-                        Groups::Ids(_) => fold(best, keys.iter().copied(), groups, self.largest),
-                    }
-                }
-            },
-            Best::Wide(best) => {
-                let Bits::Wide(values) = bits::bits(arg)? else { return Err(misfit()) };
-                fold(best, values.iter().map(|&v| v as i128), groups, self.largest);
+        let ids = match groups {
+            Groups::One(0) => return Ok(()),
+            Groups::One(_) => return self.add_rows(arg, None),
+            Groups::Ids(ids) => ids,
+        };
+        match (&mut self.best, arg) {
+            (Best::Narrow(best), Vector::Narrow(narrow)) => {
+                let flip = if self.ty == LogicalType::UInt64 { i64::MIN } else { 0 };
+                with_offsets!(narrow.offsets, offsets => {
+                    let key = |&offset| narrow.base.wrapping_add(offset_value(offset)) ^ flip;
+                    fold(best, ids, offsets.iter().map(key), self.largest);
+                });
             }
-            Best::Bytes(_) => return self.update_bytes(arg, groups),
+            (Best::Narrow(best), _) => {
+                fold(best, ids, keys_of(&self.ty, arg)?.iter().copied(), self.largest);
+            }
+            (Best::Wide(best), _) => fold(best, ids, wide_keys(arg)?.into_iter(), self.largest),
+            (Best::Bytes(_), _) => return self.update_bytes(arg, groups),
         }
-        match groups {
-            Groups::One(0) => {}
-            Groups::One(_) => self.seen[0] = true,
-            Groups::Ids(ids) => ids.iter().for_each(|&id| self.seen[id as usize] = true),
+        ids.iter().for_each(|&id| self.seen[id as usize] = true);
+        Ok(())
+    }
+
+    /// Takes the rows of group 0 that count.
+    pub(crate) fn add_masked(&mut self, arg: &Vector, mask: &RowMask) -> Result<()> {
+        match self.best {
+            _ if mask.rows() == 0 => Ok(()),
+            Best::Narrow(_) => self.add_rows(arg, Some(mask.words())),
+            _ => {
+                let kept = Selection::new(mask.bits().set_indices_u32().collect());
+                self.add_rows(&arg.select(&kept)?, None)
+            }
+        }
+    }
+
+    /// Takes rows of group 0, at least one: all, or those whose bit is set in `words`.
+    fn add_rows(&mut self, arg: &Vector, words: Option<&[u64]>) -> Result<()> {
+        let largest = self.largest;
+        match (&mut self.best, arg) {
+            (Best::Wide(best), _) => {
+                let keys = wide_keys(arg)?.into_iter();
+                best[0] = keys.fold(best[0], if largest { i128::max } else { i128::min });
+                self.seen[0] = true;
+            }
+            (Best::Bytes(_), _) => self.update_bytes(arg, Groups::One(arg.len()))?,
+            (Best::Narrow(_), Vector::Narrow(narrow)) => {
+                let offset = with_offsets!(narrow.offsets, offsets => {
+                    offset_value(lanes::extreme(offsets, words, largest))
+                });
+                self.consider_whole(narrow.base.wrapping_add(offset));
+            }
+            (Best::Narrow(_), Vector::Flat(array)) if *array.data_type() == DataType::Float64 => {
+                let values = array.as_primitive::<Float64Type>().values();
+                if let Some(value) = extreme_double(values, words, largest) {
+                    self.consider_double(value);
+                }
+            }
+            (Best::Narrow(_), _) => {
+                let keys = match arg {
+                    Vector::Dictionary(dictionary) => entries_in_use(dictionary, words)?,
+                    _ => None,
+                };
+                let order = ordering(&self.ty);
+                let key = match keys {
+                    Some(used) => {
+                        let keys: Vec<i64> = used.into_iter().map(order).collect();
+                        lanes::extreme(&keys, None, largest)
+                    }
+                    None => lanes::extreme(&keys_of(&self.ty, arg)?, words, largest),
+                };
+                self.consider_key(key);
+            }
         }
         Ok(())
     }
 
-    /// Whether it is of texts or blobs.
-    pub(crate) fn is_of_bytes(&self) -> bool {
-        matches!(self.best, Best::Bytes(_))
-    }
-
-    /// Whether the greatest is looked for.
-    pub(crate) fn largest(&self) -> bool {
-        self.largest
-    }
-
-    /// The values of a type of up to 64 bits as numbers of the same order.
-    ///
-    /// # Errors
-    /// `Internal` for other types.
-    pub(crate) fn keys(&self, arg: &Vector) -> Result<ScalarBuffer<i64>> {
-        keys_of(&self.ty, arg)
-    }
-
     /// Takes a value of group 0 by its key.
-    pub(crate) fn consider_key(&mut self, key: i64) {
+    fn consider_key(&mut self, key: i64) {
         if let Best::Narrow(best) = &mut self.best {
             best[0] = if self.largest { best[0].max(key) } else { best[0].min(key) };
             self.seen[0] = true;
@@ -153,12 +175,12 @@ impl Extreme {
     }
 
     /// Takes a double of group 0.
-    pub(crate) fn consider_double(&mut self, value: f64) {
+    fn consider_double(&mut self, value: f64) {
         self.consider_key(ordering(&LogicalType::Float64)(bits::float64_bits(value)));
     }
 
     /// Takes a whole number of group 0, one of 64 bits without a sign by its bits.
-    pub(crate) fn consider_whole(&mut self, value: i64) {
+    fn consider_whole(&mut self, value: i64) {
         self.consider_key(ordering(&self.ty)(value as u64));
     }
 
@@ -294,24 +316,6 @@ impl Extreme {
     }
 }
 
-/// Folds offsets in their own width; only the best one of a group is widened where all rows are of one group.
-fn fold_offsets<T: Offset>(
-    best: &mut [i64],
-    offsets: &[T],
-    narrow: &NarrowVector,
-    groups: Groups<'_>,
-    largest: bool,
-) {
-    let flip = if narrow.ty == LogicalType::UInt64 { i64::MIN } else { 0 };
-    let key = |offset: T| narrow.base.wrapping_add(offset.into()) ^ flip;
-    match groups {
-        Groups::One(_) => {
-            fold(best, extreme(offsets, largest).map(key).into_iter(), groups, largest);
-        }
-        Groups::Ids(_) => fold(best, offsets.iter().map(|&o| key(o)), groups, largest),
-    }
-}
-
 /// The key of a number, time or boolean (`None`: NaN) by which values of the type are ordered.
 fn narrow_key(ty: &LogicalType, value: Option<&Scalar>) -> Option<i64> {
     let bits = match (ty, value) {
@@ -339,21 +343,42 @@ fn keys_of(ty: &LogicalType, arg: &Vector) -> Result<ScalarBuffer<i64>> {
     })
 }
 
-fn fold<T: Copy + Ord>(
-    best: &mut [T],
-    keys: impl Iterator<Item = T>,
-    groups: Groups<'_>,
-    largest: bool,
-) {
-    match (groups, largest) {
-        (Groups::One(_), true) => best[0] = keys.fold(best[0], T::max),
-        (Groups::One(_), false) => best[0] = keys.fold(best[0], T::min),
-        (Groups::Ids(ids), true) => {
+fn wide_keys(arg: &Vector) -> Result<Vec<i128>> {
+    let Bits::Wide(values) = bits::bits(arg)? else { return Err(misfit()) };
+    Ok(values.iter().map(|&value| value as i128).collect())
+}
+
+/// The normalised bits of the entries that rows are of; `None` where that is no less work than to look at the rows.
+fn entries_in_use(vector: &DictionaryVector, words: Option<&[u64]>) -> Result<Option<Vec<u64>>> {
+    let Some(entries) = bits::dictionary_words(vector)? else { return Ok(None) };
+    if entries.is_empty() || entries.len() > vector.codes.len() {
+        return Ok(None);
+    }
+    // A place more: that of the rows that do not count.
+    let mut used = vec![false; entries.len() + 1];
+    with_codes!(vector.codes, codes => match words {
+        None => codes.iter().for_each(|&code| used[code as usize] = true),
+        Some(words) => {
+            for (codes, word) in codes.chunks(64).zip(words) {
+                for (bit, &code) in codes.iter().enumerate() {
+                    let counts = word >> bit & 1 == 1;
+                    used[if counts { code as usize } else { entries.len() }] = true;
+                }
+            }
+        }
+    });
+    let used = entries.iter().zip(&used).filter(|(_, used)| **used);
+    Ok(Some(used.map(|(&entry, _)| entry).collect()))
+}
+
+fn fold<T: Copy + Ord>(best: &mut [T], ids: &[u32], keys: impl Iterator<Item = T>, largest: bool) {
+    match largest {
+        true => {
             for (&id, key) in ids.iter().zip(keys) {
                 best[id as usize] = best[id as usize].max(key);
             }
         }
-        (Groups::Ids(ids), false) => {
+        false => {
             for (&id, key) in ids.iter().zip(keys) {
                 best[id as usize] = best[id as usize].min(key);
             }

@@ -9,13 +9,13 @@ use arrow::{
     buffer::ScalarBuffer,
     datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, IntervalMonthDayNanoType},
 };
-use stoadb_storage::{LogicalType, Vector, table::sums::sum_i64};
+use stoadb_storage::{LogicalType, Vector, vector::DictionaryVector};
 
 use crate::{
     error::{EngineError, Result},
     kernel::{
         bits::{self, Bits, NestedRows},
-        physical::{offset_value, with_offsets},
+        physical::{offset_value, with_codes, with_offsets},
     },
 };
 
@@ -54,87 +54,16 @@ pub(crate) fn ints(vector: &Vector) -> Result<Ints> {
     }
 }
 
-/// Narrow offsets: what a vector of them comes to.
-pub(crate) trait Offset: Copy + Ord + Into<i64> {
-    /// The exact sum.
-    fn sum(values: &[Self]) -> i128;
-    /// The exact sum of squares, for widths of up to 32 bits.
-    fn squares(values: &[Self]) -> Option<u128>;
-    /// The values themselves, for those of 64 bits.
-    fn plain(_values: &[Self]) -> Option<&[i64]> {
-        None
-    }
-}
-
-impl Offset for u8 {
-    fn sum(values: &[Self]) -> i128 {
-        // 2^24 values of 8 bits fit 32 bits.
-        let sum = |chunk: &[Self]| chunk.iter().map(|&v| u32::from(v)).sum::<u32>();
-        values.chunks(1 << 16).map(|chunk| i128::from(sum(chunk))).sum()
-    }
-    fn squares(values: &[Self]) -> Option<u128> {
-        let sum = |chunk: &[Self]| chunk.iter().map(|&v| u32::from(v) * u32::from(v)).sum::<u32>();
-        Some(values.chunks(1 << 16).map(|chunk| u128::from(sum(chunk))).sum())
-    }
-}
-
-impl Offset for u16 {
-    fn sum(values: &[Self]) -> i128 {
-        let sum = |chunk: &[Self]| chunk.iter().map(|&v| u32::from(v)).sum::<u32>();
-        values.chunks(1 << 16).map(|chunk| i128::from(sum(chunk))).sum()
-    }
-    fn squares(values: &[Self]) -> Option<u128> {
-        let mut total = 0;
-        for chunk in values.chunks(1 << 16) {
-            // Halves of 16 bits: as many of them fit 32 bits.
-            let (mut low, mut high) = (0_u32, 0_u32);
-            for &value in chunk {
-                let square = u32::from(value) * u32::from(value);
-                low += square & 0xffff;
-                high += square >> 16;
-            }
-            total += (u128::from(high) << 16) + u128::from(low);
-        }
-        Some(total)
-    }
-}
-
-impl Offset for u32 {
-    fn sum(values: &[Self]) -> i128 {
-        let sum = |chunk: &[Self]| chunk.iter().map(|&v| u64::from(v)).sum::<u64>();
-        values.chunks(1 << 16).map(|chunk| i128::from(sum(chunk))).sum()
-    }
-    fn squares(values: &[Self]) -> Option<u128> {
-        // Two at a time, so that an addition does not wait for the one before.
-        let square = |value: Self| u128::from(u64::from(value) * u64::from(value));
-        let mut sums = [0_u128; 2];
-        let (pairs, rest) = values.as_chunks::<2>();
-        for pair in pairs {
-            for (sum, &value) in sums.iter_mut().zip(pair) {
-                *sum += square(value);
-            }
-        }
-        Some(sums[0] + sums[1] + rest.iter().map(|&value| square(value)).sum::<u128>())
-    }
-}
-
-impl Offset for i64 {
-    fn sum(values: &[Self]) -> i128 {
-        sum_i64(values)
-    }
-    fn squares(_values: &[Self]) -> Option<u128> {
-        None
-    }
-    fn plain(values: &[Self]) -> Option<&[i64]> {
-        Some(values)
-    }
-}
-
 /// The values of numbers as doubles, rounded once where they do not fit.
 ///
 /// # Errors
 /// `Internal` for other types.
 pub(crate) fn doubles(vector: &Vector) -> Result<ScalarBuffer<f64>> {
+    if let Vector::Dictionary(dictionary) = vector
+        && let Some(entries) = dictionary.dictionary.values().as_primitive_opt::<Float64Type>()
+    {
+        return Ok(gather(dictionary, entries.values()));
+    }
     let ty = vector.ty()?;
     match ty {
         LogicalType::Null => return Ok(vec![0.0; vector.len()].into()),
@@ -160,6 +89,35 @@ pub(crate) fn doubles(vector: &Vector) -> Result<ScalarBuffer<f64>> {
         Ints::Unsigned(values) => values.iter().map(|&v| v as f64 / unit).collect(),
         Ints::Wide(values) => values.iter().map(|&v| v as f64 / unit).collect(),
     })
+}
+
+/// The entry of each row; 0 for a code under NULL into a dictionary without entries.
+fn gather(vector: &DictionaryVector, entries: &[f64]) -> ScalarBuffer<f64> {
+    if entries.is_empty() {
+        return vec![0.0; vector.codes.len()].into();
+    }
+    with_codes!(vector.codes, codes => codes.iter().map(|&code| entries[code as usize]).collect())
+}
+
+/// Rows of numbers that are made doubles at once: these stay in the nearest cache.
+const PIECE: usize = 2048;
+
+/// Calls `f` with the values of consecutive rows as doubles, and the first of these rows.
+///
+/// # Errors
+/// As `doubles`.
+pub(crate) fn for_each_doubles(vector: &Vector, mut f: impl FnMut(usize, &[f64])) -> Result<()> {
+    if let Vector::Flat(array) = vector
+        && let Some(values) = array.as_primitive_opt::<Float64Type>()
+    {
+        f(0, values.values());
+        return Ok(());
+    }
+    for first in (0..vector.len()).step_by(PIECE) {
+        let piece = vector.slice(first, PIECE.min(vector.len() - first));
+        f(first, &doubles(&piece)?);
+    }
+    Ok(())
 }
 
 /// Values by their order: numbers whose order is that of the values, or byte strings.

@@ -10,18 +10,20 @@ use arrow::{
     datatypes::i256,
 };
 use stoadb_storage::{
-    ExactSums, LogicalType, Moment, MomentSum, Statistics, Sums, Vector, table::sums::sums_i64,
+    ExactSums, LogicalType, Moment, MomentSum, Statistics, Sums, Vector,
+    lanes::{self, Lane},
 };
 
 use super::{
     Call, Groups,
-    input::{Ints, Offset, doubles, ints},
+    input::{Ints, doubles, for_each_doubles, ints},
+    masked::RowMask,
     ratio,
     table::permute,
 };
 use crate::{
     error::{EngineError, Result},
-    kernel::physical::with_offsets,
+    kernel::physical::{offset_value, with_offsets},
     plan::AggregateFunction as Function,
 };
 
@@ -75,9 +77,9 @@ impl Exact {
         Ok(())
     }
 
-    fn add_offsets<T: Offset>(&mut self, offsets: &[T], base: i64, groups: Groups<'_>) {
-        if let Groups::One(_) = groups
-            && self.add_all(offsets, base)
+    fn add_offsets<T: Lane>(&mut self, offsets: &[T], base: i64, groups: Groups<'_>) {
+        if let Groups::One(rows) = groups
+            && self.add_rows(offsets, base, None, rows)
         {
             return;
         }
@@ -86,31 +88,50 @@ impl Exact {
         }
     }
 
-    /// Adds all offsets to group 0; false, and nothing is added, where they are summed one by one.
-    pub(crate) fn add_all<T: Offset>(&mut self, offsets: &[T], base: i64) -> bool {
-        let Some(sums) = sums_of(offsets, base) else { return false };
-        self.counts[0] += offsets.len() as i64;
+    /// Adds offsets to group 0: all, or those of the `rows` rows whose bit is set in `words`. False, and nothing is added,
+    /// where they are to be summed one by one.
+    fn add_rows<T: Lane>(
+        &mut self,
+        offsets: &[T],
+        base: i64,
+        words: Option<&[u64]>,
+        rows: usize,
+    ) -> bool {
+        let inner = lanes::sums(offsets, words);
+        let sums = match u64::try_from(inner.sum) {
+            _ if base == 0 => inner,
+            Ok(sum) if T::LEAST == T::ZERO => {
+                ExactSums::above(base.into(), rows, sum, inner.squares)
+            }
+            _ => return false,
+        };
+        self.counts[0] += rows as i64;
         self.add_sums(0, &sums);
         true
     }
 
-    /// Adds offsets to group 0.
-    pub(crate) fn add_piece<T: Offset>(&mut self, offsets: &[T], base: i64) {
-        self.add_offsets(offsets, base, Groups::One(offsets.len()));
-    }
-
-    /// Takes a value that was added to group 0 out again.
-    pub(crate) fn remove(&mut self, value: i64) {
-        self.counts[0] -= 1;
-        self.sums[0] -= i128::from(value);
-        let square = u128::from(value.unsigned_abs()).pow(2);
-        let (squares, under) = self.squares[0].overflowing_sub(square);
-        self.squares[0] = squares;
-        self.carries[0] -= u32::from(under);
+    /// Adds the rows of group 0 that count.
+    pub(crate) fn add_masked(&mut self, arg: &Vector, mask: &RowMask) -> Result<()> {
+        match ints(arg)? {
+            Ints::Narrow(offsets, base) => with_offsets!(offsets, offsets => {
+                if !self.add_rows(offsets, base, Some(mask.words()), mask.rows()) {
+                    for row in mask.bits().set_indices() {
+                        self.add(0, base.wrapping_add(offset_value(offsets[row])).into());
+                    }
+                }
+            }),
+            Ints::Unsigned(values) => {
+                mask.bits().set_indices().for_each(|row| self.add(0, values[row].into()));
+            }
+            Ints::Wide(values) => {
+                mask.bits().set_indices().for_each(|row| self.add(0, values[row]));
+            }
+        }
+        Ok(())
     }
 
     #[inline]
-    pub(crate) fn add(&mut self, group: usize, value: i128) {
+    fn add(&mut self, group: usize, value: i128) {
         self.counts[group] += 1;
         self.sums[group] += value;
         // Values have at most 64 bits of magnitude.
@@ -205,25 +226,6 @@ fn is_sample(function: Function) -> bool {
     matches!(function, Function::VarSamp | Function::StddevSamp)
 }
 
-/// The exact sums of offsets from a base, where they come to more than a sum value by value.
-fn sums_of<T: Offset>(offsets: &[T], base: i64) -> Option<ExactSums> {
-    if base == 0
-        && let Some(values) = T::plain(offsets)
-    {
-        return Some(sums_i64(values));
-    }
-    // Products of 48 bits, 32 bits and a count of 32 stay far below 128 bits.
-    if base.unsigned_abs() >> 48 != 0 || offsets.len() >> 32 != 0 {
-        return None;
-    }
-    let squares = T::squares(offsets)?;
-    let (count, base, sum) = (offsets.len() as i128, i128::from(base), T::sum(offsets));
-    // The squares of base + offset, together not negative.
-    let rest = base * base * count + 2 * base * sum;
-    let squares = squares.wrapping_add_signed(rest);
-    Some(ExactSums { sum: sum + base * count, squares, carries: 0 })
-}
-
 fn root(variance: f64, count: f64, function: Function) -> f64 {
     match function {
         Function::Sem => (variance / count).sqrt(),
@@ -251,11 +253,10 @@ impl Moments {
 
     pub(crate) fn update(&mut self, args: &[Vector], groups: Groups<'_>) -> Result<()> {
         let [arg] = args else { return Err(EngineError::Internal("one argument wanted".into())) };
-        let values = doubles(arg)?;
         match groups {
-            Groups::One(_) => self.one.add(&values),
+            Groups::One(_) => for_each_doubles(arg, |_, values| self.one.add(values))?,
             Groups::Ids(ids) => {
-                for (&id, &value) in ids.iter().zip(values.iter()) {
+                for (&id, &value) in ids.iter().zip(doubles(arg)?.iter()) {
                     self.groups[id as usize].add(value);
                 }
             }
@@ -263,9 +264,11 @@ impl Moments {
         Ok(())
     }
 
-    /// Adds rows of the only group.
-    pub(crate) fn add_rows(&mut self, values: &[f64]) {
-        self.one.add(values);
+    /// Adds the rows of group 0 that count.
+    pub(crate) fn add_masked(&mut self, arg: &Vector, mask: &RowMask) -> Result<()> {
+        for_each_doubles(arg, |first, values| {
+            self.one.add_masked(values, &mask.bits().slice(first, values.len()));
+        })
     }
 
     /// Brings the rows of the only group into it.

@@ -10,11 +10,15 @@ use arrow::{
     buffer::NullBuffer,
     datatypes::i256,
 };
-use stoadb_storage::{LogicalType, Statistics, Sums, Vector};
+use stoadb_storage::{
+    LogicalType, Statistics, Sums, Vector,
+    lanes::{self, Lane},
+};
 
 use super::{
     Call, Groups, count,
-    input::{Ints, Offset, ints},
+    input::{Ints, ints},
+    masked::RowMask,
     ratio,
     table::permute,
 };
@@ -63,7 +67,7 @@ impl Sum {
         count::add_rows(&mut self.counts, groups);
         match (ints(arg)?, groups) {
             (Ints::Narrow(offsets, base), Groups::One(rows)) => {
-                let sum = with_offsets!(offsets, offsets => Offset::sum(offsets));
+                let sum = with_offsets!(offsets, offsets => lanes::sum(offsets, None));
                 self.add(0, sum + i128::from(base) * rows as i128);
             }
             (Ints::Narrow(offsets, base), Groups::Ids(ids)) if self.carries.is_none() => {
@@ -88,10 +92,23 @@ impl Sum {
         Ok(())
     }
 
-    /// Adds the sum of rows of group 0.
-    pub(crate) fn add_rows(&mut self, sum: i128, rows: usize) {
-        self.counts[0] += rows as i64;
-        self.add(0, sum);
+    /// Adds the rows of group 0 that count.
+    pub(crate) fn add_masked(&mut self, arg: &Vector, mask: &RowMask) -> Result<()> {
+        self.counts[0] += mask.rows() as i64;
+        match ints(arg)? {
+            Ints::Narrow(offsets, base) => {
+                let words = Some(mask.words());
+                let sum = with_offsets!(offsets, offsets => lanes::sum(offsets, words));
+                self.add(0, sum + i128::from(base) * mask.rows() as i128);
+            }
+            Ints::Unsigned(values) => {
+                mask.bits().set_indices().for_each(|row| self.add(0, values[row].into()));
+            }
+            Ints::Wide(values) => {
+                mask.bits().set_indices().for_each(|row| self.add(0, values[row]));
+            }
+        }
+        Ok(())
     }
 
     #[inline]
@@ -220,7 +237,7 @@ fn decimal(sum: i256, count: i64, rescale: i8, precision: u8, call: &Call) -> Re
 }
 
 /// Adds offsets from a base to the sums of their groups.
-fn add_offsets<T: Offset>(sums: &mut [i128], ids: &[u32], offsets: &[T], base: i64) {
+fn add_offsets<T: Lane>(sums: &mut [i128], ids: &[u32], offsets: &[T], base: i64) {
     const ROWS: usize = 1 << 11;
     let value = |&offset: &T| base.wrapping_add(offset.into());
     let magnitude = |bits: i64, offset: &T| bits | (value(offset) ^ (value(offset) >> 63));

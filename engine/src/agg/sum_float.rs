@@ -10,7 +10,12 @@ use stoadb_storage::{
     reproducible_sum::{Accumulator, LaneSum},
 };
 
-use super::{Call, Groups, count, input::doubles, table::permute};
+use super::{
+    Call, Groups, count,
+    input::{doubles, for_each_doubles},
+    masked::RowMask,
+    table::permute,
+};
 use crate::{
     error::{EngineError, Result},
     plan::AggregateFunction,
@@ -39,11 +44,10 @@ impl SumFloat {
     pub(crate) fn update(&mut self, args: &[Vector], groups: Groups<'_>) -> Result<()> {
         let [arg] = args else { return Err(EngineError::Internal("sum of one argument".into())) };
         count::add_rows(&mut self.counts, groups);
-        let values = doubles(arg)?;
         match groups {
-            Groups::One(_) => self.lanes.add(&values),
+            Groups::One(_) => for_each_doubles(arg, |_, values| self.lanes.add(values))?,
             Groups::Ids(ids) => {
-                for (&id, &value) in ids.iter().zip(values.iter()) {
+                for (&id, &value) in ids.iter().zip(doubles(arg)?.iter()) {
                     self.sums[id as usize].add(value);
                 }
             }
@@ -51,10 +55,12 @@ impl SumFloat {
         Ok(())
     }
 
-    /// Adds rows of group 0.
-    pub(crate) fn add_rows(&mut self, values: &[f64]) {
-        self.counts[0] += values.len() as i64;
-        self.lanes.add(values);
+    /// Adds the rows of group 0 that count.
+    pub(crate) fn add_masked(&mut self, arg: &Vector, mask: &RowMask) -> Result<()> {
+        self.counts[0] += mask.rows() as i64;
+        for_each_doubles(arg, |first, values| {
+            self.lanes.add_masked(values, &mask.bits().slice(first, values.len()));
+        })
     }
 
     /// Brings what the lanes hold into group 0.

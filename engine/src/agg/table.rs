@@ -42,7 +42,7 @@ impl KeyStore for ByteKeys {
 impl KeyTable {
     /// An empty table.
     pub(crate) fn new(width: KeyWidth) -> Self {
-        Self { keys: Keys::new(width), hashes: Vec::new(), slots: vec![0; 64] }
+        Self { keys: Keys::new(width), hashes: Vec::new(), slots: Vec::new() }
     }
 
     /// How many keys.
@@ -70,6 +70,9 @@ impl KeyTable {
         ids: &mut Vec<u32>,
     ) {
         ids.clear();
+        if rows.len() == 0 {
+            return;
+        }
         self.reserve(rows.len());
         let (slots, known) = (&mut self.slots, &mut self.hashes);
         match (&mut self.keys, keys) {
@@ -108,7 +111,7 @@ impl KeyTable {
         if wanted <= self.slots.len() {
             return;
         }
-        let size = wanted.next_power_of_two();
+        let size = wanted.next_power_of_two().max(64);
         self.slots.clear();
         self.slots.resize(size, 0);
         for (id, &hash) in self.hashes.iter().enumerate() {

@@ -1,7 +1,7 @@
 //! Values as normalised bits: what hashing and key packing share.
 //!
 //! Invariant: two values of one type are equal for GROUP BY and joins exactly if their normalised bits are: -0.0 has the
-//! bits of 0.0 and every NaN has the same bits. Intervals are equal when months, days and nanoseconds each are.
+//! bits of 0.0, every NaN has the same bits, and intervals of one length have the same bits however they spell it.
 //! Next: `hash.rs`, `key.rs`.
 
 use std::sync::Arc;
@@ -20,6 +20,7 @@ use arrow::{
 };
 use stoadb_storage::{LogicalType, TimeUnit, Vector, vector::DictionaryVector};
 
+use super::compare::{interval_length, interval_of_length};
 use crate::error::{EngineError, Result};
 
 /// The normalised bits of a vector's values, one per row; those under NULL mean nothing.
@@ -155,12 +156,7 @@ fn array_bits(array: &dyn Array) -> Result<Bits> {
         }
         DataType::Interval(_) => {
             let values = array.as_primitive::<IntervalMonthDayNanoType>().values();
-            let pack = |v: &arrow::datatypes::IntervalMonthDayNano| {
-                u128::from(v.months as u32) << 96
-                    | u128::from(v.days as u32) << 64
-                    | u128::from(v.nanoseconds as u64)
-            };
-            Bits::Wide(values.iter().map(pack).collect())
+            Bits::Wide(values.iter().map(|&v| interval_length(v) as u128).collect())
         }
         _ => integer_bits(array)?,
     })
@@ -181,8 +177,8 @@ fn integer_bits(array: &dyn Array) -> Result<Bits> {
     )
 }
 
-/// The array of `rows` values given by row, the inverse of `bits` up to normalisation. Bits above the type's width are
-/// ignored.
+/// The array of `rows` values given by row, the inverse of `bits` up to normalisation (intervals come back in their
+/// largest units). Bits above the type's width are ignored.
 ///
 /// # Errors
 /// `Internal` for a type without a fixed width.
@@ -207,14 +203,7 @@ pub fn from_bits(
         }
         Some(64) => raw(&arrow, &collect(rows, |row| value(row) as u64), nulls)?,
         Some(_) if *ty == LogicalType::Interval => {
-            let unpack = |row: usize| {
-                let v = value(row);
-                arrow::datatypes::IntervalMonthDayNano {
-                    months: (v >> 96) as i32,
-                    days: (v >> 64) as i32,
-                    nanoseconds: v as i64,
-                }
-            };
+            let unpack = |row: usize| interval_of_length(value(row) as i128);
             raw(&arrow, &collect(rows, unpack), nulls)?
         }
         Some(_) => raw(&arrow, &collect(rows, |row| value(row) as i128), nulls)?,

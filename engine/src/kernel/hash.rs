@@ -9,7 +9,7 @@ use arrow::{
     buffer::NullBuffer,
     datatypes::DataType,
 };
-use stoadb_storage::{LogicalType, Vector};
+use stoadb_storage::Vector;
 
 use super::bits::{Bits, NestedRows, bits};
 use crate::error::{EngineError, Result};
@@ -99,11 +99,6 @@ pub fn hash_vector(vector: &Vector, out: &mut Vec<u64>) -> Result<()> {
             } else {
                 match bits(vector)? {
                     Bits::Narrow(values) => out.extend(values.iter().map(|&v| hash_u64(v))),
-                    Bits::Wide(values) if ty == LogicalType::Interval => {
-                        let hash =
-                            |&v: &u128| combine(hash_u64(v as u64), hash_u64((v >> 64) as u64));
-                        out.extend(values.iter().map(hash));
-                    }
                     Bits::Wide(values) => out.extend(values.iter().map(|&v| hash_u128(v))),
                 }
             }

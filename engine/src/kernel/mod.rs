@@ -24,8 +24,7 @@ pub(crate) mod cast; // conversions between types
 pub mod bits; // values of fixed width as normalised bits, nested values as normalised bytes
 pub mod hash; // 64-bit hashes of vectors
 pub mod key; // the key columns of rows, packed so that equality of packed keys is SQL's equality of groups
-pub(crate) mod masked; // values where a mask is set
-pub(crate) mod extreme; // the least and the greatest of values
+pub(crate) mod extreme; // the least and the greatest of doubles
 pub(crate) mod shift; // narrow columns under another base or type
 pub mod sort_key; // codes whose unsigned order is the SQL order
 pub mod keys; // packed keys

@@ -125,6 +125,31 @@ pub(crate) use with_number;
 
 pub(crate) use stoadb_storage::with_offsets;
 
+/// Runs a body with the codes of a dictionary vector as a slice of their own width: `u8`, `u16` or `u32`.
+macro_rules! with_codes {
+    ($codes:expr, $values:ident => $body:expr) => {{
+        use ::arrow::array::AsArray as _;
+        let codes = &$codes;
+        match codes.data_type() {
+            ::arrow::datatypes::DataType::UInt8 => {
+                let $values: &[u8] = codes.as_primitive::<::arrow::datatypes::UInt8Type>().values();
+                $body
+            }
+            ::arrow::datatypes::DataType::UInt16 => {
+                let $values: &[u16] =
+                    codes.as_primitive::<::arrow::datatypes::UInt16Type>().values();
+                $body
+            }
+            _ => {
+                let $values: &[u32] =
+                    codes.as_primitive::<::arrow::datatypes::UInt32Type>().values();
+                $body
+            }
+        }
+    }};
+}
+pub(crate) use with_codes;
+
 /// An offset of any width in 64 bits.
 #[inline]
 pub(crate) fn offset_value(offset: impl Into<i64>) -> i64 {

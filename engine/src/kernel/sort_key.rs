@@ -17,7 +17,10 @@ use arrow::{
 };
 use stoadb_storage::{LogicalType, Vector};
 
-use super::physical::{offset_value, with_offsets};
+use super::{
+    compare::interval_length,
+    physical::{offset_value, with_offsets},
+};
 use crate::error::{EngineError, Result};
 
 /// The codes of one vector's values.
@@ -179,9 +182,7 @@ pub fn code_f32(value: f32) -> u64 {
 
 /// The code of an interval: its length with months of 30 days and days of 24 hours.
 pub fn code_interval(value: IntervalMonthDayNano) -> u128 {
-    const DAY: i128 = 86_400_000_000_000;
-    let days = i128::from(value.months) * 30 + i128::from(value.days);
-    code_i128(days * DAY + i128::from(value.nanoseconds))
+    code_i128(interval_length(value))
 }
 
 /// The codes of a vector in any encoding.

@@ -12,13 +12,18 @@ use arrow::{
     },
     buffer::{NullBuffer, OffsetBuffer},
     compute,
-    datatypes::{DataType, Field, IntervalMonthDayNano, UInt8Type, UInt16Type, UInt32Type},
+    datatypes::{
+        DataType, Field, IntervalMonthDayNano, IntervalMonthDayNanoType, UInt8Type, UInt16Type,
+        UInt32Type,
+    },
     util::display::{ArrayFormatter, FormatOptions},
 };
 use stoadb_storage::{
     DictionaryValues, LogicalType, Scalar, TimeUnit, Vector,
     vector::{DictionaryVector, NarrowVector},
 };
+
+use super::compare::{interval_length, interval_of_length};
 
 /// A small generator of random numbers.
 pub(crate) struct Random(u64);
@@ -122,7 +127,7 @@ pub(crate) fn sample(ty: &LogicalType, random: &mut Random, rows: usize, nulls: 
             let values: Vec<_> = (0..rows)
                 .map(|_| IntervalMonthDayNano {
                     months: random.below(3) as i32 - 1,
-                    days: random.below(3) as i32 - 1,
+                    days: (random.below(5) as i32 - 2) * [1, 30][random.below(2) as usize],
                     nanoseconds: random.below(3) as i64 - 1,
                 })
                 .collect();
@@ -288,7 +293,13 @@ fn dictionaries(array: &ArrayRef, random: &mut Random) -> Vec<Vector> {
 
 /// A value as text, equal exactly for values of one group.
 pub(crate) fn display(vector: &Vector, row: usize) -> String {
-    let value = vector.scalar(row).unwrap();
+    let mut value = vector.scalar(row).unwrap();
+    if vector.ty().unwrap() == LogicalType::Interval && !value.is_null() {
+        let spelt = value.array().as_primitive::<IntervalMonthDayNanoType>().value(0);
+        let one = interval_of_length(interval_length(spelt));
+        let array = arrow::array::IntervalMonthDayNanoArray::from(vec![one]);
+        value = Scalar::from_array(&array, 0).unwrap();
+    }
     let options = FormatOptions::default().with_null("NULL");
     let formatter = ArrayFormatter::try_new(value.array().as_ref(), &options).unwrap();
     let text = formatter.value(0).to_string();

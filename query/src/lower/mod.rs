@@ -29,6 +29,7 @@ mod scope;
 mod share;
 mod signed_sum;
 mod sort;
+mod spelling;
 mod subquery;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -115,6 +116,7 @@ fn improve(plan: Plan, relations: &[Arc<dyn Relation>], settings: &LowerSettings
     }
     let mut plan = columns::drop_unused(plan);
     prune::add(&mut plan);
+    spelling::keep_first(&mut plan);
     Ok(rename(plan, schema))
 }
 

@@ -6,7 +6,7 @@
 use stoadb_engine::{
     Expr,
     expr::CompareOp,
-    plan::{Plan, ScanPlan, WindowPlan},
+    plan::{Plan, ScanPlan},
 };
 use stoadb_storage::{LogicalType, Prune, Scalar, prune::PruneOp, types::TimeUnit};
 
@@ -14,26 +14,10 @@ use super::{coerce::swapped, literal::fold_exactly};
 
 /// Fills in `ScanPlan::prune` in a whole plan.
 pub(super) fn add(plan: &mut Plan) {
-    match plan {
-        Plan::Scan(scan) => judge(scan),
-        Plan::Values { .. } | Plan::Shared { .. } | Plan::WorkTable { .. } => {}
-        Plan::Recursive(plan) => {
-            add(&mut plan.base);
-            add(&mut plan.step);
-        }
-        Plan::Filter { input, .. }
-        | Plan::Project { input, .. }
-        | Plan::Aggregate { input, .. }
-        | Plan::Sort { input, .. }
-        | Plan::Limit { input, .. }
-        | Plan::Unnest { input, .. }
-        | Plan::Window(WindowPlan { input, .. }) => add(input),
-        Plan::Join(join) => {
-            add(&mut join.left);
-            add(&mut join.right);
-        }
-        Plan::Union { inputs, .. } => inputs.iter_mut().for_each(add),
+    if let Plan::Scan(scan) = plan {
+        judge(scan);
     }
+    plan.inputs_mut().into_iter().for_each(add);
 }
 
 /// A predicate that a condition implies, and whether it is TRUE for just the rows for which the condition is.

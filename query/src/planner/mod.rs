@@ -116,6 +116,19 @@ pub trait Catalog {
         Err(Error::unsupported(format!("reading files here ({request})")))
     }
 
+    /// The names as the text of a view means them, where these differ.
+    fn for_views(&self) -> Option<Box<dyn Catalog + '_>> {
+        None
+    }
+
+    /// Puts what macros stand for in the place of their calls.
+    ///
+    /// # Errors
+    /// When a call does not fit its macro.
+    fn expand(&self, _statement: &mut Statement) -> Result<()> {
+        Ok(())
+    }
+
     /// How a table is stored: `storage_info('t')`. The name may be preceded by its schema's.
     ///
     /// # Errors
@@ -260,8 +273,9 @@ fn raw_plan(
     functions: &Arc<functions::Functions>,
     depth: usize,
 ) -> Result<(LogicalPlan, Spelling)> {
-    sql::gate::check(statement)?;
     let mut statement = statement.clone();
+    catalog.expand(&mut statement)?;
+    sql::gate::check(&statement)?;
     sql::rewrite::rewrite(&mut statement)?;
     let mut provider = provider::Provider::new(
         catalog,

@@ -111,13 +111,15 @@ impl<'a> Provider<'a> {
             let message = format!("the view \"{name}\" uses itself, or views nest too deeply");
             return Err(Error::new(ErrorKind::Catalog, message));
         }
-        let (plan, spelling) = super::plan_view(sql, self.catalog, self.settings, self.depth + 1)
+        let scope = self.catalog.for_views();
+        let catalog = scope.as_deref().unwrap_or(self.catalog);
+        let (plan, spelling) = super::plan_view(sql, catalog, self.settings, self.depth + 1)
             .map_err(|mut error| {
-            // The place is one of the view's text, not of the statement's.
-            error.span = None;
-            error.message = format!("in the view \"{name}\": {}", error.message);
-            error
-        })?;
+                // The place is one of the view's text, not of the statement's.
+                error.span = None;
+                error.message = format!("in the view \"{name}\": {}", error.message);
+                error
+            })?;
         self.spelling.borrow_mut().extend(spelling);
         Ok(Arc::new(ViewSource::new(plan)))
     }

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use arrow::{array::AsArray, datatypes::Int64Type};
 use stoadb_storage::{
-    ColumnDef, LogicalType, Schema,
+    ColumnDef, LogicalType, Schema, StorageError,
+    catalog::name::split_name,
     table::{RowSet, Segment, TableVersion, WithPositions},
 };
 
@@ -19,16 +20,16 @@ use crate::{
         connection::State,
         create,
         insert::column_of,
-        names::table_name,
         result::QueryResult,
         returning::returning,
+        rules,
         run::{self, Session},
     },
     sql::{
         ast::{
             Assignment, AssignmentTarget, Delete, Expr, FromTable, Ident, ObjectName, Query,
             SelectItem, SetExpr, Statement, TableAlias, TableFactor, TableWithJoins, Truncate,
-            Update, UpdateTableFromKind, Value, With,
+            Update, UpdateTableFromKind, With,
         },
         names::EXACT,
         rewrite::{query_of, select_all, table_factor},
@@ -41,7 +42,7 @@ pub(crate) fn target_name() -> String {
 }
 
 /// The name of the positions' column. It cannot be typed.
-fn position_name() -> String {
+pub(super) fn position_name() -> String {
     format!("{EXACT}position")
 }
 
@@ -86,10 +87,31 @@ impl Target {
         alias: Option<Ident>,
     ) -> Result<Self> {
         let last = name.0.last().and_then(|part| part.as_ident()).cloned();
-        let name = table_name(name)?;
+        let name = session.names.key(name)?;
         let table = Arc::clone(session.names.snapshot.table(&name)?);
         let alias = alias.or(last).unwrap_or_else(|| Ident::with_quote('"', &name));
         Ok(Self { name, alias, table })
+    }
+
+    /// A version of a table under its own name.
+    pub(super) fn of(name: &str, table: Arc<TableVersion>) -> Self {
+        let alias = Ident::with_quote('"', split_name(name).1);
+        Self { name: name.to_owned(), alias, table }
+    }
+
+    /// A version of the table, or that it would break a rule.
+    pub(super) fn ruled(
+        &self,
+        table: stoadb_storage::Result<TableVersion>,
+    ) -> Result<TableVersion> {
+        table.map_err(|error| match error {
+            StorageError::Constraint(message) => {
+                let name = &self.alias.value;
+                let message = format!("the table '{name}' has {message}");
+                Error::new(ErrorKind::Constraint, message)
+            }
+            other => other.into(),
+        })
     }
 
     /// The table, or what stands for it, in FROM under its alias.
@@ -100,11 +122,11 @@ impl Target {
         table_factor(name, Some(alias))
     }
 
-    fn column(&self, name: &str) -> Expr {
+    pub(super) fn column(&self, name: &str) -> Expr {
         Expr::CompoundIdentifier(vec![self.alias.clone(), Ident::with_quote('"', name)])
     }
 
-    fn position(&self) -> Expr {
+    pub(super) fn position(&self) -> Expr {
         self.column(&position_name())
     }
 }
@@ -207,9 +229,8 @@ pub(crate) fn truncate(
     refuse_if(table_names.iter().any(|t| t.only || t.has_asterisk), "TRUNCATE ONLY")?;
     let mut targets: Vec<Target> = Vec::new();
     for table in table_names {
-        let known =
-            table_name(&table.name).map(|name| session.names.snapshot.relation(&name).is_some());
-        if *if_exists && !known? {
+        let name = session.names.key(&table.name)?;
+        if *if_exists && session.names.snapshot.relation(&name).is_none() {
             continue;
         }
         let target = Target::named(session, &table.name, None)?;
@@ -274,6 +295,7 @@ pub(crate) fn update(
         Ok(Arc::new(Segment::of(columns[..columns.len() - 1].to_vec())?))
     });
     let segments = segments.collect::<Result<Vec<_>>>()?;
+    rules::enforce(session, &target.name, target.table.rules(), &schema, &segments)?;
     let returned = match &update.returning {
         None => None,
         Some(items) => {
@@ -290,7 +312,7 @@ pub(crate) fn update(
 }
 
 /// The new value of each column of the table that gets one.
-fn assigned(
+pub(super) fn assigned(
     target: &Target,
     schema: &Schema,
     assignments: &[Assignment],
@@ -325,7 +347,7 @@ fn assigned(
                 _ => return Err(Error::unsupported(format!("assigning to {name}"))),
             };
             let value = match is_default(&value) {
-                true => Expr::Value(Value::Null.into()),
+                true => rules::default_of(target.table.rules(), column)?,
                 false => value,
             };
             if values[column].replace(value).is_some() {
@@ -346,13 +368,13 @@ fn is_named(table: Option<&Ident>, target: &Target) -> bool {
 }
 
 /// Whether a value is the word DEFAULT.
-fn is_default(value: &Expr) -> bool {
+pub(super) fn is_default(value: &Expr) -> bool {
     matches!(value, Expr::Identifier(word)
         if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("default"))
 }
 
 /// The positions in the last column of segments, and whether one of them occurs twice.
-fn positions(segments: &[Arc<Segment>]) -> Result<(RowSet, bool)> {
+pub(super) fn positions(segments: &[Arc<Segment>]) -> Result<(RowSet, bool)> {
     let mut rows = RowSet::default();
     let mut repeated = false;
     for segment in segments {

@@ -4,20 +4,30 @@
 //! Next: `run.rs`, which runs one statement.
 
 use std::{
+    collections::HashMap,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::AtomicBool},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     thread::{self, ThreadId},
 };
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use stoadb_storage::{
     BatchTable, Relation, Scalar,
-    catalog::{IfExists, Transaction},
+    catalog::{
+        IfExists, Transaction,
+        name::{entry_name, temporary_schema},
+    },
 };
 
 use crate::{
     error::{Error, ErrorKind, Result},
-    session::{database::Database, kept::KeptPlan, result::QueryResult, run, settings::Settings},
+    session::{
+        database::Database, kept::KeptPlan, prepared::Named, result::QueryResult, run, schemas,
+        settings::Settings,
+    },
     sql::{self, ParsedStatement},
 };
 
@@ -29,6 +39,17 @@ pub struct Connection {
     running: Mutex<Vec<Weak<AtomicBool>>>,
     /// The thread that runs a statement now.
     owner: Mutex<Option<ThreadId>>,
+    /// The schema of what only this connection sees.
+    pub(crate) temporary: String,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        state.transaction = None;
+        // What only this connection saw goes with it; nobody else changes it, so that the commit cannot fail.
+        let _ = schemas::drop_temporary(self);
+    }
 }
 
 /// What a connection remembers between statements.
@@ -36,12 +57,16 @@ pub struct Connection {
 pub(crate) struct State {
     pub(crate) settings: Settings,
     pub(crate) transaction: Option<Transaction>,
+    /// What PREPARE gave a name, by folded names.
+    pub(crate) prepared: HashMap<String, Arc<Named>>,
 }
 
 impl Connection {
     pub(crate) fn new(database: Database) -> Self {
         let (state, running, owner) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { database, state, running, owner }
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let temporary = temporary_schema(NEXT.fetch_add(1, Ordering::Relaxed));
+        Self { database, state, running, owner, temporary }
     }
 
     /// The database.
@@ -74,6 +99,23 @@ impl Connection {
             }
         }
         self.run(sql, last, parameters, &KeptPlan::default())
+    }
+
+    /// Like `query_with`, with values for `$name` by name.
+    ///
+    /// # Errors
+    /// As `query_with`.
+    pub fn query_named(&self, sql: &str, parameters: &[(&str, Scalar)]) -> Result<QueryResult> {
+        let statements = self.statements(sql)?;
+        let Some((last, before)) = statements.split_last() else {
+            return Ok(QueryResult::changed(0));
+        };
+        for statement in before {
+            for batch in statement.query_named(parameters)? {
+                batch?;
+            }
+        }
+        last.query_named(parameters)
     }
 
     /// Runs the statements of `sql` to their end and says how many rows the last one changed.
@@ -137,8 +179,10 @@ impl Connection {
     /// # Errors
     /// When a table or a view has the name.
     pub fn register_relation(&self, name: &str, relation: Arc<dyn Relation>) -> Result<()> {
-        run::change(self, &mut self.lock(), |transaction| {
-            transaction.register(name, relation, IfExists::Replace)?;
+        let mut state = self.lock();
+        let key = entry_name(&state.settings.schema, name);
+        run::change(self, &mut state, |transaction| {
+            transaction.register(&key, relation, IfExists::Replace)?;
             Ok(())
         })
     }
@@ -147,7 +191,7 @@ impl Connection {
     pub fn interrupt(&self) {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         for flag in running.iter().filter_map(Weak::upgrade) {
-            flag.store(true, std::sync::atomic::Ordering::Relaxed);
+            flag.store(true, Ordering::Relaxed);
         }
     }
 
@@ -227,6 +271,26 @@ impl Statement<'_> {
     /// How many parameters it has.
     pub fn parameters(&self) -> usize {
         self.statement.parameters
+    }
+
+    /// The names of its parameters, in the order of their numbers; none if they have numbers alone.
+    pub fn parameter_names(&self) -> &[String] {
+        &self.statement.names
+    }
+
+    /// Runs it with values for its parameters by name, whose case does not count.
+    ///
+    /// # Errors
+    /// As `Connection::query_with`.
+    pub fn query_named(&self, parameters: &[(&str, Scalar)]) -> Result<QueryResult> {
+        let value = |name: &String| {
+            let given = parameters.iter().find(|(given, _)| given.to_lowercase() == *name);
+            given.map(|(_, value)| value.clone()).ok_or_else(|| {
+                let message = format!("the parameter ${name} has no value");
+                Error::new(ErrorKind::Value, message)
+            })
+        };
+        self.query(&self.statement.names.iter().map(value).collect::<Result<Vec<_>>>()?)
     }
 
     /// Runs it with values for its parameters.

@@ -7,28 +7,33 @@ use std::{collections::HashSet, sync::Arc};
 use stoadb_engine::{Expr, Plan, op::write::Write};
 use stoadb_storage::{
     ColumnDef, LogicalType, Schema,
-    catalog::{Entry, EntryKind, IfExists, View},
-    table::{Segment, TableVersion},
+    catalog::{
+        Entry, EntryKind, IfExists, View,
+        name::{is_temporary, shown_name},
+    },
+    table::{Segment, TableRules, TableVersion},
 };
 
 use crate::{
     error::{Error, ErrorKind, Result},
     session::{
-        connection::{Connection, State},
-        names::table_name,
+        connection::State,
+        names::Names,
         result::QueryResult,
+        rules,
         run::{self, Prepared, Session},
+        schemas,
     },
     sql::{
         self,
         ast::{
-            ColumnOption, CreateTable, CreateView, ObjectName, ObjectType, Statement,
+            ColumnDef as AstColumn, CreateTable, CreateView, ObjectName, ObjectType, Statement,
             helpers::stmt_create_table::CreateTableBuilder,
         },
     },
 };
 
-fn if_exists(or_replace: bool, if_not_exists: bool) -> IfExists {
+pub(super) fn if_exists(or_replace: bool, if_not_exists: bool) -> IfExists {
     match (or_replace, if_not_exists) {
         (_, true) => IfExists::Keep,
         (true, false) => IfExists::Replace,
@@ -45,30 +50,40 @@ pub(crate) fn table(
     let plain = CreateTableBuilder::new(create.name.clone())
         .or_replace(create.or_replace)
         .if_not_exists(create.if_not_exists)
+        .temporary(create.temporary)
         .columns(create.columns.clone())
+        .constraints(create.constraints.clone())
         .query(create.query.clone())
         .build();
     if plain != *create {
         return Err(Error::unsupported("a clause of this CREATE TABLE")
-            .with_hint("columns with types and NOT NULL, or AS a query, are"));
+            .with_hint("columns with types and constraints, or AS a query, are"));
     }
-    let name = table_name(&create.name)?;
+    let name = session.names.new_key(&create.name, create.temporary)?;
     let if_exists = if_exists(create.or_replace, create.if_not_exists);
     if if_exists == IfExists::Keep && session.names.snapshot.relation(&name).is_some() {
         return Ok(QueryResult::changed(0));
     }
-    let (schema, segments) = match &create.query {
-        Some(query) if create.columns.is_empty() => {
+    let (schema, rules, segments) = match &create.query {
+        Some(query) if create.columns.is_empty() && create.constraints.is_empty() => {
             let prepared = session.prepare(&Statement::Query(query.clone()))?;
             let schema = Arc::new(table_schema(&prepared)?);
             let segments = write(session, prepared, &schema)?;
-            (schema, segments)
+            (schema, TableRules::default(), segments)
         }
         Some(_) => return Err(Error::unsupported("CREATE TABLE with both columns and AS")),
-        None => (Arc::new(declared_schema(session, create)?), Vec::new()),
+        None if create.columns.is_empty() => {
+            let message = format!("the table {} would have no columns", create.name);
+            return Err(Error::new(ErrorKind::Catalog, message));
+        }
+        None => {
+            let (schema, rules) =
+                rules::declared(session, &name, &create.columns, &create.constraints)?;
+            (Arc::new(schema), rules, Vec::new())
+        }
     };
     let rows = segments.iter().map(|segment| segment.rows() as u64).sum();
-    let table = TableVersion::new(schema, &segments)?;
+    let table = TableVersion::new(schema, &segments)?.with_rules(Arc::new(rules))?;
     run::change(session.connection, state, |transaction| {
         Ok(transaction.create_table(&name, table, if_exists)?)
     })?;
@@ -118,7 +133,7 @@ pub(crate) fn result_schema(prepared: &Prepared) -> Result<Schema> {
 }
 
 /// The columns of the table that a query makes. A bare NULL becomes an INTEGER.
-fn table_schema(prepared: &Prepared) -> Result<Schema> {
+pub(super) fn table_schema(prepared: &Prepared) -> Result<Schema> {
     let mut schema = result_schema(prepared)?;
     for column in &mut schema.columns {
         match column.ty {
@@ -131,7 +146,7 @@ fn table_schema(prepared: &Prepared) -> Result<Schema> {
     Ok(schema)
 }
 
-fn check_names(schema: &Schema) -> Result<()> {
+pub(super) fn check_names(schema: &Schema) -> Result<()> {
     for (index, column) in schema.columns.iter().enumerate() {
         let before = &schema.columns[..index];
         if before.iter().any(|other| other.name.eq_ignore_ascii_case(&column.name)) {
@@ -142,14 +157,10 @@ fn check_names(schema: &Schema) -> Result<()> {
     Ok(())
 }
 
-/// The columns of a CREATE TABLE.
-fn declared_schema(session: &Session<'_>, create: &CreateTable) -> Result<Schema> {
-    if create.columns.is_empty() {
-        let message = format!("the table {} would have no columns", create.name);
-        return Err(Error::new(ErrorKind::Catalog, message));
-    }
+/// Columns of the names and types that are declared.
+pub(super) fn declared_types(session: &Session<'_>, columns: &[AstColumn]) -> Result<Schema> {
     // The planner knows what a type's name means: ask it for NULLs of the types.
-    let nulls = create.columns.iter().map(|column| format!("CAST(NULL AS {})", column.data_type));
+    let nulls = columns.iter().map(|column| format!("CAST(NULL AS {})", column.data_type));
     let query = format!("SELECT {}", nulls.collect::<Vec<_>>().join(", "));
     let parsed = sql::parse(&query)?;
     let Some(parsed) = parsed.first() else { return Err(Error::internal("no query")) };
@@ -158,34 +169,25 @@ fn declared_schema(session: &Session<'_>, create: &CreateTable) -> Result<Schema
         error
     })?;
     let mut schema = result_schema(&types)?;
-    for (column, declared) in schema.columns.iter_mut().zip(&create.columns) {
-        column.name = declared.name.value.clone();
-        for option in &declared.options {
-            match &option.option {
-                ColumnOption::NotNull => column.nullable = false,
-                ColumnOption::Null => column.nullable = true,
-                other => {
-                    let name = &column.name;
-                    return Err(Error::unsupported(format!("{other} of the column '{name}'")));
-                }
-            }
-        }
+    for (column, declared) in schema.columns.iter_mut().zip(columns) {
+        column.name.clone_from(&declared.name.value);
     }
-    check_names(&schema)?;
     Ok(schema)
 }
 
-/// The columns of a table, a view or a file.
+/// The columns of a table, a view or a file, and the rules of a table.
 pub(crate) fn describe(
     session: &Session<'_>,
     name: &ObjectName,
     select: &Statement,
-) -> Result<Schema> {
-    let table = table_name(name).ok();
-    let entry = table.as_deref().and_then(|table| session.names.snapshot.relation(table));
-    match entry.and_then(|entry| entry.relation()) {
-        Some(relation) => Ok(relation.schema().clone()),
-        None => result_schema(&session.prepare(select)?),
+) -> Result<(Schema, Arc<TableRules>)> {
+    let key = session.names.key(name).ok();
+    match key.as_deref().and_then(|key| session.names.snapshot.relation(key)) {
+        Some(Entry::Table(table)) => {
+            Ok((table.shared_schema().as_ref().clone(), Arc::clone(table.rules())))
+        }
+        Some(Entry::External(relation)) => Ok((relation.schema().clone(), Arc::default())),
+        _ => Ok((result_schema(&session.prepare(select)?)?, Arc::default())),
     }
 }
 
@@ -195,22 +197,25 @@ pub(crate) fn view(
     state: &mut State,
     create: &CreateView,
 ) -> Result<QueryResult> {
-    if create.materialized || create.temporary || create.to.is_some() {
+    if create.materialized || create.to.is_some() {
         return Err(Error::unsupported("this form of CREATE VIEW"));
     }
-    let name = table_name(&create.name)?;
+    let name = session.names.new_key(&create.name, create.temporary)?;
     let columns: Vec<_> = create.columns.iter().map(|column| column.name.to_string()).collect();
+    let mut query = create.query.clone();
+    session.names.qualify(&mut query, is_temporary(&name))?;
     let sql = match columns.is_empty() {
-        true => create.query.to_string(),
-        false => format!("SELECT * FROM ({}) AS v({})", create.query, columns.join(", ")),
+        true => query.to_string(),
+        false => format!("SELECT * FROM ({query}) AS v({})", columns.join(", ")),
     };
     // An error's place is one of the statement, not of the text that is kept.
     session.prepare(&Statement::Query(create.query.clone()))?;
     let parsed = sql::parse(&sql)?;
     let Some(parsed) = parsed.first() else { return Err(Error::internal("no query")) };
-    session.prepare(&parsed.statement).map_err(|error| Error { span: None, ..error })?;
-    if create.or_replace && reads(session, &sql, &name, &mut HashSet::new())? {
-        let message = format!("the view '{name}' would read itself");
+    let plain = Session { names: session.names.plain(), ..session.same() };
+    plain.prepare(&parsed.statement).map_err(|error| Error { span: None, ..error })?;
+    if create.or_replace && reads(&plain.names, &sql, &name, &mut HashSet::new())? {
+        let message = format!("the view '{}' would read itself", shown_name(&name));
         return Err(Error::new(ErrorKind::Catalog, message).with_hint("give it another name"));
     }
     let view = View { sql };
@@ -222,23 +227,18 @@ pub(crate) fn view(
 }
 
 /// Whether a query names a relation, itself or in the views it reads. `seen` holds the views that were looked into.
-fn reads(
-    session: &Session<'_>,
-    sql: &str,
-    wanted: &str,
-    seen: &mut HashSet<String>,
-) -> Result<bool> {
+fn reads(names: &Names<'_>, sql: &str, wanted: &str, seen: &mut HashSet<String>) -> Result<bool> {
     for parsed in sql::parse(sql)? {
         let mut statement = parsed.statement;
         for relation in sql::sources::collect(&mut statement)?.relations {
-            let name = sql::names::fold(relation.last());
-            if name == sql::names::fold(wanted) {
+            let parts: Vec<&str> = relation.parts.iter().map(|(part, _)| part.as_str()).collect();
+            let Some(name) = names.known_key(&parts) else { continue };
+            if sql::names::fold(&name) == sql::names::fold(wanted) {
                 return Ok(true);
             }
-            let entry = session.names.snapshot.relation(relation.last());
-            if let Some(Entry::View(view)) = entry
+            if let Some(Entry::View(view)) = names.snapshot.relation(&name)
                 && seen.insert(name)
-                && reads(session, &view.sql, wanted, seen)?
+                && reads(names, &view.sql, wanted, seen)?
             {
                 return Ok(true);
             }
@@ -249,20 +249,26 @@ fn reads(
 
 /// `DROP TABLE` and `DROP VIEW`.
 pub(crate) fn drop(
-    connection: &Connection,
+    session: &Session<'_>,
     state: &mut State,
     kind: ObjectType,
     names: &[ObjectName],
     missing_ok: bool,
+    cascade: bool,
 ) -> Result<QueryResult> {
     let kind = match kind {
+        // No view, key or macro depends on a table: CASCADE has nothing to do.
         ObjectType::Table => EntryKind::Table,
         ObjectType::View => EntryKind::View,
+        ObjectType::Schema => return schemas::drop(session, state, names, missing_ok, cascade),
         other => return Err(Error::unsupported(format!("DROP {other}"))),
     };
-    run::change(connection, state, |transaction| {
+    run::change(session.connection, state, |transaction| {
         for name in names {
-            let name = table_name(name)?;
+            let name = match session.names.key(name) {
+                Err(_) if missing_ok => continue,
+                name => name?,
+            };
             // A registered relation is a table to whoever drops it.
             let found = transaction.snapshot().relation(&name).map(|entry| entry.kind());
             let external = kind == EntryKind::Table && found == Some(EntryKind::External);

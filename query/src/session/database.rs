@@ -12,7 +12,7 @@ use std::{
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use stoadb_engine::function::FunctionRegistry;
 use stoadb_storage::{
-    Entry, StorageError,
+    StorageError,
     catalog::{Catalog, IfExists},
     disk::{self, SaveId, Saved},
     parquet::FooterCache,
@@ -140,17 +140,7 @@ impl Database {
         let database = Self::with_pool(pool);
         let mut transaction = database.catalog().begin();
         for (name, entry) in opened.entries {
-            match entry {
-                Entry::Table(table) => {
-                    transaction.create_table(&name, table.as_ref().clone(), IfExists::Fail)?
-                }
-                Entry::View(view) => {
-                    transaction.create_view(&name, view.as_ref().clone(), IfExists::Fail)?
-                }
-                Entry::External(relation) => {
-                    transaction.register(&name, relation, IfExists::Fail)?
-                }
-            };
+            transaction.create(&name, entry, IfExists::Fail)?;
         }
         transaction.commit()?;
         database.folders().remember(path, opened.id);

@@ -9,25 +9,76 @@ use stoadb_engine::{
 use stoadb_storage::{BlockUse, Level, ScanLedger};
 
 use crate::{
-    error::Result,
+    error::{Error, Result},
     session::{
+        explain_json,
         result::QueryResult,
         run::{Prepared, Session, unsupported},
     },
-    sql::ast::Statement,
+    sql::ast::{AnalyzeFormatKind, Statement, UtilityOption},
 };
 
-/// `EXPLAIN [ANALYZE] query`: one row per line of the plan.
+/// What EXPLAIN is to give.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct How {
+    /// Whether the query is run.
+    analyze: bool,
+    /// Whether the plan is given as JSON.
+    json: bool,
+}
+
+impl How {
+    /// What a statement says: `EXPLAIN [ANALYZE] [(ANALYZE, FORMAT JSON)]`.
+    pub(crate) fn of(
+        analyze: bool,
+        format: Option<&AnalyzeFormatKind>,
+        options: Option<&[UtilityOption]>,
+    ) -> Result<Self> {
+        let mut how = Self { analyze, json: false };
+        if let Some(AnalyzeFormatKind::Keyword(format) | AnalyzeFormatKind::Assignment(format)) =
+            format
+        {
+            how.set_format(&format.to_string())?;
+        }
+        for UtilityOption { name, arg } in options.unwrap_or_default() {
+            let text = arg.as_ref().map(|arg| arg.to_string().trim_matches('\'').to_lowercase());
+            match (name.value.to_lowercase().as_str(), text.as_deref()) {
+                ("analyze", None | Some("true" | "on" | "1")) => how.analyze = true,
+                ("analyze", Some("false" | "off" | "0")) => how.analyze = false,
+                ("format", Some(format)) => how.set_format(format)?,
+                _ => {
+                    return Err(Error::unsupported(format!("the option {name} of EXPLAIN"))
+                        .with_hint("EXPLAIN (ANALYZE, FORMAT json) has those that there are"));
+                }
+            }
+        }
+        Ok(how)
+    }
+
+    fn set_format(&mut self, format: &str) -> Result<()> {
+        self.json = match format.to_ascii_lowercase().as_str() {
+            "json" => true,
+            "text" | "default" => false,
+            other => return Err(Error::unsupported(format!("EXPLAIN (FORMAT {other})"))),
+        };
+        Ok(())
+    }
+}
+
+/// `EXPLAIN [ANALYZE] query`: one row per line of the plan, or one with the plan as JSON.
 pub(crate) fn explain(
     session: &Session<'_>,
     statement: &Statement,
-    analyze: bool,
+    how: How,
 ) -> Result<QueryResult> {
     if !matches!(statement, Statement::Query(_)) {
         return Err(unsupported(statement));
     }
     let prepared = session.prepare(statement)?;
-    let text = if analyze { run(session, prepared)? } else { plain(session, &prepared) };
+    let text = if how.analyze { run(session, prepared)? } else { plain(session, &prepared) };
+    if how.json {
+        return QueryResult::texts(vec![("plan", vec![Some(explain_json::of_text(&text))])]);
+    }
     QueryResult::texts(vec![("plan", text.lines().map(|line| Some(line.into())).collect())])
 }
 

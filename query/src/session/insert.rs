@@ -1,24 +1,37 @@
-//! INSERT: rows of a VALUES list or a query, appended to a table. Next: `returning.rs`.
+//! INSERT: rows of a VALUES list or a query, appended to a table. Next: `upsert.rs`, `returning.rs`.
 //!
-//! Invariant: values are cast to the table's types; columns that are not named get NULL; a statement that fails leaves no
-//! row behind.
+//! Invariant: values are cast to the table's types; columns that are not named get their default; a statement that fails
+//! leaves no row behind.
 
 use std::sync::Arc;
 
-use stoadb_engine::{Expr, Plan};
-use stoadb_storage::{ColumnDef, LogicalType, Scalar, Schema, TableVersion};
+use stoadb_engine::{Expr as PlanExpr, Plan};
+use stoadb_storage::{
+    ColumnDef, LogicalType, Scalar, Schema, TableVersion,
+    table::{Segment, TableRules},
+};
 
 use crate::{
     error::{Error, ErrorKind, Result},
     session::{
-        change::Target,
+        change::{Target, is_default, query},
         connection::State,
         create,
         result::QueryResult,
         returning::returning,
+        rules,
         run::{self, Session},
+        upsert,
     },
-    sql::ast::{Insert, ObjectName, Statement, TableObject},
+    sql::{
+        ast::{
+            Expr, Ident, Insert, ObjectName, Query, SelectItem, SetExpr, Statement, TableAlias,
+            TableAliasColumnDef, TableFactor, TableObject, Value,
+        },
+        rewrite::{query_of, select_all, table_factor},
+        statements::{BY_NAME, is_by_name},
+        walk,
+    },
 };
 
 /// `INSERT INTO table [(columns)] query`.
@@ -27,19 +40,40 @@ pub(crate) fn insert(
     state: &mut State,
     insert: &Insert,
 ) -> Result<QueryResult> {
-    let (TableObject::TableName(name), Some(query)) = (&insert.table, &insert.source) else {
+    let TableObject::TableName(name) = &insert.table else {
         return Err(Error::unsupported("this form of INSERT"));
     };
-    let plain = Statement::Insert(Insert {
+    refuse_clauses(insert)?;
+    let alias = insert.table_alias.as_ref().map(|alias| alias.alias.clone());
+    let target = Target::named(session, name, alias)?;
+    let schema = Arc::clone(target.table.shared_schema());
+    let rules = Arc::clone(target.table.rules());
+    let segments = rows(session, &target, insert)?;
+    if let Some(conflict) = upsert::Conflict::of(insert, &target)? {
+        return conflict.insert(session, state, &target, segments, insert.returning.as_deref());
+    }
+    rules::enforce(session, &target.name, &rules, &schema, &segments)?;
+    let returned = match &insert.returning {
+        None => None,
+        Some(items) => {
+            let new = Arc::new(TableVersion::new(schema, &segments)?);
+            Some(returning(session, None, &target, new, items)?)
+        }
+    };
+    let rows = run::change(session.connection, state, |transaction| {
+        Ok(transaction.append(&target.name, segments)?)
+    })?;
+    Ok(QueryResult::returned(returned, rows))
+}
+
+/// Refuses what no part of INSERT looks at.
+fn refuse_clauses(insert: &Insert) -> Result<()> {
+    let plain = Insert {
         optimizer_hints: Vec::new(),
-        or: None,
         ignore: false,
-        table_alias: None,
         overwrite: false,
         assignments: Vec::new(),
         partitioned: None,
-        after_columns: Vec::new(),
-        on: None,
         output: None,
         replace_into: false,
         priority: None,
@@ -51,37 +85,137 @@ pub(crate) fn insert(
         multi_table_when_clauses: Vec::new(),
         multi_table_else_clause: None,
         ..insert.clone()
-    });
-    if plain != Statement::Insert(insert.clone()) {
-        return Err(Error::unsupported("a clause of this INSERT")
-            .with_hint("INSERT INTO table [(columns)] with VALUES or a query is"));
+    };
+    let others = insert.after_columns.iter().any(|name| name.value != BY_NAME);
+    if plain != *insert || others {
+        return Err(Error::unsupported("a clause of this INSERT").with_hint(
+            "INSERT INTO table [(columns) | BY NAME] with VALUES, a query or DEFAULT VALUES is",
+        ));
     }
-    let target = Target::named(session, name, None)?;
-    let name = target.name.clone();
-    let schema = Arc::clone(target.table.shared_schema());
-    let targets = targets(insert, &schema, &name)?;
+    Ok(())
+}
 
-    let mut prepared = session.prepare(&Statement::Query(query.clone()))?;
+/// The rows that a statement gives, as segments of the table.
+fn rows(session: &Session<'_>, target: &Target, insert: &Insert) -> Result<Vec<Arc<Segment>>> {
+    let (schema, rules) = (target.table.shared_schema(), target.table.rules());
+    let table = target.alias.value.as_str();
+    let Some(source) = &insert.source else {
+        let items = (0..schema.len()).map(|column| rules::default_of(rules, column));
+        let mut select = select_all(table_factor(ObjectName::from(vec![Ident::new(table)]), None));
+        select.from.clear();
+        select.projection =
+            items.map(|item| Ok(SelectItem::UnnamedExpr(item?))).collect::<Result<_>>()?;
+        let statement = query(None, SetExpr::Select(Box::new(select)));
+        return create::write(session, session.prepare(&statement)?, schema);
+    };
+    let mut source = source.as_ref().clone();
+    let targets = match is_by_name(insert) {
+        true => {
+            let prepared = session.prepare(&Statement::Query(Box::new(source.clone())))?;
+            let names = prepared.schema.fields().iter().map(|field| field.name().clone());
+            let names: Vec<ObjectName> =
+                names.map(|name| ObjectName::from(vec![Ident::with_quote('"', name)])).collect();
+            targets(&names, schema, table)?
+        }
+        false if insert.columns.is_empty() => (0..schema.len()).collect(),
+        false => targets(&insert.columns, schema, table)?,
+    };
+    fill_defaults(&mut source, rules, schema, &targets)?;
+    type_parameters(&mut source, session.parameters)?;
+    let mut prepared = session.prepare(&Statement::Query(Box::new(source.clone())))?;
     let given = prepared.plan.root.schema().len();
     if given != targets.len() {
-        let message = format!("{} columns of '{name}' get {given} values", targets.len());
+        let message = format!("{} columns of '{table}' get {given} values", targets.len());
         return Err(Error::new(ErrorKind::Type, message));
+    }
+    if rules.defaults.keys().any(|column| !targets.contains(column)) {
+        let statement = with_defaults(source, rules, schema, &targets)?;
+        return create::write(session, session.prepare(&statement)?, schema);
     }
     let empty = Plan::Values { schema: Schema::default(), rows: Vec::new() };
     let root = std::mem::replace(&mut prepared.plan.root, empty);
-    prepared.plan.root = place(root, &schema, &targets);
-    let segments = create::write(session, prepared, &schema)?;
-    let returned = match &insert.returning {
-        None => None,
-        Some(items) => {
-            let new = Arc::new(TableVersion::new(Arc::clone(&schema), &segments)?);
-            Some(returning(session, None, &target, new, items)?)
+    prepared.plan.root = place(root, schema, &targets);
+    create::write(session, prepared, schema)
+}
+
+/// Puts the columns' defaults in the place of DEFAULT in a VALUES list.
+fn fill_defaults(
+    query: &mut Query,
+    rules: &TableRules,
+    schema: &Schema,
+    targets: &[usize],
+) -> Result<()> {
+    let SetExpr::Values(values) = query.body.as_mut() else { return Ok(()) };
+    for row in &mut values.rows {
+        for (value, &column) in row.iter_mut().zip(targets) {
+            if is_default(value) {
+                let text = rules.defaults.get(&column).map_or("NULL", String::as_str);
+                let ty = &schema.columns[column].ty;
+                *value = rules::expression(&format!("CAST(({text}) AS {ty})"))?;
+            }
         }
+    }
+    Ok(())
+}
+
+/// Gives the parameters in a VALUES list the types of their values: nothing beside them does.
+fn type_parameters(query: &mut Query, parameters: &[Scalar]) -> Result<()> {
+    let SetExpr::Values(values) = query.body.as_mut() else { return Ok(()) };
+    if parameters.is_empty() {
+        return Ok(());
+    }
+    let typed = |expr: &mut Expr| -> Result<()> {
+        let Expr::Value(value) = &*expr else { return Ok(()) };
+        let Value::Placeholder(name) = &value.value else { return Ok(()) };
+        let number = name.strip_prefix('$').and_then(|number| number.parse::<usize>().ok());
+        let value = number.and_then(|number| parameters.get(number.checked_sub(1)?));
+        *expr = match value.map(Scalar::ty) {
+            None => return Ok(()),
+            Some(LogicalType::Null) => Expr::Value(Value::Null.into()),
+            Some(ty) => rules::expression(&format!("CAST({name} AS {ty})"))?,
+        };
+        Ok(())
     };
-    let rows = run::change(session.connection, state, |transaction| {
-        Ok(transaction.append(&name, segments)?)
-    })?;
-    Ok(QueryResult::returned(returned, rows))
+    values
+        .rows
+        .iter_mut()
+        .try_for_each(|row| row.iter_mut().try_for_each(|value| walk::change(value, typed)))
+}
+
+/// A query for all columns of the table: those of `source` where `targets` says, defaults elsewhere.
+fn with_defaults(
+    source: Query,
+    rules: &TableRules,
+    schema: &Schema,
+    targets: &[usize],
+) -> Result<Statement> {
+    let name = |number: usize| Ident::with_quote('"', format!("c{number}"));
+    let column = |number| TableAliasColumnDef { name: name(number), data_type: None };
+    let alias = TableAlias {
+        explicit: true,
+        name: Ident::with_quote('"', "given"),
+        columns: (0..targets.len()).map(column).collect(),
+        at: None,
+    };
+    let factor = TableFactor::Derived {
+        lateral: false,
+        subquery: Box::new(source),
+        alias: Some(alias),
+        sample: None,
+    };
+    let mut select = select_all(factor);
+    let item = |column: usize| {
+        let given = targets.iter().position(|&target| target == column);
+        Ok(SelectItem::ExprWithAlias {
+            expr: match given {
+                Some(place) => Expr::Identifier(name(place)),
+                None => rules::default_of(rules, column)?,
+            },
+            alias: Ident::with_quote('"', format!("t{column}")),
+        })
+    };
+    select.projection = (0..schema.len()).map(item).collect::<Result<_>>()?;
+    Ok(Statement::Query(Box::new(query_of(SetExpr::Select(Box::new(select))))))
 }
 
 /// The ordinal of a column that a statement names.
@@ -99,15 +233,12 @@ pub(super) fn column_of(name: &ObjectName, schema: &Schema, table: &str) -> Resu
 }
 
 /// The table's columns that get values, in the order of the values.
-fn targets(insert: &Insert, schema: &Schema, table: &str) -> Result<Vec<usize>> {
-    if insert.columns.is_empty() {
-        return Ok((0..schema.len()).collect());
-    }
-    let mut targets = Vec::with_capacity(insert.columns.len());
-    for name in &insert.columns {
+fn targets(columns: &[ObjectName], schema: &Schema, table: &str) -> Result<Vec<usize>> {
+    let mut targets = Vec::with_capacity(columns.len());
+    for name in columns {
         let found = column_of(name, schema, table)?;
         if targets.contains(&found) {
-            let message = format!("the column '{name}' is named twice");
+            let message = format!("the column {name} is named twice");
             return Err(Error::new(ErrorKind::Name, message));
         }
         targets.push(found);
@@ -122,9 +253,9 @@ fn place(root: Plan, schema: &Schema, targets: &[usize]) -> Plan {
     }
     let source = |column: usize| {
         let position = targets.iter().position(|&target| target == column)?;
-        Some(Expr::column(position, root.schema().ty(position).clone()))
+        Some(PlanExpr::column(position, root.schema().ty(position).clone()))
     };
-    let null = || Expr::Literal(Scalar::null(LogicalType::Null));
+    let null = || PlanExpr::Literal(Scalar::null(LogicalType::Null));
     let exprs: Vec<_> =
         (0..schema.len()).map(|column| source(column).unwrap_or_else(null)).collect();
     let columns = schema.columns.iter().zip(&exprs);

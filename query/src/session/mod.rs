@@ -10,10 +10,19 @@ mod names; // what names stand for
 mod storage_info; // how tables are stored
 mod create; // CREATE, DROP
 mod insert; // INSERT
+mod upsert; // ... ON CONFLICT
 mod change; // DELETE, UPDATE, TRUNCATE
+mod merge; // MERGE INTO
+mod alter; // ALTER TABLE
+mod rules; // NOT NULL, DEFAULT, CHECK, PRIMARY KEY, UNIQUE
+mod schemas; // CREATE SCHEMA, DROP SCHEMA, USE
+mod information; // information_schema
+mod macros; // CREATE MACRO, and what calls stand for
+mod prepared; // PREPARE, EXECUTE, DEALLOCATE
 mod returning; // RETURNING
 mod vacuum; // VACUUM
 mod explain; // EXPLAIN
+mod explain_json; // ... as JSON
 mod show; // SHOW, DESCRIBE
 mod summarize; // SUMMARIZE
 mod save; // SAVE

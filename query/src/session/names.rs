@@ -1,10 +1,13 @@
 //! What a statement's names stand for: the catalog's entries as one transaction sees them, and files.
 
-use std::sync::Arc;
+use std::{ops::ControlFlow, sync::Arc};
 
 use stoadb_storage::{
     Relation,
-    catalog::{CatalogSnapshot, Entry},
+    catalog::{
+        CatalogSnapshot, Entry,
+        name::{MAIN, entry_name, is_plain, is_temporary, schema_name, shown_name, split_name},
+    },
     csv::CsvDataset,
     parquet::ParquetDataset,
 };
@@ -12,44 +15,254 @@ use stoadb_storage::{
 use crate::{
     error::{Error, ErrorKind, Result},
     planner::{Catalog, CatalogEntry, ObjectNameParts, diagnose::closest},
-    session::{change::target_name, database::Database, storage_info},
-    sql::{ast::ObjectName, file_options, names::fold, sources::FileRequest},
+    session::{database::Database, information, macros, storage_info},
+    sql::{
+        ast::{Ident, ObjectName, ObjectNamePart, Query, Statement, VisitMut, VisitorMut},
+        file_options,
+        names::fold,
+        sources::FileRequest,
+    },
 };
 
 /// The catalog as a statement sees it.
 pub(crate) struct Names<'a> {
     pub(crate) database: &'a Database,
     pub(crate) snapshot: Arc<CatalogSnapshot>,
-    /// What a statement that changes a table reads in its place.
-    pub(crate) target: Option<Arc<dyn Relation>>,
+    /// Relations of the statement's own, by names that cannot be typed: what a statement that changes a table reads in
+    /// its place.
+    pub(crate) own: Vec<(String, Arc<dyn Relation>)>,
+    /// Where names without a schema are looked for before `main`, and where new ones go.
+    pub(crate) schema: String,
+    /// The schema of what only this connection sees; it is looked into first.
+    pub(crate) temporary: String,
+    /// Whether names without a schema are of `main` alone: within views and macros.
+    pub(crate) plain: bool,
 }
 
-/// Schemas that every database has; they hold all its tables.
-const SCHEMAS: [&str; 2] = ["main", "public"];
+/// The name of the one database.
+pub(crate) const DATABASE: &str = "memory";
+/// What `main` is called as well.
+const PUBLIC: &str = "public";
+/// What the schema of a connection's own tables is called.
+const TEMPORARY: &str = "temp";
 
-impl Catalog for Names<'_> {
-    fn relation(&self, name: &ObjectNameParts) -> Result<Option<CatalogEntry>> {
-        if let Some(target) = &self.target
-            && name.last() == target_name()
-        {
-            return Ok(Some(CatalogEntry::Relation(Arc::clone(target))));
+fn is(name: &str, known: &str) -> bool {
+    name.eq_ignore_ascii_case(known)
+}
+
+impl Names<'_> {
+    /// The same names as the text of a view means them: without the connection's own and its current schema.
+    pub(crate) fn plain(&self) -> Names<'_> {
+        Names {
+            database: self.database,
+            snapshot: Arc::clone(&self.snapshot),
+            own: Vec::new(),
+            schema: MAIN.into(),
+            temporary: self.temporary.clone(),
+            plain: true,
         }
-        let schemas = &name.parts[..name.parts.len().saturating_sub(1)];
-        let known = |(schema, _): &(String, bool)| {
-            SCHEMAS.iter().any(|known| known.eq_ignore_ascii_case(schema))
+    }
+
+    /// The schema that the parts of a name before the last one mean; `None` when there are none.
+    pub(crate) fn schema_of(&self, parts: &[&str]) -> Result<Option<String>> {
+        let schema = match parts {
+            [] => return Ok(None),
+            [schema] if self.has_schema(schema) => schema,
+            [database] if is(database, DATABASE) => MAIN,
+            [database, schema] if is(database, DATABASE) && self.has_schema(schema) => schema,
+            [temporary, main] if is(temporary, TEMPORARY) && is(main, MAIN) => TEMPORARY,
+            _ => {
+                let message = format!("there is no schema '{}'", parts.join("."));
+                return Err(Error::new(ErrorKind::Catalog, message)
+                    .with_hint("CREATE SCHEMA makes one; every database has main"));
+            }
         };
-        if schemas.len() > 1 || !schemas.iter().all(known) {
-            return Ok(None);
-        }
-        Ok(self.snapshot.relation(name.last()).map(|entry| match entry {
-            Entry::View(view) => CatalogEntry::View { sql: view.sql.clone() },
-            Entry::Table(table) => CatalogEntry::Relation(Arc::clone(table) as Arc<dyn Relation>),
-            Entry::External(relation) => CatalogEntry::Relation(Arc::clone(relation)),
+        Ok(Some(match schema {
+            schema if is(schema, TEMPORARY) => self.temporary.clone(),
+            schema if is(schema, PUBLIC) => MAIN.into(),
+            schema => {
+                let declared = self.snapshot.declared_name(&schema_name(schema));
+                declared.map_or(schema, |declared| split_name(declared).0).into()
+            }
         }))
     }
 
+    /// Whether there is a schema of a name.
+    pub(crate) fn has_schema(&self, schema: &str) -> bool {
+        [MAIN, PUBLIC, TEMPORARY].iter().any(|known| is(schema, known))
+            || self.snapshot.relation(&schema_name(schema)).is_some()
+    }
+
+    /// The catalog's name of what a statement names: what is found first of the connection's own, in the current schema,
+    /// in `main`; where there is nothing, that of the current schema.
+    ///
+    /// # Errors
+    /// When there is no such schema.
+    pub(crate) fn key(&self, name: &ObjectName) -> Result<String> {
+        let parts = parts_of(name)?;
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        let Some((last, before)) = parts.split_last() else {
+            return Err(Error::internal("an empty name"));
+        };
+        Ok(match self.schema_of(before)? {
+            Some(schema) => entry_name(&schema, last),
+            None => self.find(|schema| entry_name(schema, last)),
+        })
+    }
+
+    /// The catalog's name of something new.
+    ///
+    /// # Errors
+    /// When there is no such schema, or the name has a character that no name has.
+    pub(crate) fn new_key(&self, name: &ObjectName, temporary: bool) -> Result<String> {
+        let (schema, last) = self.place_of(name, temporary)?;
+        Ok(entry_name(&schema, &last))
+    }
+
+    /// The schema and the name of something new.
+    ///
+    /// # Errors
+    /// As `new_key`.
+    pub(crate) fn place_of(&self, name: &ObjectName, temporary: bool) -> Result<(String, String)> {
+        let parts = parts_of(name)?;
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        let Some((last, before)) = parts.split_last().filter(|(last, _)| is_plain(last)) else {
+            let message = format!("{name} is no name for anything");
+            return Err(Error::new(ErrorKind::Name, message));
+        };
+        let schema = match (self.schema_of(before)?, temporary) {
+            (None, true) => self.temporary.clone(),
+            (None, false) => self.schema.clone(),
+            (Some(schema), true) if schema != self.temporary => {
+                let message = format!("{name} is TEMPORARY and cannot be in the schema '{schema}'");
+                return Err(Error::new(ErrorKind::Catalog, message));
+            }
+            (Some(schema), _) => schema,
+        };
+        Ok((schema, (*last).to_owned()))
+    }
+
+    /// The catalog's name of a relation that a query names; `None` when there is no such schema.
+    pub(crate) fn known_key(&self, parts: &[&str]) -> Option<String> {
+        let (last, before) = parts.split_last()?;
+        match self.schema_of(before).ok()? {
+            Some(schema) => Some(entry_name(&schema, last)),
+            None => Some(self.find(|schema| entry_name(schema, last))),
+        }
+    }
+
+    /// Writes the schema before the names of relations that are not of `main`, so that a text that is kept means the same
+    /// wherever it is read.
+    ///
+    /// # Errors
+    /// When one is of this connection alone and `temporary` does not say that the text is, too.
+    pub(crate) fn qualify(&self, node: &mut impl VisitMut, temporary: bool) -> Result<()> {
+        let mut ctes = CteNames(Vec::new());
+        let _ = node.visit(&mut ctes);
+        match node.visit(&mut Qualifier { names: self, ctes: ctes.0, temporary }) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(error) => Err(error),
+        }
+    }
+
+    /// The first name in the order of schemas behind which there is something.
+    pub(crate) fn find(&self, name: impl Fn(&str) -> String) -> String {
+        let path = [self.temporary.as_str(), &self.schema, MAIN];
+        let known = path[if self.plain { 2 } else { 0 }..].iter().map(|schema| name(schema));
+        let mut known = known.filter(|name| self.snapshot.relation(name).is_some());
+        known.next().unwrap_or_else(|| name(&self.schema))
+    }
+
+    /// The entries that a statement can name, by their names in it, and whether these need no schema.
+    pub(crate) fn visible(&self) -> impl Iterator<Item = (String, bool, &Entry)> {
+        let is_seen = |name: &str| !is_temporary(name) || split_name(name).0 == self.temporary;
+        let entries = self.snapshot.entries().filter(move |(name, _)| is_seen(name));
+        entries.map(|(name, entry)| {
+            let (schema, last) = split_name(name);
+            let plain = schema.eq_ignore_ascii_case(&self.schema) || schema == self.temporary;
+            (if plain { last.to_owned() } else { shown_name(name) }, plain, entry)
+        })
+    }
+}
+
+/// Collects the names that WITH gives.
+struct CteNames(Vec<String>);
+
+impl VisitorMut for CteNames {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        let ctes = query.with.iter().flat_map(|with| &with.cte_tables);
+        self.0.extend(ctes.map(|cte| fold(&cte.alias.name.value)));
+        ControlFlow::Continue(())
+    }
+}
+
+struct Qualifier<'a> {
+    names: &'a Names<'a>,
+    ctes: Vec<String>,
+    temporary: bool,
+}
+
+impl VisitorMut for Qualifier<'_> {
+    type Break = Error;
+
+    fn pre_visit_relation(&mut self, name: &mut ObjectName) -> ControlFlow<Error> {
+        let [ObjectNamePart::Identifier(last)] = name.0.as_slice() else {
+            return ControlFlow::Continue(());
+        };
+        let key = self.names.find(|schema| entry_name(schema, &last.value));
+        let schema = split_name(&key).0;
+        let known = self.names.snapshot.relation(&key).is_some();
+        if !known || schema == MAIN || self.ctes.contains(&fold(&last.value)) {
+            return ControlFlow::Continue(());
+        }
+        let shown = if is_temporary(schema) { TEMPORARY } else { schema };
+        if is_temporary(schema) && !self.temporary {
+            let message = format!("'{}' is temporary, what would read it is not", last.value);
+            let error = Error::new(ErrorKind::Catalog, message);
+            return ControlFlow::Break(error.with_hint("make it TEMPORARY too"));
+        }
+        let schema = ObjectNamePart::Identifier(Ident::with_quote('"', shown));
+        name.0.insert(0, schema);
+        ControlFlow::Continue(())
+    }
+}
+
+/// The parts of a name.
+fn parts_of(name: &ObjectName) -> Result<Vec<String>> {
+    let part = |part: &ObjectNamePart| part.as_ident().map(|part| part.value.clone());
+    let parts = name.0.iter().map(part).collect::<Option<Vec<_>>>();
+    parts.ok_or_else(|| Error::new(ErrorKind::Name, format!("{name} is no name of a table")))
+}
+
+impl Catalog for Names<'_> {
+    fn relation(&self, name: &ObjectNameParts) -> Result<Option<CatalogEntry>> {
+        let own = self.own.iter().find(|(own, _)| own == name.last());
+        if let Some((_, relation)) = own {
+            return Ok(Some(CatalogEntry::Relation(Arc::clone(relation))));
+        }
+        let parts: Vec<&str> = name.parts.iter().map(|(part, _)| part.as_str()).collect();
+        if let Some(relation) = information::relation(self, &parts)? {
+            return Ok(Some(CatalogEntry::Relation(relation)));
+        }
+        let Some(key) = self.known_key(&parts) else { return Ok(None) };
+        Ok(self.snapshot.relation(&key).and_then(|entry| match entry {
+            Entry::View(view) => Some(CatalogEntry::View { sql: view.sql.clone() }),
+            entry => entry.relation().map(CatalogEntry::Relation),
+        }))
+    }
+
+    fn for_views(&self) -> Option<Box<dyn Catalog + '_>> {
+        Some(Box::new(self.plain()))
+    }
+
+    fn expand(&self, statement: &mut Statement) -> Result<()> {
+        macros::expand(self, statement)
+    }
+
     fn relation_names(&self) -> Vec<String> {
-        self.snapshot.entries().map(|(name, _)| name.to_string()).collect()
+        self.visible().map(|(name, ..)| name).collect()
     }
 
     fn file(&self, request: &FileRequest) -> Result<Arc<dyn Relation>> {
@@ -72,12 +285,14 @@ impl Catalog for Names<'_> {
     }
 
     fn storage_info(&self, table: &str) -> Result<Arc<dyn Relation>> {
-        let known = |(schema, _): &(&str, &str)| {
-            SCHEMAS.iter().any(|known| known.eq_ignore_ascii_case(schema))
-        };
-        let within = table.split_once('.').filter(known).map(|(_, table)| table);
-        let entry = self.snapshot.relation(table);
-        match entry.or_else(|| self.snapshot.relation(within?)) {
+        let parts: Vec<&str> = table.split('.').collect();
+        let whole = self.find(|schema| entry_name(schema, table));
+        let entry = self.snapshot.relation(&whole).or_else(|| {
+            let (last, before) = parts.split_last()?;
+            let schema = self.schema_of(before).ok()??;
+            self.snapshot.relation(&entry_name(&schema, last))
+        });
+        match entry {
             Some(Entry::Table(table)) => storage_info::relation(table),
             Some(_) => Err(Error::new(
                 ErrorKind::Catalog,
@@ -125,17 +340,4 @@ fn file_format(request: &FileRequest) -> Option<FileFormat> {
         return Some(FileFormat::Csv);
     }
     all(&is_parquet).then_some(FileFormat::Parquet)
-}
-
-/// The name of a table to create, drop or insert into: the last part; parts before it name the one schema there is.
-pub(crate) fn table_name(name: &ObjectName) -> Result<String> {
-    let parts: Vec<_> = name.0.iter().filter_map(|part| part.as_ident()).collect();
-    match parts.as_slice() {
-        [table] => Ok(table.value.clone()),
-        [schema, table] if SCHEMAS.iter().any(|s| s.eq_ignore_ascii_case(&schema.value)) => {
-            Ok(table.value.clone())
-        }
-        _ => Err(Error::new(ErrorKind::Catalog, format!("there is no schema of the name {name}"))
-            .with_hint("all tables are in the schema main")),
-    }
 }

@@ -12,7 +12,8 @@ use arrow::datatypes::{Field, Schema as ArrowSchema, SchemaRef};
 use stoadb_engine::{QueryContext, QueryPlan, scheduler::Workers};
 use stoadb_storage::{
     Relation, Scalar,
-    catalog::{CatalogSnapshot, EntryKind, Transaction},
+    catalog::{CatalogSnapshot, EntryKind, Transaction, name::split_name},
+    table::TableRules,
 };
 
 use crate::{
@@ -20,13 +21,15 @@ use crate::{
     lower::{LowerSettings, lower},
     planner::{NullOrder, PlannerSettings, plan_query},
     session::{
-        change,
+        alter, change,
         connection::{Connection, State},
         create, explain, insert,
         kept::{KeptPlan, Runnable},
+        macros, merge,
         names::Names,
+        prepared,
         result::QueryResult,
-        save,
+        save, schemas,
         settings::Settings,
         show, summarize, vacuum,
     },
@@ -105,7 +108,11 @@ pub(crate) fn run(
             state.transaction.take().ok_or_else(no_transaction)?;
             Ok(QueryResult::changed(0))
         }
-        Statement::Set(set) => assign(&mut state.settings, set),
+        Statement::Set(set) => assign(connection, state, set),
+        Statement::Use(used) => schemas::used(connection, state, used),
+        Statement::Prepare { .. } | Statement::Execute { .. } | Statement::Deallocate { .. } => {
+            prepared::run(connection, state, parsed, parameters)
+        }
         Statement::Reset(reset) => match &reset.reset {
             Reset::ALL => {
                 state.settings = Settings::default();
@@ -152,11 +159,16 @@ fn autocommit(
             statement,
             Statement::CreateTable(_)
                 | Statement::CreateView(_)
+                | Statement::CreateSchema { .. }
+                | Statement::CreateMacro { .. }
+                | Statement::AlterTable(_)
+                | Statement::DropFunction(_)
                 | Statement::Drop { .. }
                 | Statement::Insert(_)
                 | Statement::Delete(_)
                 | Statement::Update(_)
                 | Statement::Truncate(_)
+                | Statement::Merge(_)
         ),
     };
     if !changes || state.transaction.is_some() {
@@ -181,7 +193,7 @@ fn run_on_data(
 ) -> Result<QueryResult> {
     let session = Session::new(connection, state, parameters);
     let place = place_of(statement, &session.names.snapshot);
-    let result = run_with(&session, state, connection, statement);
+    let result = run_with(&session, state, statement);
     result.map(|rows| rows.with_place(Some(Arc::clone(&place)))).map_err(|error| place(error))
 }
 
@@ -192,14 +204,13 @@ fn place_of(
 ) -> Arc<dyn Fn(Error) -> Error + Send + Sync> {
     let raising = Raising::of(statement);
     let views = snapshot.entries().filter(|(_, entry)| entry.kind() == EntryKind::View);
-    let views: Vec<String> = views.map(|(name, _)| fold(name)).collect();
+    let views: Vec<String> = views.map(|(name, _)| fold(split_name(name).1)).collect();
     Arc::new(move |error| raising.placed(error, |name| views.iter().any(|view| view == name)))
 }
 
 fn run_with(
     session: &Session<'_>,
     state: &mut State,
-    connection: &Connection,
     statement: &Statement,
 ) -> Result<QueryResult> {
     match statement {
@@ -214,19 +225,21 @@ fn run_with(
             _ => Err(unsupported(statement)),
         },
         Statement::Explain { describe_alias, analyze, statement, format, options, .. } => {
-            if format.is_some() || options.is_some() {
-                return Err(Error::unsupported("options of EXPLAIN"));
-            }
+            let how = explain::How::of(*analyze, format.as_ref(), options.as_deref())?;
             match describe_alias {
-                DescribeAlias::Explain => explain::explain(session, statement, *analyze),
-                _ => show::describe(&create::result_schema(&session.prepare(statement)?)?),
+                DescribeAlias::Explain => explain::explain(session, statement, how),
+                _ => {
+                    let schema = create::result_schema(&session.prepare(statement)?)?;
+                    show::describe(&schema, &TableRules::default())
+                }
             }
         }
         Statement::ExplainTable { table_name, .. } => {
             let query = crate::sql::parse(&format!("SELECT * FROM {table_name}"))?;
             match query.first() {
                 Some(query) => {
-                    show::describe(&create::describe(session, table_name, &query.statement)?)
+                    let (schema, rules) = create::describe(session, table_name, &query.statement)?;
+                    show::describe(&schema, &rules)
                 }
                 None => Err(unsupported(statement)),
             }
@@ -235,20 +248,25 @@ fn run_with(
             Err(Error::unsupported("a clause of this SHOW TABLES"))
         }
         Statement::ShowTables { .. } => {
-            let entries = session.names.snapshot.entries();
-            show::show_tables(entries.map(|(n, e)| (n.to_string(), e.kind().to_string())).collect())
+            let tables = session.names.visible().filter(|(_, plain, _)| *plain);
+            show::show_tables(tables.map(|(name, _, e)| (name, e.kind().to_string())).collect())
         }
         Statement::CreateTable(create) => create::table(session, state, create),
         Statement::CreateView(create) => create::view(session, state, create),
+        Statement::CreateSchema { .. } => schemas::create(session, state, statement),
+        Statement::CreateMacro { .. } => macros::create(session, state, statement),
+        Statement::DropFunction(drop) => macros::drop(session, state, drop),
+        Statement::AlterTable(change) => alter::table(session, state, change),
         Statement::Drop { object_type, if_exists, names, cascade, temporary, table, .. } => {
-            if *cascade || *temporary || table.is_some() {
+            if *temporary || table.is_some() {
                 return Err(Error::unsupported("this form of DROP"));
             }
-            create::drop(connection, state, *object_type, names, *if_exists)
+            create::drop(session, state, *object_type, names, *if_exists, *cascade)
         }
         Statement::Insert(insert) => insert::insert(session, state, insert),
         Statement::Delete(delete) => change::delete(session, state, None, delete),
         Statement::Update(update) => change::update(session, state, None, update),
+        Statement::Merge(merging) => merge::merge(session, state, merging),
         Statement::Truncate(truncate) => change::truncate(session, state, truncate),
         Statement::Vacuum(what) => vacuum::vacuum(session, state, what),
         other => Err(unsupported(other)),
@@ -256,25 +274,50 @@ fn run_with(
 }
 
 impl<'a> Session<'a> {
-    fn new(connection: &'a Connection, state: &State, parameters: &'a [Scalar]) -> Self {
+    pub(super) fn new(connection: &'a Connection, state: &State, parameters: &'a [Scalar]) -> Self {
         let snapshot = match &state.transaction {
             Some(transaction) => Arc::clone(transaction.snapshot()),
             None => connection.database.catalog().snapshot(),
         };
-        let names = Names { database: &connection.database, snapshot, target: None };
+        let names = Names {
+            database: &connection.database,
+            snapshot,
+            own: Vec::new(),
+            schema: state.settings.schema.clone(),
+            temporary: connection.temporary.clone(),
+            plain: false,
+        };
         Self { connection, settings: state.settings.clone(), names, parameters }
     }
 
     /// The same with a relation that stands for the table that the statement changes.
     pub(crate) fn reading(&self, target: Arc<dyn Relation>) -> Session<'_> {
-        let Names { database, snapshot, .. } = &self.names;
-        let names = Names { database, snapshot: Arc::clone(snapshot), target: Some(target) };
-        Session {
-            connection: self.connection,
-            settings: self.settings.clone(),
-            names,
-            parameters: self.parameters,
-        }
+        self.reading_all(vec![(change::target_name(), target)])
+    }
+
+    /// The same with relations of the statement's own.
+    pub(crate) fn reading_all(&self, own: Vec<(String, Arc<dyn Relation>)>) -> Session<'_> {
+        let names = Names {
+            own,
+            snapshot: Arc::clone(&self.names.snapshot),
+            schema: self.names.schema.clone(),
+            temporary: self.names.temporary.clone(),
+            ..self.names
+        };
+        Session { names, ..self.same() }
+    }
+
+    /// The same.
+    pub(crate) fn same(&self) -> Session<'_> {
+        let (connection, parameters) = (self.connection, self.parameters);
+        let names = Names {
+            own: self.names.own.clone(),
+            snapshot: Arc::clone(&self.names.snapshot),
+            schema: self.names.schema.clone(),
+            temporary: self.names.temporary.clone(),
+            ..self.names
+        };
+        Session { connection, settings: self.settings.clone(), names, parameters }
     }
 
     /// Plans a query.
@@ -374,7 +417,7 @@ fn no_transaction() -> Error {
     Error::new(ErrorKind::Catalog, "no transaction is open; BEGIN opens one")
 }
 
-fn assign(settings: &mut Settings, set: &Set) -> Result<QueryResult> {
+fn assign(connection: &Connection, state: &mut State, set: &Set) -> Result<QueryResult> {
     let Set::SingleAssignment { scope: None, hivevar: false, variable, values } = set else {
         return Err(Error::unsupported(set));
     };
@@ -391,6 +434,10 @@ fn assign(settings: &mut Settings, set: &Set) -> Result<QueryResult> {
         other => other.to_string(),
     };
     let name = variable.to_string();
+    if ["schema", "search_path"].iter().any(|schema| name.eq_ignore_ascii_case(schema)) {
+        return schemas::set(connection, state, &text);
+    }
+    let settings = &mut state.settings;
     match text.eq_ignore_ascii_case("default") {
         true => settings.reset(&name)?,
         false => settings.set(&name, &text)?,

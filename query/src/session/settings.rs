@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use stoadb_engine::QuerySettings;
-use stoadb_storage::VECTOR_SIZE;
+use stoadb_storage::{VECTOR_SIZE, catalog::name::MAIN};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -18,6 +18,8 @@ pub struct Settings {
     pub(crate) optimizer: bool,
     /// Whether NULLs come first when ORDER BY does not say.
     pub(crate) nulls_first: bool,
+    /// The schema of names that say none.
+    pub(crate) schema: String,
 }
 
 impl Default for Settings {
@@ -25,7 +27,7 @@ impl Default for Settings {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let engine =
             QuerySettings { threads, memory_limit: default_memory(), ..QuerySettings::default() };
-        Self { engine, optimizer: true, nulls_first: false }
+        Self { engine, optimizer: true, nulls_first: false, schema: MAIN.into() }
     }
 }
 
@@ -74,6 +76,16 @@ pub(crate) const SETTINGS: &[Setting] = &[
             Some(())
         },
         values: "true or false",
+    },
+    Setting {
+        name: "schema",
+        meaning: "the schema of names that say none, after the connection's own tables and before main; `USE` sets it, too",
+        get: |settings| settings.schema.clone(),
+        set: |settings, value| {
+            settings.schema = value.to_owned();
+            Some(())
+        },
+        values: "the name of a schema",
     },
     Setting {
         name: "threads",

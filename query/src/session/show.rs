@@ -1,6 +1,6 @@
 //! SHOW and DESCRIBE: what the catalog and the settings hold, as rows of text.
 
-use stoadb_storage::Schema;
+use stoadb_storage::{Schema, table::TableRules};
 
 use crate::{
     error::Result,
@@ -34,12 +34,21 @@ pub(crate) fn show_tables(mut tables: Vec<(String, String)>) -> Result<QueryResu
 }
 
 /// `DESCRIBE`: one row per column.
-pub(crate) fn describe(schema: &Schema) -> Result<QueryResult> {
+pub(crate) fn describe(schema: &Schema, rules: &TableRules) -> Result<QueryResult> {
     let columns = &schema.columns;
+    let key = |column: usize| {
+        let mut keys = rules.keys.iter().filter(|key| key.columns.contains(&column)).peekable();
+        keys.peek()?;
+        Some(if keys.any(|key| key.primary) { "PRI" } else { "UNI" }.to_string())
+    };
+    let all = || 0..columns.len();
     let null = |nullable| Some(if nullable { "YES" } else { "NO" }.to_string());
     QueryResult::texts(vec![
         ("column_name", columns.iter().map(|column| Some(column.name.clone())).collect()),
         ("column_type", columns.iter().map(|column| Some(column.ty.to_string())).collect()),
         ("null", columns.iter().map(|column| null(column.nullable)).collect()),
+        ("key", all().map(key).collect()),
+        ("default", all().map(|column| rules.defaults.get(&column).cloned()).collect()),
+        ("extra", all().map(|_| None).collect()),
     ])
 }

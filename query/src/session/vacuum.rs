@@ -12,7 +12,7 @@ use stoadb_storage::{
 
 use crate::{
     error::{Error, ErrorKind, Result},
-    session::{connection::State, names::table_name, result::QueryResult, run::Session},
+    session::{connection::State, result::QueryResult, run::Session},
     sql::ast::VacuumStatement,
 };
 
@@ -42,7 +42,7 @@ pub(crate) fn vacuum(
     let snapshot = &session.names.snapshot;
     match &vacuum.table_name {
         Some(name) => {
-            let name = table_name(name)?;
+            let name = session.names.key(name)?;
             compact(session, &name, snapshot.table(&name)?)?;
         }
         None => {

@@ -102,6 +102,7 @@ impl Dialect for StoaDialect {
         supports_from_trailing_commas
         supports_group_by_expr
         supports_in_empty_list
+        supports_insert_table_alias
         supports_interval_options
         supports_lambda_functions
         supports_left_associative_joins_without_parens

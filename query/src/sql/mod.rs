@@ -21,6 +21,7 @@ pub mod raised; // the place of an error that a row raised
 pub mod rewrite; // friendly syntax -> plain SQL
 pub mod set_all; // INTERSECT ALL and EXCEPT ALL
 pub mod shares; // LIMIT in percent, WITH TIES, samples
+pub mod statements; // INSERT BY NAME, DROP MACRO
 pub mod sources; // file names and table functions in FROM
 pub mod tuples; // rows in parentheses
 pub mod walk; // expressions outside of subqueries

@@ -22,7 +22,9 @@ use crate::{
         calls::cast,
         clauses,
         dialect::StoaDialect,
+        names::fold,
         rewrite::{query_of, select_all},
+        statements,
     },
 };
 
@@ -36,8 +38,12 @@ pub struct ParsedStatement {
     pub statement: Statement,
     /// The bytes of the script that hold the statement, without the semicolon.
     pub range: Range<usize>,
-    /// The highest number of a parameter (`$1`, `?`) in the statement.
+    /// How many values of parameters (`$1`, `?`, `$name`) the statement needs to run.
     pub parameters: usize,
+    /// How many parameters its text has: those of PREPARE are for EXECUTE.
+    pub placeholders: usize,
+    /// The names of its parameters in the order of their numbers, folded; none if they have numbers.
+    pub names: Vec<String>,
     /// Whether SUMMARIZE stands before the statement, which is a query then.
     pub summarize: bool,
 }
@@ -80,7 +86,7 @@ fn parse_as(dialect: &StoaDialect, sql: &str) -> Result<Vec<ParsedStatement>> {
         Error::new(ErrorKind::Syntax, lower_first(&error.message)).or_span(span)
     })?;
     let lines = line_starts(sql);
-    let mut statements = Vec::new();
+    let mut parsed = Vec::new();
     for mut tokens in tokens.split(|token| token.token == Token::SemiColon).map(<[_]>::to_vec) {
         let is_code = |t: &&TokenWithSpan| !matches!(t.token, Token::Whitespace(_) | Token::EOF);
         let Some(first) = tokens.iter().find(is_code) else { continue };
@@ -90,8 +96,12 @@ fn parse_as(dialect: &StoaDialect, sql: &str) -> Result<Vec<ParsedStatement>> {
             .rev()
             .find(is_code)
             .map_or(start, |t| byte_offset(sql, &lines, t.span.end));
-        let parameters = repair_tokens(&mut tokens, sql, &lines)?;
+        let mut names = Vec::new();
+        let placeholders = repair_tokens(&mut tokens, sql, &lines, &mut names)?;
+        let parameters = if statements::is_prepare(&tokens) { 0 } else { placeholders };
         let summarize = take_summarize(&mut tokens);
+        let by_name = statements::take_by_name(&mut tokens);
+        statements::rename_macros(&mut tokens);
         let tokens = select_before_from(save_as_call(clauses::rewrite(joined_texts(tokens))?)?);
         let mut parser = Parser::new(dialect)
             .with_recursion_limit(NESTING_LIMIT)
@@ -104,12 +114,24 @@ fn parse_as(dialect: &StoaDialect, sql: &str) -> Result<Vec<ParsedStatement>> {
         }
         columns_of_query(&mut statement);
         balance_statement(&mut statement)?;
+        statements::no_parameter(&mut statement);
+        if by_name {
+            statements::mark_by_name(&mut statement);
+        }
         if summarize && !matches!(statement, Statement::Query(_)) {
             return Err(Error::new(ErrorKind::Syntax, "SUMMARIZE takes a table or a query"));
         }
-        statements.push(ParsedStatement { statement, range: start..end, parameters, summarize });
+        let range = start..end;
+        parsed.push(ParsedStatement {
+            statement,
+            range,
+            parameters,
+            placeholders,
+            names,
+            summarize,
+        });
     }
-    Ok(statements)
+    Ok(parsed)
 }
 
 /// Texts on several lines with nothing between them are one text, as SQL has it.
@@ -191,7 +213,12 @@ fn take_summarize(tokens: &mut Vec<TokenWithSpan>) -> bool {
 
 /// Numbers `?`, makes `0x1F` a number (and leaves `X'1F'` a blob), drops `_` within numbers. Gives the highest
 /// parameter number.
-fn repair_tokens(tokens: &mut [TokenWithSpan], sql: &str, lines: &[usize]) -> Result<usize> {
+fn repair_tokens(
+    tokens: &mut [TokenWithSpan],
+    sql: &str,
+    lines: &[usize],
+    names: &mut Vec<String>,
+) -> Result<usize> {
     let (mut positional, mut highest) = (0, 0);
     for token in tokens {
         let span = token.span;
@@ -201,9 +228,20 @@ fn repair_tokens(tokens: &mut [TokenWithSpan], sql: &str, lines: &[usize]) -> Re
                 *name = format!("${positional}");
             }
             Token::Placeholder(name) => {
-                let number = name.strip_prefix('$').and_then(|n| n.parse::<usize>().ok());
-                let Some(number) = number.filter(|n| (1..=65_535).contains(n)) else {
-                    let message = format!("a parameter is ? or $1, $2, ..., not {name}");
+                let text = name.strip_prefix('$').unwrap_or_default();
+                if text.starts_with(|c: char| c.is_alphabetic() || c == '_') {
+                    let folded = fold(text);
+                    let known = names.iter().position(|known| *known == folded);
+                    let number = known.unwrap_or_else(|| {
+                        names.push(folded);
+                        names.len() - 1
+                    });
+                    *name = format!("${}", number + 1);
+                    continue;
+                }
+                let number = text.parse::<usize>().ok().filter(|n| (1..=65_535).contains(n));
+                let Some(number) = number else {
+                    let message = format!("a parameter is ?, $1, $2, ... or $name, not {name}");
                     return Err(Error::new(ErrorKind::Syntax, message).or_span(Some(span_of(span))));
                 };
                 highest = highest.max(number);
@@ -221,11 +259,12 @@ fn repair_tokens(tokens: &mut [TokenWithSpan], sql: &str, lines: &[usize]) -> Re
             _ => {}
         }
     }
-    if positional > 0 && highest > 0 {
-        let message = "a statement takes its parameters as ? or as $1, $2, ..., not both";
+    if usize::from(positional > 0) + usize::from(highest > 0) + usize::from(!names.is_empty()) > 1 {
+        let message =
+            "a statement takes its parameters as ?, as $1, $2, ... or as $name, in one way";
         return Err(Error::new(ErrorKind::Syntax, message));
     }
-    Ok(highest.max(positional))
+    Ok(highest.max(positional).max(names.len()))
 }
 
 /// Reads `SAVE TO 'folder'` as `CALL save('folder')` and `SAVE` as `CALL save()`: the parser has no such statement.

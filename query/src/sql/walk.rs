@@ -4,7 +4,10 @@
 
 use std::ops::ControlFlow;
 
-use datafusion_sql::sqlparser::ast::{Expr, Query, Visit, VisitMut, Visitor, VisitorMut};
+use datafusion_sql::sqlparser::{
+    ast::{Expr, ObjectName, ObjectNamePart, Query, Visit, VisitMut, Visitor, VisitorMut},
+    tokenizer::Span,
+};
 
 /// Whether an expression is wanted.
 pub fn any(node: &impl Visit, wanted: impl FnMut(&Expr) -> bool) -> bool {
@@ -96,4 +99,51 @@ impl<E, F: FnMut(&mut Expr) -> Result<(), E>> VisitorMut for Changer<F, E> {
             Err(error) => ControlFlow::Break(error),
         }
     }
+}
+
+/// Whether an expression holds a subquery.
+pub fn has_query(expr: &Expr) -> bool {
+    struct Queries;
+    impl Visitor for Queries {
+        type Break = ();
+
+        fn pre_visit_query(&mut self, _query: &Query) -> ControlFlow<()> {
+            ControlFlow::Break(())
+        }
+    }
+    expr.visit(&mut Queries).is_break()
+}
+
+/// Forgets where the names of a text stood: its places are none of the statement that it becomes part of.
+pub fn forget_places(node: &mut impl VisitMut) {
+    struct Forget;
+    impl VisitorMut for Forget {
+        type Break = ();
+
+        fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+            match expr {
+                Expr::Identifier(name) => name.span = Span::empty(),
+                Expr::CompoundIdentifier(names) => {
+                    names.iter_mut().for_each(|name| name.span = Span::empty());
+                }
+                Expr::Value(value) => value.span = Span::empty(),
+                Expr::Function(function) => forget(&mut function.name),
+                _ => {}
+            }
+            ControlFlow::Continue(())
+        }
+
+        fn pre_visit_relation(&mut self, name: &mut ObjectName) -> ControlFlow<()> {
+            forget(name);
+            ControlFlow::Continue(())
+        }
+    }
+    fn forget(name: &mut ObjectName) {
+        for part in &mut name.0 {
+            if let ObjectNamePart::Identifier(name) = part {
+                name.span = Span::empty();
+            }
+        }
+    }
+    let _ = node.visit(&mut Forget);
 }

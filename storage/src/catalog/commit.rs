@@ -7,7 +7,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    catalog::snapshot::{CatalogSnapshot, Entry},
+    catalog::{
+        name::shown_name,
+        snapshot::{CatalogSnapshot, Entry},
+    },
     error::{Result, StorageError},
     table::{RowSet, Segment, TableVersion},
 };
@@ -68,10 +71,17 @@ impl Edit {
     /// `Catalog` when there is no such table, `Conflict` when a row was deleted before.
     pub(crate) fn apply(&self, snapshot: &mut CatalogSnapshot) -> Result<()> {
         match self {
-            Self::Create { name, entry } => snapshot.put(name, entry.clone()),
-            Self::Drop { name } => snapshot.remove(name),
+            Self::Create { name, entry } => {
+                snapshot.check_schema(name)?;
+                snapshot.put(name, entry.clone());
+            }
+            Self::Drop { name } => {
+                snapshot.check_empty(name)?;
+                snapshot.remove(name);
+            }
             Self::Append { name, segments } => {
-                let table = snapshot.table(name)?.append(segments)?;
+                let table = snapshot.table(name)?.append(segments);
+                let table = table.map_err(|error| of_table(error, name))?;
                 snapshot.update(name, table)?;
             }
             Self::Delete { name, rows } => {
@@ -150,6 +160,18 @@ impl Commit {
 
 fn conflict(name: &str) -> StorageError {
     StorageError::Conflict(format!(
-        "another transaction changed '{name}' meanwhile; nothing of this one was kept, run it again"
+        "another transaction changed '{}' meanwhile; nothing of this one was kept, run it again",
+        shown_name(name)
     ))
+}
+
+/// A broken rule, with the table whose rule it is.
+fn of_table(error: StorageError, name: &str) -> StorageError {
+    match error {
+        StorageError::Constraint(message) => {
+            let name = shown_name(name);
+            StorageError::Constraint(format!("the table '{name}' would have {message}"))
+        }
+        other => other,
+    }
 }

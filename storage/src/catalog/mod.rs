@@ -5,6 +5,7 @@
 //! Read the modules in the order below.
 
 mod commit; // Edit, Commit: changes as plain data
+pub mod name; // names with and without schemas
 mod snapshot; // CatalogSnapshot: what a query sees
 mod transaction; // Catalog, Transaction: who changes it and when
 mod tidy; // compaction of tables
@@ -13,5 +14,5 @@ mod tidy; // compaction of tables
 mod tests;
 
 pub use commit::{Commit, Edit};
-pub use snapshot::{CatalogSnapshot, Entry, EntryKind, View};
+pub use snapshot::{CatalogSnapshot, Entry, EntryKind, Macro, View};
 pub use transaction::{Catalog, IfExists, Savepoint, Transaction};

@@ -14,6 +14,7 @@ use std::{
 };
 
 use crate::{
+    catalog::name::{MAIN, is_temporary, schema_name, shown_name, split_name},
     error::{Result, StorageError},
     scan::Relation,
     table::TableVersion,
@@ -26,6 +27,13 @@ pub struct View {
     pub sql: String,
 }
 
+/// A macro: an expression or a query with parameters, under a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Macro {
+    /// The text of the statement that creates it.
+    pub sql: String,
+}
+
 /// What stands behind a name. Cheap to clone.
 #[derive(Clone)]
 pub enum Entry {
@@ -35,6 +43,10 @@ pub enum Entry {
     View(Arc<View>),
     /// Something that was registered from outside and can only be read.
     External(Arc<dyn Relation>),
+    /// A schema (`name::schema_name`).
+    Schema,
+    /// A macro (`name::macro_name`).
+    Macro(Arc<Macro>),
 }
 
 /// The kinds of entries.
@@ -46,6 +58,10 @@ pub enum EntryKind {
     View,
     /// Something that was registered from outside.
     External,
+    /// A schema.
+    Schema,
+    /// A macro.
+    Macro,
 }
 
 impl fmt::Display for EntryKind {
@@ -54,6 +70,8 @@ impl fmt::Display for EntryKind {
             Self::Table => "table",
             Self::View => "view",
             Self::External => "registered relation",
+            Self::Schema => "schema",
+            Self::Macro => "macro",
         })
     }
 }
@@ -65,14 +83,16 @@ impl Entry {
             Self::Table(_) => EntryKind::Table,
             Self::View(_) => EntryKind::View,
             Self::External(_) => EntryKind::External,
+            Self::Schema => EntryKind::Schema,
+            Self::Macro(_) => EntryKind::Macro,
         }
     }
 
-    /// What can be scanned; `None` for a view.
+    /// What can be scanned; `None` for views, schemas and macros.
     pub fn relation(&self) -> Option<Arc<dyn Relation>> {
         match self {
             Self::Table(table) => Some(Arc::clone(table) as Arc<dyn Relation>),
-            Self::View(_) => None,
+            Self::View(_) | Self::Schema | Self::Macro(_) => None,
             Self::External(relation) => Some(Arc::clone(relation)),
         }
     }
@@ -84,6 +104,8 @@ impl fmt::Debug for Entry {
             Self::Table(table) => write!(f, "table of {} rows", table.rows()),
             Self::View(view) => write!(f, "view {}", view.sql),
             Self::External(relation) => write!(f, "registered, {} rows", relation.rows()),
+            Self::Schema => f.write_str("schema"),
+            Self::Macro(text) => write!(f, "macro {}", text.sql),
         }
     }
 }
@@ -124,9 +146,51 @@ impl CatalogSnapshot {
         self.slots.get(&fold(name)).map(|slot| slot.name.as_ref())
     }
 
-    /// All names as they were declared, with what stands behind them, in alphabetical order.
-    pub fn entries(&self) -> impl ExactSizeIterator<Item = (&str, &Entry)> {
+    /// The names of all tables, views and registered relations as they were declared, with what stands behind them, in
+    /// alphabetical order.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &Entry)> {
+        let all = self.all_entries();
+        all.filter(|(_, entry)| !matches!(entry, Entry::Schema | Entry::Macro(_)))
+    }
+
+    /// The same with schemas and macros.
+    pub fn all_entries(&self) -> impl Iterator<Item = (&str, &Entry)> {
         self.slots.values().map(|slot| (slot.name.as_ref(), &slot.entry))
+    }
+
+    /// Whether there is a schema that could hold an entry of a name.
+    ///
+    /// # Errors
+    /// `Catalog` when there is none.
+    pub(crate) fn check_schema(&self, name: &str) -> Result<()> {
+        let (schema, within) = split_name(name);
+        let known = within.is_empty() || schema == MAIN || is_temporary(schema);
+        if known || self.relation(&schema_name(schema)).is_some() {
+            return Ok(());
+        }
+        Err(StorageError::Catalog(format!("there is no schema '{schema}'")))
+    }
+
+    /// Whether a name is one that can be freed: that of a schema only when nothing is left in it.
+    ///
+    /// # Errors
+    /// `Catalog`, naming what is left.
+    pub(crate) fn check_empty(&self, name: &str) -> Result<()> {
+        let (schema, within) = split_name(name);
+        if !within.is_empty() {
+            return Ok(());
+        }
+        let inside = |other: &&str| {
+            let (of, within) = split_name(other);
+            of.eq_ignore_ascii_case(schema) && !within.is_empty()
+        };
+        match self.all_entries().map(|(name, _)| name).find(inside) {
+            None => Ok(()),
+            Some(inside) => Err(StorageError::Catalog(format!(
+                "the schema '{schema}' is not empty: it holds {}",
+                shown_name(inside)
+            ))),
+        }
     }
 
     /// A table.
@@ -137,10 +201,13 @@ impl CatalogSnapshot {
         match self.relation(name) {
             Some(Entry::Table(table)) => Ok(table),
             Some(entry) => {
-                let name = self.declared_name(name).unwrap_or(name);
+                let name = shown_name(self.declared_name(name).unwrap_or(name));
                 Err(StorageError::Catalog(format!("'{name}' is a {}, not a table", entry.kind())))
             }
-            None => Err(StorageError::Catalog(format!("there is no table '{name}'"))),
+            None => {
+                let message = format!("there is no table '{}'", shown_name(name));
+                Err(StorageError::Catalog(message))
+            }
         }
     }
 

@@ -90,7 +90,7 @@ fn test_names_ignore_case_and_keep_it() {
     assert!(transaction.drop_entry("FLIGHTS", EntryKind::Table, false).unwrap());
     transaction.commit().unwrap();
     assert!(catalog.snapshot().relation("flights").is_none());
-    assert_eq!(snapshot.entries().len(), 1);
+    assert_eq!(snapshot.entries().count(), 1);
 }
 
 #[test]

@@ -14,7 +14,8 @@ use std::{
 use crate::{
     catalog::{
         commit::{Commit, Edit},
-        snapshot::{CatalogSnapshot, Entry, EntryKind, View},
+        name::{macro_name, schema_name, shown_name},
+        snapshot::{CatalogSnapshot, Entry, EntryKind, Macro, View},
     },
     error::{Result, StorageError},
     scan::Relation,
@@ -127,6 +128,28 @@ impl Transaction {
         self.create(name, Entry::View(Arc::new(view)), if_exists)
     }
 
+    /// Creates a schema. False when there is one of the name and it is kept.
+    ///
+    /// # Errors
+    /// As `create_table`.
+    pub fn create_schema(&mut self, schema: &str, if_exists: IfExists) -> Result<bool> {
+        self.create(&schema_name(schema), Entry::Schema, if_exists)
+    }
+
+    /// Creates a macro in a schema. False when there is one of the name and it is kept.
+    ///
+    /// # Errors
+    /// As `create_table`.
+    pub fn create_macro(
+        &mut self,
+        schema: &str,
+        name: &str,
+        text: Macro,
+        if_exists: IfExists,
+    ) -> Result<bool> {
+        self.create(&macro_name(schema, name), Entry::Macro(Arc::new(text)), if_exists)
+    }
+
     /// Registers a relation from outside. False when the name was taken and is kept.
     ///
     /// # Errors
@@ -140,10 +163,14 @@ impl Transaction {
         self.create(name, Entry::External(relation), if_exists)
     }
 
-    fn create(&mut self, name: &str, entry: Entry, if_exists: IfExists) -> Result<bool> {
+    /// Puts something behind a name. False when the name was taken and is kept.
+    ///
+    /// # Errors
+    /// `Catalog` when the name is taken, or is of a schema that does not exist.
+    pub fn create(&mut self, name: &str, entry: Entry, if_exists: IfExists) -> Result<bool> {
         if let Some(existing) = self.view.relation(name) {
             let taken = |rest: &str| {
-                let name = self.view.declared_name(name).unwrap_or(name);
+                let name = shown_name(self.view.declared_name(name).unwrap_or(name));
                 let message = format!("a {} '{name}' exists already{rest}", existing.kind());
                 Err(StorageError::Catalog(message))
             };
@@ -167,9 +194,12 @@ impl Transaction {
     pub fn drop_entry(&mut self, name: &str, kind: EntryKind, missing_ok: bool) -> Result<bool> {
         match self.view.relation(name).map(Entry::kind) {
             None if missing_ok => Ok(false),
-            None => Err(StorageError::Catalog(format!("there is no {kind} '{name}'"))),
+            None => {
+                let name = shown_name(name);
+                Err(StorageError::Catalog(format!("there is no {kind} '{name}'")))
+            }
             Some(found) if found != kind => {
-                let name = self.view.declared_name(name).unwrap_or(name);
+                let name = shown_name(self.view.declared_name(name).unwrap_or(name));
                 Err(StorageError::Catalog(format!("'{name}' is a {found}, not a {kind}")))
             }
             Some(_) => self.apply(Edit::Drop { name: name.into() }).map(|()| true),

@@ -1,7 +1,7 @@
 //! The manifest: what one version of a saved database holds, and where.
 //!
 //! Layout: magic, format version, length of the body, body, CRC-32 of everything before. The body lists dictionaries,
-//! segments, tables and views; the entries of segments and dictionaries are kept as the bytes that they are, so that the
+//! segments, tables, views, schemas and macros; the entries of segments and dictionaries are kept as the bytes that they are, so that the
 //! next save copies those of files that it keeps.
 //! Invariants: a manifest of another format version, or with a wrong byte anywhere, is refused whole.
 //! Next: `folder.rs`.
@@ -19,19 +19,19 @@ use arrow::{
 use bytes::Bytes;
 
 use crate::{
-    catalog::View,
+    catalog::{Macro, View},
     disk::{
         codec::{Malformed, Reader, Writer},
         layout::{ArrayLayout, Layout},
     },
     error::{Result, StorageError},
-    table::DeleteMask,
+    table::{CheckRule, DeleteMask, KeyRule, TableRules},
     types::Schema,
 };
 
 const MAGIC: &[u8; 8] = b"StoaDB\r\n";
 /// The format that this version writes and reads.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Magic, format, length of the body.
 const HEADER_BYTES: usize = 20;
 
@@ -46,6 +46,10 @@ pub(crate) struct Manifest {
     pub(crate) segments: BTreeMap<u64, Bytes>,
     pub(crate) tables: Vec<TableEntry>,
     pub(crate) views: Vec<(String, View)>,
+    /// The names of schemas other than `main`.
+    pub(crate) schemas: Vec<String>,
+    /// Macros by name.
+    pub(crate) macros: Vec<(String, Macro)>,
 }
 
 /// A table.
@@ -53,6 +57,8 @@ pub(crate) struct Manifest {
 pub(crate) struct TableEntry {
     pub(crate) name: String,
     pub(crate) schema: Arc<Schema>,
+    /// What the table demands of its rows.
+    pub(crate) rules: Arc<TableRules>,
     pub(crate) parts: Vec<PartEntry>,
 }
 
@@ -180,6 +186,7 @@ impl Manifest {
         for table in &self.tables {
             body.text(&table.name);
             write_schema(&table.schema, &mut body)?;
+            write_rules(&table.rules, &mut body);
             body.len(table.parts.len());
             for part in &table.parts {
                 body.u64(part.segment);
@@ -191,6 +198,13 @@ impl Manifest {
         for (name, view) in &self.views {
             body.text(name);
             body.text(&view.sql);
+        }
+        body.len(self.schemas.len());
+        self.schemas.iter().for_each(|name| body.text(name));
+        body.len(self.macros.len());
+        for (name, text) in &self.macros {
+            body.text(name);
+            body.text(&text.sql);
         }
         let mut out = Writer::default();
         out.raw(MAGIC);
@@ -243,20 +257,26 @@ impl Manifest {
         let tables = input.list(24, |input| {
             let name = input.text()?;
             let schema = Arc::new(read_schema(input)?);
+            let rules = Arc::new(read_rules(input, schema.len())?);
             let parts = input.list(10, |input| {
                 let (segment, settled) = (input.u64()?, input.u8()? != 0);
                 let entry = segments.get(&segment).ok_or("a segment is not listed")?;
                 let rows = segment_rows(entry)?;
                 Ok(PartEntry { segment, settled, deletes: read_deletes(input, rows)? })
             })?;
-            Ok(TableEntry { name, schema, parts })
+            Ok(TableEntry { name, schema, rules, parts })
         })?;
         let views = input.list(16, |input| {
             let (name, sql) = (input.text()?, input.text()?);
             Ok((name, View { sql }))
         })?;
+        let schemas = input.list(8, Reader::text)?;
+        let macros = input.list(16, |input| {
+            let (name, sql) = (input.text()?, input.text()?);
+            Ok((name, Macro { sql }))
+        })?;
         input.end()?;
-        Ok(Self { save, dictionaries, segments, tables, views })
+        Ok(Self { save, dictionaries, segments, tables, views, schemas, macros })
     }
 }
 
@@ -284,6 +304,49 @@ fn read_schema(input: &mut Reader) -> Result<Schema, Malformed> {
 }
 
 /// Deleted rows: none, as positions, or as a bitmap, whichever is shortest.
+fn write_rules(rules: &TableRules, out: &mut Writer) {
+    let name = |name: &Option<String>, out: &mut Writer| {
+        out.u8(name.is_some().into());
+        out.text(name.as_deref().unwrap_or_default());
+    };
+    out.len(rules.defaults.len());
+    for (column, sql) in &rules.defaults {
+        out.len(*column);
+        out.text(sql);
+    }
+    out.len(rules.checks.len());
+    for check in &rules.checks {
+        name(&check.name, out);
+        out.text(&check.sql);
+    }
+    out.len(rules.keys.len());
+    for key in &rules.keys {
+        name(&key.name, out);
+        out.u8(key.primary.into());
+        out.len(key.columns.len());
+        key.columns.iter().for_each(|column| out.len(*column));
+    }
+}
+
+fn read_rules(input: &mut Reader, columns: usize) -> Result<TableRules, Malformed> {
+    let name = |input: &mut Reader| -> Result<Option<String>, Malformed> {
+        let (named, name) = (input.u8()? != 0, input.text()?);
+        Ok(named.then_some(name))
+    };
+    let column = |input: &mut Reader| match input.len()? {
+        column if column < columns => Ok(column),
+        column => Err(format!("a rule over column {column} of {columns}")),
+    };
+    let defaults = input.list(16, |input| Ok((column(input)?, input.text()?)))?;
+    let checks =
+        input.list(17, |input| Ok(CheckRule { name: name(input)?, sql: input.text()? }))?;
+    let keys = input.list(18, |input| {
+        let (name, primary) = (name(input)?, input.u8()? != 0);
+        Ok(KeyRule { name, primary, columns: input.list(8, column)? })
+    })?;
+    Ok(TableRules { defaults: defaults.into_iter().collect(), checks, keys })
+}
+
 fn write_deletes(mask: Option<&DeleteMask>, out: &mut Writer) {
     let Some(mask) = mask else { return out.u8(0) };
     let bits = mask.bits();

@@ -4,7 +4,7 @@
 //! truncated while it is mapped: saving never does (new files get new names, old ones are unlinked, which a map survives).
 //! Next: `stored.rs`.
 
-use std::{fs::File, path::Path};
+use std::{fs::File, ops::Range, path::Path, sync::Arc};
 
 use arrow::{array::ArrayRef, buffer::Buffer, datatypes::DataType};
 use bytes::Bytes;
@@ -22,8 +22,24 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct MappedFile {
     path: String,
+    #[cfg(unix)]
+    map: Arc<Mmap>,
+    /// What the map shows.
     bytes: Bytes,
 }
+
+/// A map that bytes point into.
+struct Shown(Arc<Mmap>);
+
+impl AsRef<[u8]> for Shown {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// How much is asked for in one call: systems grant less than asked, but no less than this.
+#[cfg(unix)]
+const FETCH: usize = 128 << 10;
 
 impl MappedFile {
     /// Maps a file that has to be `length` bytes long. Reads nothing of it.
@@ -47,8 +63,17 @@ impl MappedFile {
                 message,
             });
         }
-        let map = map(&file).map_err(io)?;
-        Ok(Self { path: name, bytes: Bytes::from_owner(map) })
+        let map = Arc::new(map(&file).map_err(io)?);
+        // Columns lie side by side: what the system would read ahead belongs to others. `fetch` says what is needed.
+        #[cfg(unix)]
+        map.advise(memmap2::Advice::Random).map_err(io)?;
+        let bytes = Bytes::from_owner(Shown(Arc::clone(&map)));
+        Ok(Self {
+            path: name,
+            #[cfg(unix)]
+            map,
+            bytes,
+        })
     }
 
     /// The array of a type that lies as `layout` says, for a column of a name. O(bytes): checksums are verified and
@@ -73,6 +98,20 @@ impl MappedFile {
         StorageError::Corrupt { path, row_group: None, column, message }
     }
 
+    /// Asks the system to read a range of the file, all at once and nothing else.
+    #[cfg(unix)]
+    fn fetch(&self, range: Range<usize>) -> std::io::Result<()> {
+        range.clone().step_by(FETCH).try_for_each(|start| {
+            let length = FETCH.min(range.end - start);
+            self.map.advise_range(memmap2::Advice::WillNeed, start, length)
+        })
+    }
+
+    #[cfg(not(unix))]
+    fn fetch(&self, _: Range<usize>) -> std::io::Result<()> {
+        Ok(())
+    }
+
     fn verified(&self, span: &Span, column: &str) -> Result<Buffer> {
         if span.len == 0 {
             return Ok(Buffer::default());
@@ -81,6 +120,7 @@ impl MappedFile {
         let (Some(start), Some(end)) = (place(span.offset), place(span.offset + span.len)) else {
             return Err(self.corrupt(column, format!("{span:?} lies outside of the file")));
         };
+        self.fetch(start..end).map_err(|error| self.corrupt(column, error.to_string()))?;
         let bytes = self.bytes.slice(start..end);
         if crc32fast::hash(&bytes) != span.crc {
             let message = format!("the checksum of the bytes {start} to {end} is wrong");

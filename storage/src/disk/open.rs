@@ -72,13 +72,16 @@ pub fn open(path: &Path) -> Result<Opened> {
 fn map(folder: &Folder, manifest: Manifest) -> Result<Vec<(String, Entry)>> {
     let mut files = Files { folder, manifest: &manifest, dictionaries: HashMap::new() };
     let mut segments = HashMap::new();
-    let mut entries = vec![];
+    let schemas = manifest.schemas.iter();
+    let mut entries: Vec<_> = schemas.map(|name| (name.clone(), Entry::Schema)).collect();
     for table in &manifest.tables {
         let version = files.table(table, &mut segments)?;
         entries.push((table.name.clone(), Entry::Table(Arc::new(version))));
     }
     let views = manifest.views.iter();
     entries.extend(views.map(|(name, view)| (name.clone(), Entry::View(Arc::new(view.clone())))));
+    let macros = manifest.macros.iter();
+    entries.extend(macros.map(|(name, text)| (name.clone(), Entry::Macro(Arc::new(text.clone())))));
     Ok(entries)
 }
 
@@ -113,7 +116,8 @@ impl Files<'_> {
             let part = Part { segment, deletes: entry.deletes.clone() };
             if entry.settled { settled.push(part) } else { tail.push(part) }
         }
-        TableVersion::restored(Arc::clone(&table.schema), settled, tail)
+        let (schema, rules) = (Arc::clone(&table.schema), Arc::clone(&table.rules));
+        TableVersion::restored(schema, rules, settled, tail)
     }
 
     fn segment(&mut self, number: u64, schema: &Schema) -> Result<Segment> {

@@ -4,7 +4,7 @@
 //! of the same segments are kept as they are; what is saved is one snapshot, whatever others commit meanwhile.
 //! Next: `open.rs`.
 
-use std::{collections::HashMap, fs, io, path::Path};
+use std::{collections::HashMap, fs, io, path::Path, sync::Arc};
 
 use arrow::{
     array::{Array, ArrayRef, Int32Array},
@@ -14,7 +14,10 @@ use arrow::{
 use bytes::Bytes;
 
 use crate::{
-    catalog::{CatalogSnapshot, Entry},
+    catalog::{
+        CatalogSnapshot, Entry,
+        name::{is_temporary, shown_name},
+    },
     disk::{
         codec::Writer,
         folder::{Folder, file_name},
@@ -118,16 +121,22 @@ impl<'a> Work<'a> {
     }
 
     fn save(&mut self, snapshot: &CatalogSnapshot) -> Result<()> {
-        for (_, entry) in snapshot.entries() {
+        // What is of one connection alone ends with it.
+        let saved = || snapshot.all_entries().filter(|(name, _)| !is_temporary(name));
+        for (_, entry) in saved() {
             if let Entry::Table(table) = entry {
                 self.count(table);
             }
         }
-        for (name, entry) in snapshot.entries() {
+        for (name, entry) in saved() {
             match entry {
                 Entry::Table(table) => self.table(name, table)?,
                 Entry::View(view) => self.new.views.push((name.to_owned(), view.as_ref().clone())),
-                Entry::External(_) => self.saved.skipped.push(name.to_owned()),
+                Entry::External(_) => self.saved.skipped.push(shown_name(name)),
+                Entry::Schema => self.new.schemas.push(name.to_owned()),
+                Entry::Macro(text) => {
+                    self.new.macros.push((name.to_owned(), text.as_ref().clone()))
+                }
             }
         }
         (self.saved.tables, self.saved.views) = (self.new.tables.len(), self.new.views.len());
@@ -217,8 +226,9 @@ impl<'a> Work<'a> {
             }
             parts.push(PartEntry { segment: number, settled, deletes: part.deletes.clone() });
         }
-        let (name, schema) = (name.to_owned(), schema.clone());
-        self.new.tables.push(TableEntry { name, schema, parts });
+        let (name, schema) = (name.to_owned(), Arc::clone(schema));
+        let rules = Arc::clone(table.rules());
+        self.new.tables.push(TableEntry { name, schema, rules, parts });
         Ok(())
     }
 

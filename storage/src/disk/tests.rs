@@ -18,9 +18,12 @@ use arrow::{
 use super::{physical::Parts, *};
 use crate::{
     BLOCK_ROWS, ColumnDef, Encoding, Entry, LogicalType, Relation, Scalar, Schema, StorageError,
-    catalog::{Catalog, IfExists, View},
+    catalog::{
+        Catalog, IfExists, Macro, View,
+        name::{entry_name, is_temporary, temporary_schema},
+    },
     table::{
-        Column, Segment, TableVersion,
+        CheckRule, Column, KeyRule, Segment, TableRules, TableVersion,
         tests::{Random, collect, every_type, spec},
     },
     vector::DictionaryValues,
@@ -115,15 +118,7 @@ fn reopened(path: &Path) -> Result<Arc<Catalog>, StorageError> {
     let catalog = Catalog::new();
     let mut transaction = catalog.begin();
     for (name, entry) in open(path)?.entries {
-        match entry {
-            Entry::Table(table) => {
-                transaction.create_table(&name, table.as_ref().clone(), IfExists::Fail)?
-            }
-            Entry::View(view) => {
-                transaction.create_view(&name, view.as_ref().clone(), IfExists::Fail)?
-            }
-            Entry::External(_) => unreachable!(),
-        };
+        transaction.create(&name, entry, IfExists::Fail)?;
     }
     transaction.commit()?;
     Ok(catalog)
@@ -259,6 +254,20 @@ fn sample() -> Arc<Catalog> {
     let mut transaction = catalog.begin();
     let view = View { sql: "SELECT * FROM t".into() };
     transaction.create_view("v", view, IfExists::Fail).unwrap();
+    transaction.create_schema("s", IfExists::Fail).unwrap();
+    let text = Macro { sql: "CREATE MACRO f(x) AS x + 1".into() };
+    transaction.create_macro("s", "f", text, IfExists::Fail).unwrap();
+    let key = |columns, primary| KeyRule { name: None, columns, primary };
+    let rules = TableRules {
+        defaults: [(0, "1 + 1".into())].into(),
+        checks: vec![CheckRule { name: Some("positive".into()), sql: "id > 0".into() }],
+        keys: vec![key(vec![0], true), key(vec![1, 0], false)],
+    };
+    let ruled = table_of(&[ints("id", 0, 3), ints("x", 5, 3)], 3).with_rules(Arc::new(rules));
+    transaction.create_table("s\u{1f}ruled", ruled.unwrap(), IfExists::Fail).unwrap();
+    let own = table_of(&[ints("id", 0, 3)], 3);
+    let temporary = entry_name(&temporary_schema(1), "own");
+    transaction.create_table(&temporary, own, IfExists::Fail).unwrap();
     transaction.commit().unwrap();
     catalog
 }
@@ -266,7 +275,10 @@ fn sample() -> Arc<Catalog> {
 /// All rows of all tables and all views, as text; the first error otherwise.
 fn contents(catalog: &Arc<Catalog>) -> Result<Vec<String>, StorageError> {
     let mut lines = vec![];
-    for (name, entry) in catalog.snapshot().entries() {
+    for (name, entry) in catalog.snapshot().all_entries() {
+        if is_temporary(name) {
+            continue;
+        }
         let table = match entry {
             Entry::Table(table) => table,
             other => {
@@ -274,7 +286,7 @@ fn contents(catalog: &Arc<Catalog>) -> Result<Vec<String>, StorageError> {
                 continue;
             }
         };
-        lines.push(format!("{name} {:?} {}", table.schema(), table.rows()));
+        lines.push(format!("{name} {:?} {} {:?}", table.schema(), table.rows(), table.rules()));
         for part in table.parts() {
             let columns = part.segment.columns().iter();
             let columns = columns.map(|column| column.read(0..part.segment.rows())?.flatten());

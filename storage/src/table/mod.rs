@@ -21,6 +21,9 @@ mod tail; // Part; how small segments grow together
 mod version; // TableVersion: the relation that queries read
 mod positions; // ... with the positions of its rows
 mod compact; // parts written anew without what is deleted
+mod columns; // a table with other columns
+mod rules; // defaults, checks, keys
+mod unique; // which row has which key
 
 mod builder; // SegmentBuilder, TableBuilder: vectors into segments
 mod column_builder; // the values of one column
@@ -44,6 +47,8 @@ mod stats_tests;
 #[cfg(test)]
 mod version_tests;
 #[cfg(test)]
+mod rules_tests;
+#[cfg(test)]
 mod compact_tests;
 
 pub(crate) use block::ColumnStatistics;
@@ -53,11 +58,13 @@ pub use batches::BatchTable;
 pub use builder::{SegmentBuilder, TableBuilder};
 pub use column::Column;
 pub use column_builder::PendingColumn;
+pub use columns::NewColumn;
 pub use compact::{CompactionGroup, Thoroughness};
 pub use deletes::DeleteMask;
 pub use info::{ColumnInfo, storage_info};
 pub use positions::WithPositions;
 pub use row_set::RowSet;
+pub use rules::{CheckRule, KeyRule, TableRules};
 pub use segment::{Segment, merge_group, merge_groups, merge_segments};
 pub use series::Series;
 pub use stats::Statistics;

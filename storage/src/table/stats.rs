@@ -62,7 +62,7 @@ impl Statistics {
         if nulls == len {
             let sums = match ty {
                 _ if sums::is_exact(ty) => Sums::Exact(ExactSums::default()),
-                _ if ty.is_float() => sums::float(&[]),
+                _ if ty.is_float() => sums::float(&[], None),
                 _ => Sums::None,
             };
             return Ok(Self { rows: len, nulls, sums, ..Self::default() });
@@ -91,10 +91,8 @@ impl Statistics {
             false => array,
         };
         let doubles = doubles.as_primitive::<Float64Type>();
-        let compacted = match doubles.nulls().filter(|nulls| nulls.null_count() > 0) {
-            None => None,
-            Some(nulls) => Some(sums::compact(doubles.values(), nulls)),
-        };
+        let holes = doubles.nulls().filter(|nulls| nulls.null_count() > 0);
+        let compacted = holes.map(|nulls| sums::compact(doubles.values(), nulls));
         let values = compacted.as_deref().unwrap_or(doubles.values());
         let (min, max, nans) = float_bounds(values);
         let scalar = |value: f64| -> Result<Scalar> {
@@ -106,7 +104,7 @@ impl Statistics {
             true => [Some(scalar(min)?), Some(scalar(max)?)],
             false => [None, None],
         };
-        let (rows, sums) = (vector.len(), sums::float(values));
+        let (rows, sums) = (vector.len(), sums::float(doubles.values(), holes));
         Ok(Self { rows, nulls, nans, min, max, sums, unknown: false })
     }
 

@@ -51,6 +51,13 @@ pub struct ExactSums {
 }
 
 impl ExactSums {
+    /// Those of a sum of squares that is not negative.
+    pub(crate) fn new(sum: i128, squares: i256) -> Self {
+        let mut sums = Self { sum, ..Self::default() };
+        sums.add_wide(squares);
+        sums
+    }
+
     /// Adds what another one holds.
     pub fn merge(&mut self, other: &Self) {
         self.sum += other.sum;
@@ -80,16 +87,17 @@ impl ExactSums {
     }
 
     /// The sums of `count` values that are `base` and more, given those of what is more.
-    fn above(base: i128, count: usize, offsets: u64, squares: u128) -> Self {
+    /// The base has up to 64 bits of magnitude, offsets have up to 32.
+    pub fn above(base: i128, count: usize, offsets: u64, squares: u128) -> Self {
         let wide = |value: i128| i256::from_i128(value);
         let count = count as i128;
-        let mut sums = Self { sum: base * count + i128::from(offsets), ..Self::default() };
+        let sum = base * count + i128::from(offsets);
         let base = wide(base);
         let twice = base.wrapping_mul(wide(2 * i128::from(offsets)));
         let squared = base.wrapping_mul(base).wrapping_mul(wide(count));
         let rest = i256::from_parts(squares, 0);
-        sums.add_wide(squared.wrapping_add(twice).wrapping_add(rest));
-        sums
+        let squares = squared.wrapping_add(twice).wrapping_add(rest);
+        Self::new(sum, squares)
     }
 }
 
@@ -271,32 +279,6 @@ fn of_integers<T: Whole>(values: &[T], (min, max): (i128, i128)) -> ExactSums {
     sums
 }
 
-/// The sums of few values of any size.
-fn wide_sums(values: &[i64]) -> ExactSums {
-    // Two at a time, so that an addition does not wait for the one before.
-    let mut halves = [ExactSums::default(); 2];
-    let (pairs, rest) = values.as_chunks::<2>();
-    for pair in pairs {
-        for (half, &value) in halves.iter_mut().zip(pair) {
-            half.sum += i128::from(value);
-            half.add_square(square(value));
-        }
-    }
-    let [mut sums, other] = halves;
-    sums.merge(&other);
-    for &value in rest {
-        sums.sum += i128::from(value);
-        sums.add_square(square(value));
-    }
-    sums
-}
-
-/// A square, by one signed multiplication.
-#[inline]
-fn square(value: i64) -> u128 {
-    (i128::from(value) * i128::from(value)).cast_unsigned()
-}
-
 /// The sum of the distances from a base, which are below 2^32, and of their squares.
 fn offset_sums<T: Whole>(values: &[T], base: T) -> (u64, u128) {
     // 2^16 numbers of 32 bits, and halves of as many squares, stay within 64 bits.
@@ -312,42 +294,17 @@ fn offset_sums<T: Whole>(values: &[T], base: T) -> (u64, u128) {
 }
 
 /// The sums of doubles, in row order.
-pub(crate) fn float(values: &[f64]) -> Sums {
+pub(crate) fn float(values: &[f64], nulls: Option<&NullBuffer>) -> Sums {
     let (mut lanes, mut moment) = (LaneSum::default(), MomentSum::default());
-    lanes.add(values);
-    moment.add(values);
+    match nulls {
+        None => {
+            lanes.add(values);
+            moment.add(values);
+        }
+        Some(nulls) => {
+            lanes.add_masked(values, nulls.inner());
+            moment.add_masked(values, nulls.inner());
+        }
+    }
     Sums::Float { sum: lanes.total(), moment: moment.total() }
-}
-
-/// The sum of whole numbers of 64 bits.
-pub fn sum_i64(values: &[i64]) -> i128 {
-    // Halves of 32 bits: 2^31 of them cannot overflow 64 bits, and the loop is plain 64-bit adds.
-    let mut total = 0_i128;
-    for chunk in values.chunks(1 << 20) {
-        let (mut low, mut high) = (0_i64, 0_i64);
-        for &value in chunk {
-            low += value & 0xffff_ffff;
-            high += value >> 32;
-        }
-        total += (i128::from(high) << 32) + i128::from(low);
-    }
-    total
-}
-
-/// The sum and the sum of squares of whole numbers of 64 bits.
-pub fn sums_i64(values: &[i64]) -> ExactSums {
-    let mut all = ExactSums::default();
-    for values in values.chunks(1 << 11) {
-        // Where a few values are far apart, the others are not looked at to see whether all are near each other.
-        let few = &values[..values.len().min(16)];
-        if few.iter().any(|&value| value.abs_diff(few[0]) > u32::MAX.into()) {
-            all.merge(&wide_sums(values));
-            continue;
-        }
-        let (min, max) = values
-            .iter()
-            .fold((i64::MAX, i64::MIN), |(min, max), &value| (min.min(value), max.max(value)));
-        all.merge(&of_integers(values, (min.into(), i128::from(max).max(min.into()))));
-    }
-    all
 }

@@ -24,6 +24,7 @@ use crate::{
     expr::CompareOp,
     kernel::{
         arity::{bits, bits2, compress, compress2, positions, true_rows, union_nulls},
+        calendar::DAY_NANOS,
         physical::{
             Bytes, Column, Physical, boolean_vector, booleans, column, is_constant_null,
             null_vector, with_number,
@@ -113,7 +114,17 @@ total_order!(float f32, f64);
 /// An interval's length in nanoseconds, by which intervals compare.
 pub(crate) fn interval_length(interval: IntervalMonthDayNano) -> i128 {
     let days = i128::from(interval.months) * 30 + i128::from(interval.days);
-    days * 86_400_000_000_000 + i128::from(interval.nanoseconds)
+    days * i128::from(DAY_NANOS) + i128::from(interval.nanoseconds)
+}
+
+/// The interval of a length in its largest units, the inverse of `interval_length` up to equality.
+pub(crate) fn interval_of_length(nanos: i128) -> IntervalMonthDayNano {
+    let days = nanos / i128::from(DAY_NANOS);
+    let fit = |value: i128| value.clamp(i32::MIN.into(), i32::MAX.into()) as i32;
+    let months = fit(days / 30);
+    let days = fit(days - i128::from(months) * 30);
+    let whole = interval_length(IntervalMonthDayNano { months, days, nanoseconds: 0 });
+    IntervalMonthDayNano { months, days, nanoseconds: (nanos - whole) as i64 }
 }
 
 /// A comparison as a boolean vector.

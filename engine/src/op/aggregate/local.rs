@@ -6,13 +6,13 @@ use std::sync::{Arc, PoisonError};
 
 use arrow::{
     array::{Array, AsArray, UInt32Array},
-    buffer::{BooleanBuffer, NullBuffer},
+    buffer::NullBuffer,
 };
 use stoadb_storage::Vector;
 
 use super::{Guard, Partial, SetPartial, Shared, Slot, groups::GroupIds};
 use crate::{
-    agg::{Groups, State, affine::all_within},
+    agg::{Groups, State, affine::all_within, masked::RowMask},
     batch::Batch,
     context::{QueryContext, Reservation},
     error::{EngineError, Result},
@@ -46,12 +46,9 @@ struct SetState {
 struct SlotRows {
     args: Vec<Vector>,
     kept: Option<Vec<u32>>,
-    /// In place of `kept`: which rows they are, the arguments being those of all rows.
-    mask: Option<BooleanBuffer>,
+    /// In place of `kept`, for slots that take masks: the arguments of all rows, and which of these count.
+    masked: Option<(Vec<Vector>, RowMask)>,
 }
-
-/// Of how many rows one at least must count for a mask to be quicker than gathering.
-const MASKED_OF: usize = 8;
 
 impl LocalAggregate {
     pub(super) fn new(shared: &Arc<Shared>, context: &Arc<QueryContext>) -> Self {
@@ -156,10 +153,10 @@ impl LocalSink for LocalAggregate {
                     definition.columns.iter().map(|&column| columns[column].clone()).collect();
                 set.groups.assign(definition, &shared.texts, &keys, rows)?;
             }
-            for (state, slot) in set.states.iter_mut().zip(&self.shared.slots) {
-                let Some(slot) = &slots[slot.rows_of] else { continue };
-                if let Some(mask) = &slot.mask {
-                    state.update_masked(&slot.args, mask)?;
+            for (state, Slot { rows_of, masked, .. }) in set.states.iter_mut().zip(&shared.slots) {
+                let Some(slot) = &slots[*rows_of] else { continue };
+                if let Some((args, mask)) = slot.masked.as_ref().filter(|_| *masked) {
+                    state.update_masked(args, mask)?;
                     continue;
                 }
                 let groups = match (&slot.kept, grouped) {
@@ -220,38 +217,42 @@ fn slot_rows(slot: &Slot, columns: &[Vector], rows: usize) -> Result<SlotRows> {
             valid = NullBuffer::union(valid.as_ref(), columns[column].nulls().as_ref());
         }
     }
-    let mut mask: Option<BooleanBuffer> =
-        valid.filter(|valid| valid.null_count() > 0).map(NullBuffer::into_inner);
+    let mut some = valid.filter(|valid| valid.null_count() > 0).map(|valid| {
+        let count = valid.len() - valid.null_count();
+        (valid.into_inner(), count)
+    });
     if let Some(filter) = slot.filter {
         let filter = columns[filter].flatten()?;
         let truth = filter
             .as_boolean_opt()
             .ok_or_else(|| EngineError::Internal("an aggregate's filter is not boolean".into()))?;
-        let truth = match truth.nulls() {
+        let mut mask = match truth.nulls() {
             Some(nulls) => truth.values() & nulls.inner(),
             None => truth.values().clone(),
         };
-        mask = Some(mask.map_or(truth.clone(), |mask| &mask & &truth));
-    }
-    let mask = mask.map(|mask| (mask.count_set_bits(), mask)).filter(|(count, _)| *count < rows);
-    let args = slot.columns.iter().map(|&column| columns[column].clone());
-    if let Some((count, mask)) = &mask
-        && slot.masked
-        && (!slot.reads || count * MASKED_OF >= rows)
-    {
-        let args = if slot.reads { args.collect() } else { Vec::new() };
-        return Ok(SlotRows { args, kept: None, mask: Some(mask.clone()) });
-    }
-    let kept: Option<Vec<u32>> = mask.map(|(_, mask)| mask.set_indices_u32().collect());
-    if !slot.reads {
-        return Ok(SlotRows { args: Vec::new(), kept, mask: None });
-    }
-    let args = match &kept {
-        None => args.collect(),
-        Some(kept) => {
-            let kept = UInt32Array::from(kept.clone());
-            args.map(|arg| Ok(arg.take(&kept)?)).collect::<Result<_>>()?
+        if let Some((valid, _)) = &some {
+            mask = &mask & valid;
         }
+        let count = mask.count_set_bits();
+        some = Some((mask, count)).filter(|_| count < rows);
+    }
+    let arguments = || slot.columns.iter().map(|&column| columns[column].clone());
+    let read = || if slot.reads { arguments().collect() } else { Vec::new() };
+    let Some((mask, count)) = some else {
+        return Ok(SlotRows { args: read(), kept: None, masked: None });
     };
-    Ok(SlotRows { args, kept, mask: None })
+    let mut gathered = SlotRows { args: Vec::new(), kept: None, masked: None };
+    if slot.gathers {
+        let kept: Vec<u32> = mask.set_indices_u32().collect();
+        if slot.reads {
+            let kept = UInt32Array::from(kept.clone());
+            let taken = arguments().map(|arg| Ok(arg.take(&kept)?));
+            gathered.args = taken.collect::<Result<_>>()?;
+        }
+        gathered.kept = Some(kept);
+    }
+    if slot.masks {
+        gathered.masked = Some((read(), RowMask::new(mask, count)));
+    }
+    Ok(gathered)
 }

@@ -94,8 +94,11 @@ struct Slot {
     /// The first slot that takes the same rows of the same arguments, and whether a slot with these rows looks at them.
     rows_of: usize,
     reads: bool,
-    /// Whether all slots with these rows take a mask of them, as rows of one group.
+    /// Whether it takes a mask of them, as rows of one group.
     masked: bool,
+    /// Of the first slot with these rows: whether any slot takes a mask of them, and whether any has them gathered.
+    masks: bool,
+    gathers: bool,
 }
 
 /// An aggregate of the output.
@@ -293,8 +296,16 @@ impl Calls {
         });
         known.unwrap_or_else(|| {
             let rows_of = self.slots.len();
-            let (call, masked) = (call.clone(), false);
-            self.slots.push(Slot { call, columns, filter, rows_of, reads: true, masked });
+            self.slots.push(Slot {
+                call: call.clone(),
+                columns,
+                filter,
+                rows_of,
+                reads: true,
+                masked: false,
+                masks: false,
+                gathers: false,
+            });
             rows_of
         })
     }

@@ -2,24 +2,24 @@
 //!
 //! Invariant: answers do not depend on how rows are cut into vectors (`local.rs`).
 
-use stoadb_storage::VECTOR_SIZE;
+use stoadb_storage::{BLOCK_ROWS, VECTOR_SIZE};
 
 use super::{Aggregate, Slot};
 use crate::{agg::masked::takes_masks, plan::ScanPlan};
 
-/// Most rows of vectors that one state looks at: what may be made of them still fits the caches.
-const ONE_ROWS: usize = 1 << 15;
+/// Most rows of vectors that one state looks at: a block at once, of which kernels make nothing larger than a piece.
+const ONE_ROWS: usize = BLOCK_ROWS;
 /// Most rows of vectors that several states look at one after the other: they stay in the caches.
 const SEVERAL_ROWS: usize = 1 << 13;
 
 /// Marks the slots whose rows are given as masks.
 pub(super) fn mask_rows(slots: &mut [Slot], one_group: bool) {
-    let masked = |slot: &Slot, slots: &[Slot]| {
-        let mut twins = slots.iter().filter(|other| other.rows_of == slot.rows_of);
-        one_group && twins.all(|twin| takes_masks(&twin.call))
-    };
     for index in 0..slots.len() {
-        slots[index].masked = masked(&slots[index], slots);
+        let masked = one_group && takes_masks(&slots[index].call);
+        slots[index].masked = masked;
+        let first = &mut slots[slots[index].rows_of];
+        first.masks |= masked;
+        first.gathers |= !masked;
     }
 }
 

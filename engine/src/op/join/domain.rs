@@ -290,9 +290,7 @@ pub(super) fn inspect<'a>(
             vec![Domain::Nested(rows, interner)]
         }
         _ => {
-            if *ty != LogicalType::Interval {
-                whole = Some(range(Lane::Whole)?).filter(|range| !range.lacking);
-            }
+            whole = Some(range(Lane::Whole)?).filter(|range| !range.lacking);
             match whole {
                 Some(range) => lane_domains(Lane::Whole, range),
                 None => {

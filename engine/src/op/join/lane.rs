@@ -11,16 +11,19 @@ use arrow::{
 };
 use stoadb_storage::{Vector, vector::NarrowVector};
 
-use crate::error::{EngineError, Result};
+use crate::{
+    error::{EngineError, Result},
+    kernel::compare::interval_length,
+};
 
 /// Which 64 bits of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
-    /// The whole value; a decimal that does not fit 64 bits has none.
+    /// The whole value; a decimal or an interval's length that does not fit 64 bits has none.
     Whole,
-    /// The upper half of a decimal, the months and days of an interval.
+    /// The upper half of a decimal or of an interval's length.
     High,
-    /// The lower half of a decimal, the nanoseconds of an interval.
+    /// Its lower half.
     Low,
 }
 
@@ -145,12 +148,10 @@ fn visit_flat(array: &dyn Array, lane: Lane, visitor: &mut impl LaneVisitor) -> 
             let values = array.as_primitive::<IntervalMonthDayNanoType>().values();
             match lane {
                 Lane::Whole => {
-                    return Err(EngineError::Internal("intervals have two lanes".into()));
+                    visitor.visit(values, nulls, |v| i64::try_from(interval_length(v)).ok());
                 }
-                Lane::High => visitor.visit(values, nulls, |v| {
-                    Some((i64::from(v.months) << 32) | i64::from(v.days.cast_unsigned()))
-                }),
-                Lane::Low => visitor.visit(values, nulls, |v| Some(v.nanoseconds)),
+                Lane::High => visitor.visit(values, nulls, |v| Some(high(interval_length(v)))),
+                Lane::Low => visitor.visit(values, nulls, |v| Some(low(interval_length(v)))),
             }
         }
         other => return Err(EngineError::Internal(format!("a join key lane of {other}"))),

@@ -9,6 +9,7 @@
 //! correlation is no equality.
 
 mod domain;
+mod guard;
 mod lift;
 mod plans;
 mod scalar;
@@ -26,11 +27,11 @@ use datafusion_expr::{
     utils::split_conjunction_owned,
 };
 
-use self::plans::Names;
-use crate::{
-    lower::may_raise,
-    planner::{check::check_lateral, functions::Functions},
+use self::{
+    guard::{GUARDS, may_raise_within},
+    plans::Names,
 };
+use crate::planner::{check::check_lateral, functions::Functions};
 
 /// Rewrites a plan that has no types yet.
 ///
@@ -51,18 +52,20 @@ struct Site {
     plan: LogicalPlan,
     /// Without them: what subqueries are correlated with.
     base: LogicalPlan,
+    /// How many times subqueries guard others here.
+    guards: usize,
+    /// What holds of the rows for which the subquery at hand is asked.
+    guard: Option<Expr>,
 }
 
 impl Site {
     fn new(plan: LogicalPlan) -> Self {
-        Self { base: plan.clone(), plan }
+        Self { base: plan.clone(), plan, guards: 0, guard: None }
     }
 
     /// Keeps the rows for which the conditions hold.
     fn filter(&mut self, conditions: Vec<Expr>) -> Result<()> {
-        let of_base = conditions.iter().filter(|condition| {
-            condition.column_refs().iter().all(|c| self.base.schema().index_of_column(c).is_ok())
-        });
+        let of_base = conditions.iter().filter(|condition| self.of_base(condition));
         self.base = plans::filter(self.base.clone(), of_base.cloned().collect())?;
         self.plan = plans::filter(self.plan.clone(), conditions)?;
         Ok(())
@@ -70,33 +73,25 @@ impl Site {
 
     /// Takes the rows of `plan` as those that subqueries are correlated with: what has been asked of them guards these.
     fn catch_up(&mut self) -> Result<()> {
-        let volatile =
-            self.plan.exists(|node| Ok(node.expressions().iter().any(Expr::is_volatile)))?;
-        if !volatile {
+        if self.guards < GUARDS && !self.is_volatile()? {
+            self.guards += 1;
             self.base = plans::project(self.plan.clone(), plans::columns(self.base.schema()))?;
         }
         Ok(())
     }
 
+    fn is_volatile(&self) -> Result<bool> {
+        self.plan.exists(|node| Ok(node.expressions().iter().any(Expr::is_volatile)))
+    }
+
+    /// Whether an expression uses no column that stands for a subquery.
+    fn of_base(&self, expr: &Expr) -> bool {
+        expr.column_refs().iter().all(|c| self.base.schema().index_of_column(c).is_ok())
+    }
+
     fn schema(&self) -> &DFSchema {
         self.base.schema()
     }
-}
-
-/// How many conditions of a WHERE at most are guarded by subqueries before them: each holds the plans of those.
-const GUARDS: usize = 4;
-
-/// Whether an expression holds a subquery that may raise an error which conditions before it can keep away.
-fn may_raise_within(expr: &Expr) -> Result<bool> {
-    expr.exists(|expr| match expr {
-        Expr::Exists(Exists { subquery, .. })
-        | Expr::InSubquery(InSubquery { subquery, .. })
-        | Expr::SetComparison(SetComparison { subquery, .. })
-        | Expr::ScalarSubquery(subquery) => {
-            Ok(plans::is_correlated(&subquery.subquery)? && may_raise(&subquery.subquery)?)
-        }
-        _ => Ok(false),
-    })
 }
 
 /// Whether an expression holds a subquery that has to become a join.
@@ -258,16 +253,15 @@ impl Unnester<'_> {
     fn filter(&mut self, input: LogicalPlan, predicate: Expr) -> Result<LogicalPlan> {
         let shown = plans::columns(input.schema());
         let mut site = Site::new(input);
-        let (mut pending, mut tested, mut guards) = (Vec::new(), false, 0);
+        let (mut pending, mut tested) = (Vec::new(), false);
         for condition in split_conjunction_owned(predicate) {
             if !needs(&condition)? {
                 pending.push(condition);
                 continue;
             }
             site.filter(std::mem::take(&mut pending))?;
-            if tested && guards < GUARDS && may_raise_within(&condition)? {
+            if tested && may_raise_within(&condition)? {
                 site.catch_up()?;
-                guards += 1;
             }
             tested = true;
             if let Some(condition) = self.test(condition, &mut site)? {

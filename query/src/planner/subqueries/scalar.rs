@@ -172,7 +172,7 @@ fn peeled(plan: &LogicalPlan) -> Result<Option<(Expr, &Aggregate)>> {
 }
 
 /// Whether a subquery has one row at most whatever the data.
-fn at_most_one(plan: &LogicalPlan) -> Result<bool> {
+pub(super) fn at_most_one(plan: &LogicalPlan) -> Result<bool> {
     Ok(match plan {
         LogicalPlan::Projection(node) => at_most_one(&node.input)?,
         LogicalPlan::SubqueryAlias(node) => at_most_one(&node.input)?,

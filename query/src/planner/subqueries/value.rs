@@ -85,15 +85,11 @@ impl Unnester<'_> {
 
     fn value_here(&mut self, expr: Expr, site: &mut Site, truth: bool) -> Result<Expr> {
         match if truth { turned(expr) } else { expr } {
-            Expr::BinaryExpr(BinaryExpr {
-                left,
-                op: op @ (Operator::And | Operator::Or),
-                right,
-            }) if truth => {
-                let left = Box::new(self.value(*left, site, true)?);
-                let right = Box::new(self.value(*right, site, true)?);
-                Ok(Expr::BinaryExpr(BinaryExpr::new(left, op, right)))
+            Expr::BinaryExpr(junction) if matches!(junction.op, Operator::And | Operator::Or) => {
+                self.junction(junction, site, truth)
             }
+            Expr::Case(case) => self.case(case, site),
+            Expr::ScalarFunction(call) if call.name() == "coalesce" => self.coalesce(call, site),
             Expr::Exists(Exists { subquery, negated }) => {
                 let exists = self.mark(site, &subquery.subquery, None)?;
                 Ok(if negated { !exists } else { exists })
@@ -291,7 +287,7 @@ impl Unnester<'_> {
         if let (Some(first), Some(value)) = (first, value) {
             let made = self.names.next_for(&first);
             shown.push(first.alias(made.clone()));
-            conditions.push(value.eq(of(&name, &made)));
+            conditions.push(site.behind_guard(value.eq(of(&name, &made)))?);
         }
         for made in &names {
             shown.push(named(rows.schema(), made)?.alias(made.clone()));
@@ -307,7 +303,7 @@ impl Unnester<'_> {
                 }
                 expr => Ok(Transformed::no(expr)),
             })?;
-            conditions.push(of_side.data);
+            conditions.push(site.behind_guard(of_side.data)?);
         }
         let plan = alias(plans::project(rows, shown)?, &name)?;
         Ok(Matching { plan, conditions, name, joins })

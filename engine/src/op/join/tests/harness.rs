@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, Int64Array, UInt8Array, UInt16Array, UInt32Array},
+    array::{Array, ArrayRef, AsArray, Int64Array, UInt8Array, UInt16Array, UInt32Array},
     compute,
+    datatypes::IntervalMonthDayNanoType,
 };
 use stoadb_storage::{
     ColumnDef, DictionaryValues, LogicalType, Scalar, Schema, Selection, Vector,
@@ -283,6 +284,11 @@ fn show(value: &Scalar) -> String {
 fn key(value: &Scalar) -> Option<String> {
     if value.is_null() {
         return None;
+    }
+    if let Some(intervals) = value.array().as_primitive_opt::<IntervalMonthDayNanoType>() {
+        let interval = intervals.value(0);
+        let days = i128::from(interval.months) * 30 + i128::from(interval.days);
+        return Some(format!("{}", days * 86_400_000_000_000 + i128::from(interval.nanoseconds)));
     }
     Some(match (value.as_f64(), value.as_bytes()) {
         (Some(float), _) if float.is_nan() => "nan".into(),

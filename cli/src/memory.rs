@@ -1,0 +1,25 @@
+//! Freed memory goes back to the system after long statements.
+//!
+//! The allocator gives pages back while it works, a little with each freed block; after a load it would hold on to what
+//! the load's last steps freed until the next large query.
+
+use std::time::{Duration, Instant};
+
+/// Statements that take less leave nothing that is worth the call.
+const LONG: Duration = Duration::from_millis(200);
+
+/// Runs something and, if it took long, gives back what it freed.
+pub(crate) fn frugal<T>(work: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let result = work();
+    if start.elapsed() >= LONG {
+        give_back();
+    }
+    result
+}
+
+#[expect(unsafe_code, reason = "a C function without a safe wrapper")]
+fn give_back() {
+    // SAFETY: the function takes no pointers, may be called at any time from any thread, and frees unused pages only.
+    unsafe { libmimalloc_sys::mi_collect(true) }
+}

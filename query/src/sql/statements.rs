@@ -1,0 +1,117 @@
+//! Statements of DuckDB for which the parser has no words: INSERT ... BY NAME, CREATE FUNCTION as CREATE MACRO, DROP MACRO.
+//!
+//! Invariant: tokens are changed only within the words that begin a statement. Next: `parse.rs`.
+
+use datafusion_sql::sqlparser::{
+    ast::{Ident, Insert, Statement},
+    keywords::Keyword,
+    tokenizer::{Token, TokenWithSpan},
+};
+
+use crate::sql::names::EXACT;
+
+/// Stands where the parser keeps columns that INSERT names late: the columns are those that the query names.
+pub const BY_NAME: &str = "\u{1}by name";
+
+/// Stands for the parameters of a macro that has none.
+const NO_PARAMETER: &str = "\u{1}none";
+
+/// Whether an INSERT finds its columns by the names of the query's.
+pub fn is_by_name(insert: &Insert) -> bool {
+    debug_assert!(BY_NAME.starts_with(EXACT));
+    insert.after_columns.iter().any(|name| name.value == BY_NAME)
+}
+
+/// Marks an INSERT as one BY NAME.
+pub fn mark_by_name(statement: &mut Statement) {
+    if let Statement::Insert(insert) = statement {
+        insert.after_columns.push(Ident::with_quote('"', BY_NAME));
+    }
+}
+
+/// Takes BY NAME or BY POSITION off an INSERT; true for the former.
+pub fn take_by_name(tokens: &mut Vec<TokenWithSpan>) -> bool {
+    let code = code(tokens);
+    if !code.first().is_some_and(|&at| is_word(&tokens[at].token, "insert")) {
+        return false;
+    }
+    let ends = |token: &Token| {
+        let words = ["select", "values", "from", "with", "default"];
+        *token == Token::LParen || words.iter().any(|word| is_word(token, word))
+    };
+    let head: Vec<usize> =
+        code.iter().copied().take_while(|&at| !ends(&tokens[at].token)).collect();
+    // INSERT INTO t BY NAME: a table of the name BY stands right behind INTO.
+    let [.., before, by, name] = head.as_slice() else { return false };
+    let is_into = is_word(&tokens[*before].token, "into");
+    if is_into || head.len() < 4 || !is_word(&tokens[*by].token, "by") {
+        return false;
+    }
+    let by_name = is_word(&tokens[*name].token, "name");
+    if !by_name && !is_word(&tokens[*name].token, "position") {
+        return false;
+    }
+    let (by, name) = (*by, *name);
+    tokens.remove(name);
+    tokens.remove(by);
+    by_name
+}
+
+/// Reads CREATE FUNCTION f(x) AS as CREATE MACRO, and DROP MACRO [TABLE] as DROP FUNCTION.
+pub fn rename_macros(tokens: &mut Vec<TokenWithSpan>) {
+    let code = code(tokens);
+    let word = |place: usize, wanted: &str| {
+        code.get(place).is_some_and(|&at| is_word(&tokens[at].token, wanted))
+    };
+    if word(0, "drop") && word(1, "macro") {
+        let table = word(2, "table").then(|| code[2]);
+        tokens[code[1]].token = Token::make_keyword("FUNCTION");
+        if let Some(table) = table {
+            tokens.remove(table);
+        }
+        return;
+    }
+    if !word(0, "create") {
+        return;
+    }
+    let after = if word(1, "or") && word(2, "replace") { 3 } else { 1 };
+    let after = if word(after, "temp") || word(after, "temporary") { after + 1 } else { after };
+    if !word(after, "function") && !word(after, "macro") {
+        return;
+    }
+    tokens[code[after]].token = Token::make_keyword("MACRO");
+    // The parser wants a parameter; `no_parameter` takes it away again.
+    let is =
+        |place: usize, wanted: &Token| code.get(place).map(|&at| &tokens[at].token) == Some(wanted);
+    let open = (after + 2..code.len()).find(|&place| is(place, &Token::LParen));
+    if let Some(open) = open.filter(|&open| open <= after + 4 && is(open + 1, &Token::RParen)) {
+        let span = tokens[code[open]].span;
+        let token = Token::make_word(NO_PARAMETER, Some('"'));
+        tokens.insert(code[open + 1], TokenWithSpan { token, span });
+    }
+}
+
+/// Takes away what `rename_macros` put in the place of no parameters.
+pub fn no_parameter(statement: &mut Statement) {
+    if let Statement::CreateMacro { args: Some(args), .. } = statement {
+        args.retain(|arg| arg.name.value != NO_PARAMETER);
+    }
+}
+
+/// The places of what is not white space.
+fn code(tokens: &[TokenWithSpan]) -> Vec<usize> {
+    let is_code = |at: &usize| !matches!(tokens[*at].token, Token::Whitespace(_) | Token::EOF);
+    (0..tokens.len()).filter(is_code).collect()
+}
+
+fn is_word(token: &Token, wanted: &str) -> bool {
+    matches!(token, Token::Word(word)
+        if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(wanted))
+}
+
+/// Whether a statement keeps its parameters for later runs.
+pub fn is_prepare(tokens: &[TokenWithSpan]) -> bool {
+    let first = code(tokens).first().map(|&at| &tokens[at].token);
+    matches!(first, Some(Token::Word(word))
+        if word.quote_style.is_none() && word.keyword == Keyword::PREPARE)
+}
