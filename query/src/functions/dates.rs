@@ -28,6 +28,25 @@ pub(super) const TABLE: &[Def] = &[
     Def { name: "yearweek", aliases: &[], takes: "timestamp", gives: BIGINT, body: yearweek },
     Def { name: "era", aliases: &[], takes: "timestamp", gives: BIGINT, body: era },
     Def {
+        name: INTERVAL_TIMES,
+        aliases: &[],
+        takes: "interval double",
+        gives: PERIOD,
+        body: |call| times(call, Ok),
+    },
+    Def {
+        name: INTERVAL_SHARE,
+        aliases: &[],
+        takes: "interval double",
+        gives: PERIOD,
+        body: |call| {
+            times(call, |divisor| match divisor == 0.0 {
+                true => exec_err!("division by zero"),
+                false => Ok(1.0 / divisor),
+            })
+        },
+    },
+    Def {
         name: "days_in_month",
         aliases: &[],
         takes: "timestamp",
@@ -144,6 +163,34 @@ pub(super) const TABLE: &[Def] = &[
         body: |c| nanos(c, 1_000),
     },
 ];
+
+/// An interval times a number.
+pub(crate) const INTERVAL_TIMES: &str = "interval_times_op";
+
+/// An interval divided by a number.
+pub(crate) const INTERVAL_SHARE: &str = "interval_share_op";
+
+/// An interval times a number: what is left of months goes into days of 30 to the month, of days into time.
+fn times(call: &Call, factor: impl Fn(f64) -> Result<f64>) -> Result<ArrayRef> {
+    let intervals = call.numbers::<IntervalMonthDayNanoType>(0)?;
+    let factors = call.numbers::<Float64Type>(1)?;
+    call.give_numbers::<IntervalMonthDayNanoType>(|row| {
+        let (Some(interval), Some(number)) = (intervals.at(row), factors.at(row)) else {
+            return Ok(None);
+        };
+        let factor = factor(number)?;
+        let months = f64::from(interval.months) * factor;
+        let days = f64::from(interval.days) * factor + (months - months.trunc()) * 30.0;
+        let left = (days - days.trunc()) * 86_400e6;
+        let micros = (interval.nanoseconds as f64 / 1e3 * factor + left).round();
+        let fits = |x: f64| x.abs() < 2_147_483_648.0;
+        if !fits(months) || !fits(days) || micros.is_nan() || micros.abs() > 9.2e15 {
+            return exec_err!("an interval times {number} is more than an interval holds");
+        }
+        let (months, days) = (months.trunc() as i32, days.trunc() as i32);
+        Ok(Some(IntervalMonthDayNano::new(months, days, micros as i64 * 1_000)))
+    })
+}
 
 /// A moment of microseconds since 1970.
 fn civil(micros: i64) -> Result<NaiveDateTime> {

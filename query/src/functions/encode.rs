@@ -11,6 +11,14 @@ pub(super) const TABLE: &[Def] = &[
     Def { name: "to_base64", aliases: &["base64"], takes: "bytes", gives: TEXT, body: to_base64 },
     Def { name: "from_base64", aliases: &[], takes: "text", gives: BLOB, body: from_base64 },
     Def { name: "unhex", aliases: &["from_hex"], takes: "text", gives: BLOB, body: unhex },
+    Def { name: "to_uuid", aliases: &[], takes: "bytes", gives: TEXT, body: |c| to_uuid(c, false) },
+    Def {
+        name: "try_to_uuid",
+        aliases: &[],
+        takes: "bytes",
+        gives: TEXT,
+        body: |c| to_uuid(c, true),
+    },
     Def { name: "url_encode", aliases: &[], takes: "text", gives: TEXT, body: url_encode },
     Def { name: "url_decode", aliases: &[], takes: "text", gives: TEXT, body: url_decode },
     Def { name: "unicode", aliases: &["ord"], takes: "text", gives: BIGINT, body: unicode },
@@ -67,6 +75,31 @@ fn from_base64(call: &Call) -> Result<ArrayRef> {
             bytes.extend_from_slice(&whole[1..chunk.len()]);
         }
         Ok(Some(bytes))
+    })
+}
+
+/// A UUID as text, of its 32 digits in any case with or without hyphens and braces, or of its 16 bytes.
+fn to_uuid(call: &Call, or_null: bool) -> Result<ArrayRef> {
+    let bytes = call.bytes(0)?;
+    let blobs = *call.args[0].data_type() == arrow::datatypes::DataType::BinaryView;
+    call.give_texts(|row| {
+        let Some(given) = bytes.at(row) else { return Ok(None) };
+        let digits: String = match blobs {
+            true => given.iter().map(|byte| format!("{byte:02x}")).collect(),
+            false => {
+                let text = String::from_utf8_lossy(given).to_ascii_lowercase();
+                let inner = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
+                inner.unwrap_or(&text).chars().filter(|c| *c != '-').collect()
+            }
+        };
+        if digits.len() != 32 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return match or_null {
+                true => Ok(None),
+                false => exec_err!("'{}' is no UUID", String::from_utf8_lossy(given)),
+            };
+        }
+        let parts = [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]];
+        Ok(Some(parts.join("-")))
     })
 }
 

@@ -22,7 +22,7 @@ use crate::planner::scalars::TIMESTAMP;
 
 mod bits; // single bits, digits of other bases
 mod call; // arguments by row, results by row
-mod dates; // ages, ends of periods, moments from and to numbers and texts
+pub(crate) mod dates; // ages, ends of periods, moments from and to numbers and texts
 mod digests; // md5, sha1, sha256 and their like
 mod distance; // how much texts differ
 mod encode; // texts and blobs in other alphabets

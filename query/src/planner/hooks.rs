@@ -23,6 +23,7 @@ use datafusion_sql::sqlparser::ast::{
     BinaryOperator, DataType as SqlType, ExactNumberInfo, TimezoneInfo,
 };
 
+use crate::functions::dates::{INTERVAL_SHARE, INTERVAL_TIMES};
 use crate::planner::{
     functions::Functions,
     parameters::type_addend,
@@ -104,6 +105,25 @@ fn is_decimal_division(expr: &RawBinaryExpr, schema: &DFSchema) -> bool {
     digits(&left).is_some() && !(left.is_integer() && right.is_integer())
 }
 
+/// An interval times a number or divided by one: a call of which function with which arguments.
+fn interval_product(expr: &RawBinaryExpr, schema: &DFSchema) -> Option<(&'static str, Vec<Expr>)> {
+    let divides = match expr.op {
+        BinaryOperator::Multiply => false,
+        BinaryOperator::Divide => true,
+        _ => return None,
+    };
+    let is_interval = |ty: &DataType| matches!(ty, DataType::Interval(_));
+    let right = expr.right.get_type(schema).ok()?;
+    if is_interval(&right) && !divides {
+        return Some((INTERVAL_TIMES, vec![expr.right.clone(), expr.left.clone()]));
+    }
+    if !right.is_numeric() || !is_interval(&expr.left.get_type(schema).ok()?) {
+        return None;
+    }
+    let name = if divides { INTERVAL_SHARE } else { INTERVAL_TIMES };
+    Some((name, vec![expr.left.clone(), expr.right.clone()]))
+}
+
 /// `date + 7` counts days.
 fn days(mut expr: RawBinaryExpr, schema: &DFSchema) -> Result<RawBinaryExpr> {
     let plus = expr.op == BinaryOperator::Plus;
@@ -169,6 +189,9 @@ impl ExprPlanner for StoaPlanner {
         if expr.op == BinaryOperator::Plus {
             // The library would take the parameter for another date.
             type_addend(&mut expr.left, &mut expr.right, schema);
+        }
+        if let Some((name, args)) = interval_product(&expr, schema) {
+            return Ok(PlannerResult::Planned(self.call(name, args)?));
         }
         if expr.op != BinaryOperator::DuckIntegerDivide {
             let expr = days(moments(expr, schema), schema)?;

@@ -61,7 +61,7 @@ fn list_aggregate(function: &str) -> Option<&str> {
 
 /// Whether a call of that name is written otherwise by `call`.
 pub fn is_rewritten(function: &str) -> bool {
-    const NAMES: [&str; 12] = [
+    const NAMES: [&str; 13] = [
         "if",
         "iff",
         "ifnull",
@@ -74,6 +74,7 @@ pub fn is_rewritten(function: &str) -> bool {
         "localtimestamp",
         "current_localtimestamp",
         "add_months",
+        "strftime",
     ];
     NAMES.contains(&function)
         || takes_names(function)
@@ -90,7 +91,7 @@ fn takes_names(function: &str) -> bool {
 fn arity(name: &str) -> (usize, usize) {
     match name {
         "if" | "iff" => (3, 3),
-        "ifnull" | "mod" | "date_add" | "add_months" => (2, 2),
+        "ifnull" | "mod" | "date_add" | "add_months" | "strftime" => (2, 2),
         "age" => (1, 2),
         "make_timestamp" => (1, 6),
         "version" | "localtimestamp" | "current_localtimestamp" => (0, 0),
@@ -144,6 +145,13 @@ pub fn call(function: &mut Function) -> Result<Option<Expr>> {
             let date = next();
             binary(date, BinaryOperator::Plus, call_of("to_months", args))
         }
+        // Either order, told by which of them is a text.
+        "strftime" => {
+            if is_text(&args[0]) && !is_text(&args[1]) {
+                args.swap(0, 1);
+            }
+            renamed(function, "strftime", args)
+        }
         "date" => cast(next(), DataType::Date),
         "age" if args.len() == 1 => {
             let today = cast(
@@ -170,6 +178,10 @@ pub fn call(function: &mut Function) -> Result<Option<Expr>> {
 
 fn text(text: String) -> Expr {
     Expr::Value(Value::SingleQuotedString(text).into())
+}
+
+fn is_text(expr: &Expr) -> bool {
+    matches!(expr, Expr::Value(value) if matches!(value.value, Value::SingleQuotedString(_)))
 }
 
 fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
@@ -213,7 +225,8 @@ fn unnamed_field(name: &str) -> Error {
 
 /// `list(x) IGNORE NULLS` is `list(x) FILTER (WHERE x IS NOT NULL)`; other aggregates leave NULLs out anyway.
 fn nulls_left_out(function: &mut Function, name: &str) {
-    if function.over.is_some() || !is_aggregate(name) {
+    let windows = matches!(name, "first" | "first_value" | "last" | "last_value");
+    if !is_aggregate(name) || (function.over.is_some() && windows) {
         return;
     }
     let keeps =

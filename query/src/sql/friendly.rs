@@ -128,6 +128,11 @@ fn renamed(options: &WildcardAdditionalOptions, all: &Joined) -> Result<Vec<Sele
         }
     }
     let excluded = excluded(options);
+    if let Some(gone) = renames.iter().find(|rename| excluded.contains(&rename.ident.value)) {
+        let message =
+            format!("the column \"{}\" is both left out and renamed", unmark(&gone.ident.value));
+        return Err(Error::new(ErrorKind::Name, message).or_span(place(gone.ident.span)));
+    }
     let mut items = Vec::with_capacity(all.len());
     for (name, column) in all.iter().filter(|(name, _)| !excluded.contains(name)) {
         let replaced = options

@@ -99,13 +99,11 @@ fn check_query(query: &Query) -> Result<()> {
     refuse_if(query.settings.is_some(), "SETTINGS", query.body.as_ref())?;
     refuse_if(query.format_clause.is_some(), "FORMAT", query.body.as_ref())?;
     refuse_if(!query.pipe_operators.is_empty(), "pipe operators (|>)", query.body.as_ref())?;
-    if let Some(fetch) = &query.fetch {
-        refuse_if(fetch.with_ties, "FETCH ... WITH TIES", query.body.as_ref())?;
-        refuse_if(fetch.percent, "FETCH ... PERCENT", query.body.as_ref())?;
-        if let Some(LimitClause::LimitOffset { limit: Some(limit), .. }) = &query.limit_clause {
-            let message = "a query has LIMIT or FETCH, not both";
-            return Err(Error::new(ErrorKind::Syntax, message).or_span(place(limit.span())));
-        }
+    if query.fetch.is_some()
+        && let Some(LimitClause::LimitOffset { limit: Some(limit), .. }) = &query.limit_clause
+    {
+        let message = "a query has LIMIT or FETCH, not both";
+        return Err(Error::new(ErrorKind::Syntax, message).or_span(place(limit.span())));
     }
     if let Some(LimitClause::LimitOffset { limit_by, .. }) = &query.limit_clause {
         refuse_if(!limit_by.is_empty(), "LIMIT BY", query.body.as_ref())?;
@@ -188,7 +186,7 @@ fn check_joins(table: &TableWithJoins) -> Result<()> {
 
 fn check_join(join: &Join, left: &TableFactor) -> Result<()> {
     // The parser takes these words for an alias of the table before them.
-    for (word, what) in [("positional", "POSITIONAL JOIN"), ("asof", "ASOF JOIN")] {
+    for (word, what) in [("positional", "POSITIONAL JOIN")] {
         if let Some(alias) = alias_of(left)
             && !alias.explicit
             && alias.name.quote_style.is_none()
@@ -197,7 +195,6 @@ fn check_join(join: &Join, left: &TableFactor) -> Result<()> {
             return refuse(what, place(alias.name.span));
         }
     }
-    refuse_if(join.global, "GLOBAL JOIN", &join.relation)?;
     let constraint = match &join.join_operator {
         JoinOperator::Join(constraint)
         | JoinOperator::Inner(constraint)
@@ -216,7 +213,7 @@ fn check_join(join: &Join, left: &TableFactor) -> Result<()> {
             let none = matches!(constraint, JoinConstraint::None);
             return refuse_if(!none, "CROSS JOIN with ON or USING", &join.relation);
         }
-        JoinOperator::AsOf { .. } => return refuse_if(true, "ASOF JOIN", &join.relation),
+        JoinOperator::AsOf { .. } => return Ok(()),
         JoinOperator::CrossApply | JoinOperator::OuterApply => {
             return refuse_if(true, "CROSS APPLY and OUTER APPLY (write LATERAL)", &join.relation);
         }
@@ -249,12 +246,10 @@ fn check_factor(factor: &TableFactor) -> Result<()> {
             with_ordinality,
             partitions,
             json_path,
-            sample,
             index_hints,
             ..
         } => {
             for (unwanted, what) in [
-                (sample.is_some(), "TABLESAMPLE"),
                 (version.is_some(), "reading an older version of a table"),
                 (*with_ordinality, "WITH ORDINALITY"),
                 (!partitions.is_empty(), "PARTITION (...) in FROM"),
@@ -265,9 +260,7 @@ fn check_factor(factor: &TableFactor) -> Result<()> {
             }
             return Ok(());
         }
-        TableFactor::Derived { sample, .. } => {
-            return refuse_if(sample.is_some(), "TABLESAMPLE", factor);
-        }
+        TableFactor::Derived { .. } => return Ok(()),
         TableFactor::NestedJoin { table_with_joins, .. } => return check_joins(table_with_joins),
         TableFactor::UNNEST { with_offset, with_ordinality, .. } => {
             refuse_if(*with_offset, "unnest() WITH OFFSET", factor)?;
@@ -276,13 +269,17 @@ fn check_factor(factor: &TableFactor) -> Result<()> {
         TableFactor::TableFunction { .. } => "TABLE(...)",
         TableFactor::Function { name, .. } if is_unnested(name) => return Ok(()),
         TableFactor::Function { .. } => "LATERAL functions in FROM",
-        TableFactor::Pivot { .. } => "PIVOT",
-        TableFactor::Unpivot { .. } => "UNPIVOT",
+        TableFactor::Pivot { .. } | TableFactor::Unpivot { .. } => return Ok(()),
         TableFactor::MatchRecognize { .. } => "MATCH_RECOGNIZE",
         TableFactor::JsonTable { .. } | TableFactor::OpenJsonTable { .. } => "JSON_TABLE",
         _ => "this form of a table in FROM",
     };
     refuse_if(true, what, factor)
+}
+
+/// Whether a call is one of an aggregate.
+pub fn is_aggregate_call(function: &Function) -> bool {
+    function.over.is_none() && is_aggregate(&fold(&function.name.to_string()))
 }
 
 /// Whether a call has a lambda among its arguments.

@@ -3,8 +3,10 @@
 //! Invariant: what leaves this module has been looked at node by node: everything that the planner would drop or misread
 //! is rewritten or refused here. Next: `planner/`.
 
+pub mod asof; // ASOF joins -> joins with two bounds
 pub mod balance; // long AND, OR, + and || chains become balanced trees
 pub mod calls; // calls written otherwise
+pub mod clauses; // clauses that the parser does not know
 pub mod dialect; // which tokens and clauses are SQL to us
 pub mod file_options; // options of read_csv and its like
 pub mod frames; // distances of window frames
@@ -14,9 +16,11 @@ pub mod named_windows; // WINDOW clauses, spelt out
 pub mod names; // folding of identifiers and the spelling of output columns
 pub mod order_by; // keys of ORDER BY beside aliases of the same name
 pub mod parse; // text -> statements
+pub mod pivot; // PIVOT and UNPIVOT
 pub mod raised; // the place of an error that a row raised
 pub mod rewrite; // friendly syntax -> plain SQL
 pub mod set_all; // INTERSECT ALL and EXCEPT ALL
+pub mod shares; // LIMIT in percent, WITH TIES, samples
 pub mod statements; // INSERT BY NAME, DROP MACRO
 pub mod sources; // file names and table functions in FROM
 pub mod statement_options; // options of COPY, EXPORT, IMPORT

@@ -20,6 +20,7 @@ use crate::{
     sql::{
         balance::balance_statement,
         calls::cast,
+        clauses,
         dialect::StoaDialect,
         file_options::FileOption,
         names::fold,
@@ -105,7 +106,7 @@ fn parse_as(dialect: &StoaDialect, sql: &str) -> Result<Vec<ParsedStatement>> {
         let by_name = statements::take_by_name(&mut tokens);
         statements::rename_macros(&mut tokens);
         let (tokens, options) = statement_options::take(joined_texts(tokens), dialect)?;
-        let tokens = select_before_from(save_as_call(tokens)?);
+        let tokens = select_before_from(save_as_call(clauses::rewrite(tokens)?)?);
         let mut parser = Parser::new(dialect)
             .with_recursion_limit(NESTING_LIMIT)
             .with_tokens_with_locations(tokens);
@@ -433,7 +434,8 @@ pub fn place(span: datafusion_sql::sqlparser::tokenizer::Span) -> Option<Span> {
     (span.start.line > 0).then(|| span_of(span))
 }
 
-fn span_of(span: datafusion_sql::sqlparser::tokenizer::Span) -> Span {
+/// A place of the parser's as one of ours.
+pub fn span_of(span: datafusion_sql::sqlparser::tokenizer::Span) -> Span {
     let Location { line, column } = span.start;
     Span {
         line: line as usize,

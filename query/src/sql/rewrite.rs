@@ -6,21 +6,22 @@
 use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
-    AccessExpr, Array, BinaryOperator, DataType, ExactNumberInfo, Expr, Function, GroupByExpr,
-    Ident, Interval, Join, JoinOperator, LimitClause, ObjectName, OrderBy, OrderByExpr,
-    OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr, Spanned, Statement, TableAlias,
-    TableFactor, TableWithJoins, UnaryOperator, Value, VisitMut, VisitorMut,
+    AccessExpr, Array, BinaryOperator, CastKind, DataType, ExactNumberInfo, Expr, Function,
+    GroupByExpr, Ident, Interval, Join, JoinOperator, LimitClause, ObjectName, OrderBy,
+    OrderByExpr, OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr, Spanned, Statement,
+    TableAlias, TableFactor, TableWithJoins, UnaryOperator, Value, VisitMut, VisitorMut,
     WildcardAdditionalOptions, WindowType, helpers::attached_token::AttachedToken,
 };
 
 use crate::{
     error::{Error, Result},
     sql::{
+        asof,
         calls::{call, call_of, cast, is_rewritten, lambda_parameters},
         frames, friendly, named_windows,
         names::{expression_name, fold},
         parse::place,
-        set_all, tuples,
+        pivot, set_all, shares, tuples,
     },
 };
 
@@ -41,6 +42,9 @@ impl VisitorMut for Rewriter {
     type Break = Error;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
+        if let Err(error) = shares::rewrite(query) {
+            return ControlFlow::Break(error);
+        }
         fetch_to_limit(query);
         table_to_select(&mut query.body);
         order_by_all(query);
@@ -52,6 +56,9 @@ impl VisitorMut for Rewriter {
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
+        if let Err(error) = asof::rewrite(select) {
+            return ControlFlow::Break(error);
+        }
         if select.flavor == SelectFlavor::FromFirstNoSelect || select.projection.is_empty() {
             select.projection = vec![SelectItem::Wildcard(WildcardAdditionalOptions::default())];
         }
@@ -89,7 +96,10 @@ impl VisitorMut for Rewriter {
         if let TableFactor::NestedJoin { table_with_joins, .. } = factor {
             joins(&mut table_with_joins.joins);
         }
-        ControlFlow::Continue(())
+        match pivot::rewrite(factor).and_then(|()| shares::sample(factor)) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
     }
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
@@ -138,6 +148,16 @@ impl VisitorMut for Rewriter {
             }
             Expr::Array(array) if has_columns(array) => {
                 *expr = call_of("make_array", std::mem::take(&mut array.elem));
+                Ok(())
+            }
+            Expr::Cast { kind, expr: value, data_type: DataType::Uuid, .. } => {
+                let tries = matches!(kind, CastKind::TryCast | CastKind::SafeCast);
+                let value = std::mem::replace(value.as_mut(), Expr::Value(Value::Null.into()));
+                *expr = call_of(if tries { "try_to_uuid" } else { "to_uuid" }, vec![value]);
+                Ok(())
+            }
+            Expr::TypedString(typed) if typed.data_type == DataType::Uuid => {
+                *expr = call_of("to_uuid", vec![Expr::Value(typed.value.clone())]);
                 Ok(())
             }
             Expr::Lambda(lambda) => {
@@ -268,6 +288,8 @@ fn changes(expr: &Expr) -> bool {
         }
         Expr::UnaryOp { op: UnaryOperator::BitwiseNot, .. } => ControlFlow::Break(()),
         Expr::CompoundFieldAccess { .. } | Expr::Lambda(_) => ControlFlow::Break(()),
+        Expr::Cast { data_type: DataType::Uuid, .. } => ControlFlow::Break(()),
+        Expr::TypedString(typed) if typed.data_type == DataType::Uuid => ControlFlow::Break(()),
         Expr::Array(array) if has_columns(array) => ControlFlow::Break(()),
         Expr::BinaryOp { op: BinaryOperator::BitwiseXor | BinaryOperator::PGExp, .. } => {
             ControlFlow::Break(())
