@@ -235,7 +235,9 @@ fn test_files_that_are_not_parquet_are_named() {
     let list = format!("read_parquet(['{}', {missing}])", ground.path("sound.parquet").display());
     ground.refuses(&list, ErrorKind::Io, &["missing.parquet"]);
     let json = quoted("some.json", b"{}");
-    ground.refuses(&json, ErrorKind::Unsupported, &["some.json", "Parquet"]);
+    ground.refuses(&json, ErrorKind::Value, &["some.json", "no keys"]);
+    let other = quoted("some.xlsx", b"PK");
+    ground.refuses(&other, ErrorKind::Unsupported, &["some.xlsx", "Parquet"]);
 }
 
 #[test]

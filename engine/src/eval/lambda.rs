@@ -231,6 +231,7 @@ mod tests {
     use crate::{
         context::{QueryContext, QuerySettings},
         expr::{ArithmeticOp, CompareOp, Expr},
+        kernel::testing::display,
     };
     use arrow::datatypes::Int64Type;
 
@@ -256,8 +257,7 @@ mod tests {
     }
 
     fn shown(vector: &Vector) -> Vec<String> {
-        let scalar = |row| vector.scalar(row).unwrap().to_string();
-        (0..vector.len()).map(scalar).collect()
+        (0..vector.len()).map(|row| display(vector, row)).collect()
     }
 
     #[test]
