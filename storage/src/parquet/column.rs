@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow::{
     array::{
         Array, ArrayRef, AsArray, Int64Array, IntervalMonthDayNanoArray, StringViewArray,
-        new_null_array,
+        StringViewBuilder, new_null_array,
     },
     compute::{self, CastOptions},
     datatypes::{
@@ -235,6 +235,7 @@ impl Decoder {
     ) -> Result<Vector> {
         match (self.read_as, second) {
             (ReadAs::Interval, Some(days)) => intervals(&array, &days).map(Vector::Flat),
+            (ReadAs::Uuid, _) => uuids(&array).map(Vector::Flat),
             (ReadAs::Decimal64, _) if is_decimal64(&array) => Ok(self.narrow(unscaled64(&array))),
             (ReadAs::Decimal64 | ReadAs::Decimal128, _) => match unscaled128(&array) {
                 Some(offsets) => Ok(self.narrow(offsets)),
@@ -344,6 +345,28 @@ fn intervals(months: &ArrayRef, days: &ArrayRef) -> Result<ArrayRef> {
     };
     let values: Vec<_> = months.values().iter().zip(days.values()).map(join).collect();
     Ok(Arc::new(IntervalMonthDayNanoArray::new(values.into(), months.nulls().cloned())))
+}
+
+/// UUIDs as text: lower-case hexadecimal digits in groups of 8, 4, 4, 4 and 12 (RFC 9562).
+fn uuids(array: &ArrayRef) -> Result<ArrayRef> {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let Some(array) = array.as_fixed_size_binary_opt() else {
+        return Err(StorageError::Internal("UUIDs were read as another type".into()));
+    };
+    let mut texts = StringViewBuilder::with_capacity(array.len());
+    let mut text = String::with_capacity(36);
+    for value in array {
+        text.clear();
+        for (at, byte) in value.into_iter().flatten().enumerate() {
+            if matches!(at, 4 | 6 | 8 | 10) {
+                text.push('-');
+            }
+            text.push(DIGITS[usize::from(byte >> 4)].into());
+            text.push(DIGITS[usize::from(byte & 15)].into());
+        }
+        texts.append_option(value.map(|_| &text));
+    }
+    Ok(Arc::new(texts.finish()))
 }
 
 /// An array in the given canonical layout; values are kept exactly or refused.

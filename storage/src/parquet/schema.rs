@@ -31,6 +31,8 @@ pub(crate) enum ReadAs {
     Decimal128,
     /// Intervals: months in one reading, days and milliseconds in another.
     Interval,
+    /// UUIDs: 16 bytes, which become their text.
+    Uuid,
 }
 
 /// A root column of a file.
@@ -139,7 +141,8 @@ fn file_column(
     if nested && has_interval(field.data_type()) {
         return Err(StorageError::Unsupported("intervals within lists or structs".into()));
     }
-    if !nested && is_enum(&leaf) {
+    let uuid = !nested && is_uuid(&leaf);
+    if uuid || (!nested && is_enum(&leaf)) {
         ty = LogicalType::Text;
     }
     if let (Type::INT96, LogicalType::Timestamp(unit @ TimeUnit::Nanosecond, _)) =
@@ -150,6 +153,7 @@ fn file_column(
     }
     let (read, read_as) = match (&ty, leaf.physical_type()) {
         _ if nested => (readable(field.data_type()), ReadAs::Flat),
+        _ if uuid => (DataType::FixedSizeBinary(16), ReadAs::Uuid),
         (LogicalType::Interval, _) => (field.data_type().clone(), ReadAs::Interval),
         (LogicalType::Decimal { precision: 0..=18, .. }, physical)
             if physical == Type::BYTE_ARRAY || leaf.type_length() > 8 =>
@@ -191,6 +195,10 @@ fn is_utf8(leaf: &ColumnDescriptor) -> bool {
 fn is_enum(leaf: &ColumnDescriptor) -> bool {
     leaf.converted_type() == ConvertedType::ENUM
         || matches!(leaf.logical_type_ref(), Some(ParquetLogical::Enum))
+}
+
+fn is_uuid(leaf: &ColumnDescriptor) -> bool {
+    matches!(leaf.logical_type_ref(), Some(ParquetLogical::Uuid)) && leaf.type_length() == 16
 }
 
 fn has_interval(ty: &DataType) -> bool {

@@ -89,8 +89,8 @@ fn bound(stats: &Statistics, ty: &LogicalType, lower: bool) -> Option<Scalar> {
         }
         Statistics::ByteArray(values) => from_bytes(value!(values).data(), ty),
         Statistics::FixedLenByteArray(values) => match ty {
-            // Half floats stand in fixed-length byte arrays.
-            LogicalType::Float32 => None,
+            // Half floats and UUIDs stand in fixed-length byte arrays.
+            LogicalType::Float32 | LogicalType::Text => None,
             _ => from_bytes(value!(values).data(), ty),
         },
         _ => None,
@@ -122,7 +122,9 @@ pub(crate) fn page_bound(
             (!value.is_nan()).then(|| Scalar::float64(value))
         }
         Type::BYTE_ARRAY => from_bytes(bytes, ty),
-        Type::FIXED_LEN_BYTE_ARRAY if !ty.is_float() => from_bytes(bytes, ty),
+        Type::FIXED_LEN_BYTE_ARRAY if !ty.is_float() && *ty != LogicalType::Text => {
+            from_bytes(bytes, ty)
+        }
         _ => None,
     }
 }

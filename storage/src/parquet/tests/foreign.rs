@@ -12,7 +12,11 @@ use parquet::{
 };
 
 use super::*;
-use crate::types::{LogicalType, TimeUnit};
+use crate::{
+    prune::PruneOp,
+    scalar::Scalar,
+    types::{LogicalType, TimeUnit},
+};
 
 const SCHEMA: &str = "message m {
     required fixed_len_byte_array(12) i (INTERVAL);
@@ -21,6 +25,7 @@ const SCHEMA: &str = "message m {
     required binary j (JSON);
     required fixed_len_byte_array(16) d (DECIMAL(18, 2));
     required binary b (DECIMAL(10, 1));
+    required fixed_len_byte_array(16) u (UUID);
 }";
 
 /// One row per entry of `json`.
@@ -33,10 +38,11 @@ fn foreign(path: &Path, json: &[&[u8]]) -> String {
     let mut column = 0;
     while let Some(mut writer) = group.next_column().unwrap() {
         match column {
-            0 | 4 => {
+            0 | 4 | 6 => {
                 let interval = [3, 0, 0, 0, 10, 0, 0, 0, 5, 0, 0, 0];
                 let value: Vec<u8> = match column {
                     0 => interval.to_vec(),
+                    6 => (0x00..0x100).step_by(17).map(|byte: i32| byte as u8).collect(),
                     _ => (-12345_i128).to_be_bytes().to_vec(),
                 };
                 let values = vec![FixedLenByteArray::from(value); rows];
@@ -81,9 +87,10 @@ fn test_foreign_types() {
         LogicalType::Text,
         LogicalType::Decimal { precision: 18, scale: 2 },
         LogicalType::Decimal { precision: 10, scale: 1 },
+        LogicalType::Text,
     ];
     assert_eq!(types, expected);
-    let (batches, _) = scan(dataset.as_ref(), &Request::columns(0..6)).unwrap();
+    let (batches, _) = scan(dataset.as_ref(), &Request::columns(0..7)).unwrap();
     let columns = &batches[0].columns;
     let flat = |column: usize| columns[column].flatten().unwrap();
     let interval = IntervalMonthDayNano::new(3, 10, 5_000_000);
@@ -95,6 +102,13 @@ fn test_foreign_types() {
     assert!(matches!(columns[4], Vector::Narrow(_)) && matches!(columns[5], Vector::Narrow(_)));
     assert_eq!(columns[4].scalar(1).unwrap().as_i128(), Some(-12345));
     assert_eq!(columns[5].scalar(1).unwrap().as_i128(), Some(-200));
+    let uuid = "00112233-4455-6677-8899-aabbccddeeff";
+    assert_eq!(columns[6].scalar(1).unwrap().as_str(), Some(uuid));
+    let mut request = Request::columns([6]);
+    let equal = Prune::Compare { column: 6, op: PruneOp::Eq, value: Scalar::text(uuid) };
+    request.prune = Some(equal);
+    let (batches, _) = scan(dataset.as_ref(), &request).unwrap();
+    assert_eq!(batches.iter().map(|batch| batch.rows).sum::<usize>(), 2);
 }
 
 #[test]
