@@ -24,7 +24,7 @@ Examples:
 #[derive(Debug, Clone, PartialEq, Eq, Parser)]
 #[command(name = "stoa", version, about, after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// A folder that SAVE TO made, opened as the database; or files of data (Parquet, CSV), each opened under its name
+    /// A folder that SAVE TO made, opened as the database; or files of data (Parquet, CSV, JSON, Arrow), each opened under its name
     /// without the ending
     #[arg(value_name = "PATH")]
     pub(crate) inputs: Vec<PathBuf>,

@@ -9,7 +9,7 @@ use arrow::{
     array::{Array, ArrayRef, UInt32Array},
     compute,
 };
-use stoadb_storage::{LogicalType, Vector};
+use stoadb_storage::{LogicalType, Vector, ledger::array_bytes};
 
 use super::{
     Call, Groups, State, frequency, input::OrderKeys, ordered, quantile, spread, table::KeyTable,
@@ -33,6 +33,16 @@ struct Chunk {
     /// The arguments, then the order keys.
     columns: Vec<ArrayRef>,
     groups: Vec<u32>,
+    /// The memory that its rows take. What they are slices of may be much larger, and shared by many chunks.
+    bytes: u64,
+}
+
+impl Chunk {
+    fn new(columns: Vec<ArrayRef>, groups: Vec<u32>) -> Self {
+        let bytes = columns.iter().map(|column| array_bytes(column.as_ref())).sum::<u64>();
+        let bytes = bytes + groups.len() as u64 * 4;
+        Self { columns, groups, bytes }
+    }
 }
 
 /// Rows sorted by group.
@@ -62,7 +72,7 @@ impl Collect {
             Groups::One(rows) => vec![0; rows],
             Groups::Ids(ids) => ids.to_vec(),
         };
-        self.chunks.push(Chunk { columns, groups });
+        self.chunks.push(Chunk::new(columns, groups));
         Ok(())
     }
 
@@ -104,7 +114,7 @@ impl Collect {
         }
         self.starts = starts;
         if !groups.is_empty() {
-            self.chunks.push(Chunk { columns, groups });
+            self.chunks.push(Chunk::new(columns, groups));
         }
         Ok(())
     }
@@ -125,7 +135,7 @@ impl Collect {
         }
         let mut columns = chunk.columns.clone();
         take_all(&mut columns, &rows)?;
-        self.chunks.push(Chunk { columns, groups });
+        self.chunks.push(Chunk::new(columns, groups));
         Ok(())
     }
 
@@ -135,17 +145,13 @@ impl Collect {
         let mut all = Self::new(call);
         all.groups = self.groups;
         for chunk in &self.chunks {
-            all.chunks.push(Chunk { columns: chunk.columns.clone(), groups: chunk.groups.clone() });
+            all.chunks.push(Chunk::new(chunk.columns.clone(), chunk.groups.clone()));
         }
         all.seal()?;
         let arguments = call.args.len();
-        let mut chunk = all.chunks.pop().unwrap_or_else(|| Chunk {
-            columns: call
-                .args
-                .iter()
-                .map(|ty| arrow::array::new_empty_array(&ty.to_arrow()))
-                .collect(),
-            groups: Vec::new(),
+        let mut chunk = all.chunks.pop().unwrap_or_else(|| {
+            let empty = call.args.iter().map(|ty| arrow::array::new_empty_array(&ty.to_arrow()));
+            Chunk::new(empty.collect(), Vec::new())
         });
         if chunk.columns.len() > arguments {
             let order = sort_rows(&chunk.columns[arguments..], call, &all.starts)?;
@@ -170,12 +176,8 @@ impl Collect {
     }
 
     pub(crate) fn memory(&self) -> u64 {
-        let chunk = |chunk: &Chunk| {
-            let columns = chunk.columns.iter();
-            columns.map(|column| column.get_array_memory_size()).sum::<usize>()
-                + chunk.groups.capacity() * 4
-        };
-        (self.chunks.iter().map(chunk).sum::<usize>() + self.starts.capacity() * 4) as u64
+        let rows = self.chunks.iter().map(|chunk| chunk.bytes).sum::<u64>();
+        rows + self.starts.capacity() as u64 * 4
     }
 }
 

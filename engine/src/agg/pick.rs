@@ -7,7 +7,7 @@ use arrow::{
     array::{Array, ArrayRef, UInt32Array, new_empty_array, new_null_array},
     compute,
 };
-use stoadb_storage::{LogicalType, Vector};
+use stoadb_storage::{LogicalType, Vector, ledger::array_bytes};
 
 use super::{
     Call, Groups,
@@ -209,8 +209,8 @@ impl Pick {
     }
 
     pub(crate) fn memory(&self) -> u64 {
-        let chunks: usize = self.chunks.iter().map(|chunk| chunk.get_array_memory_size()).sum();
-        (chunks + self.places.capacity() * 8 + self.keys.capacity() * 32) as u64
+        let chunks: u64 = self.chunks.iter().map(|chunk| array_bytes(chunk.as_ref())).sum();
+        chunks + (self.places.capacity() * 8 + self.keys.capacity() * 32) as u64
     }
 }
 
