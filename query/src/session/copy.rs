@@ -328,6 +328,11 @@ fn insert_text(
         if option.name == "encoding" || (option.name == "freeze" && format == Format::Csv) {
             continue;
         }
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if !option.name.chars().all(plain) {
+            let error = Error::unsupported(format!("the option \"{}\" of COPY", option.name));
+            return Err(error.or_span(option.place));
+        }
         arguments.push(format!("{} = {}", option.name, value_text(&option.value)));
     }
     Ok(format!("INSERT INTO {table}{into} SELECT {items} FROM {reader}({})", arguments.join(", ")))

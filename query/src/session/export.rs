@@ -115,7 +115,8 @@ fn export_into(
     format: Format,
     options: &[FileOption],
 ) -> Result<u64> {
-    let (mut schema, mut macros, mut load) = (String::new(), String::new(), String::new());
+    let (mut schemas, mut macros) = (String::new(), String::new());
+    let (mut tables, mut load) = (String::new(), String::new());
     let (mut rows, mut files, mut views) = (0, Vec::new(), Vec::new());
     for (name, entry) in session.names.snapshot.all_entries() {
         if is_temporary(name) {
@@ -124,7 +125,7 @@ fn export_into(
         let quoted = quoted(name);
         match entry {
             Entry::Table(table) => {
-                schema.push_str(&create_text(&quoted, table)?);
+                tables.push_str(&create_text(&quoted, table)?);
                 let file = file_name(name, format, &mut files);
                 let query = sql::parse(&format!("SELECT * FROM {quoted}"))?;
                 let Some(query) = query.first() else { return Err(Error::internal("no query")) };
@@ -141,12 +142,21 @@ fn export_into(
             }
             Entry::Schema => {
                 let (of, _) = split_name(name);
-                schema.insert_str(0, &format!("CREATE SCHEMA {};\n", ident(of)));
+                schemas.push_str(&format!("CREATE SCHEMA {};\n", ident(of)));
             }
-            Entry::Macro(text) => macros.push_str(&format!("{};\n", text.sql)),
+            Entry::Macro(text) => {
+                let (of, within) = split_name(name);
+                if !of.eq_ignore_ascii_case(MAIN) {
+                    return Err(Error::unsupported(format!(
+                        "EXPORT DATABASE with the macro '{of}.{within}' outside of the schema main"
+                    )));
+                }
+                macros.push_str(&format!("{};\n", text.sql));
+            }
         }
     }
-    schema.push_str(&macros);
+    // Defaults and checks may use macros.
+    let mut schema = schemas + &macros + &tables;
     for (name, sql) in in_order(session, views)? {
         schema.push_str(&format!("CREATE VIEW {} AS {sql};\n", quoted(name)));
     }
@@ -305,7 +315,7 @@ fn import(connection: &Connection, state: &mut State, folder: &str) -> Result<Qu
     }
 }
 
-/// Runs a statement of an export; a file that is not where it was exported to is looked for in the folder.
+/// Runs a statement of an export. Its files are those of the folder, wherever that was when it was written.
 fn one(
     connection: &Connection,
     state: &mut State,
@@ -316,7 +326,7 @@ fn one(
         Statement::Copy { to: false, target: CopyTarget::File { filename }, .. } => {
             let name = Path::new(filename.as_str()).file_name().unwrap_or_default();
             let here = Path::new(folder).join(name);
-            if !Path::new(filename.as_str()).exists() && here.exists() {
+            if here.exists() {
                 *filename = here.to_string_lossy().into_owned();
             }
         }

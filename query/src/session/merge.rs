@@ -5,8 +5,9 @@
 //! before the statement; the first clause whose condition holds counts; a row is changed once at most.
 //! Next: `change.rs`.
 
-use std::sync::Arc;
+use std::{ops::ControlFlow, sync::Arc};
 
+use datafusion_expr::Volatility;
 use stoadb_storage::{
     ColumnDef, LogicalType, Schema, TableVersion,
     catalog::name::is_plain,
@@ -15,6 +16,7 @@ use stoadb_storage::{
 
 use crate::{
     error::{Error, ErrorKind, Result},
+    planner::scalar_functions,
     session::{
         change::{Target, assigned, is_default, position_name, positions, query, target_name},
         connection::State,
@@ -29,9 +31,9 @@ use crate::{
             CaseWhen, CastKind, Expr, Ident, Join, JoinConstraint, JoinOperator, Merge,
             MergeAction, MergeClause, MergeClauseKind, MergeInsertExpr, MergeInsertKind,
             ObjectName, SelectItem, SetExpr, Statement, TableAlias, TableFactor, TableWithJoins,
-            Value, helpers::attached_token::AttachedToken,
+            Value, helpers::attached_token::AttachedToken, visit_expressions,
         },
-        names::EXACT,
+        names::{EXACT, fold},
         rewrite::{select_all, table_factor},
     },
 };
@@ -45,6 +47,7 @@ pub(crate) fn merge(
     if merge.output.is_some() || !merge.optimizer_hints.is_empty() {
         return Err(Error::unsupported("a clause of this MERGE"));
     }
+    refuse_random(merge)?;
     let target = Target::new(session, &merge.table)?;
     let (factor, own) = source(session, &merge.source)?;
     let this = Merging { session, target: &target, merge, source: factor, own };
@@ -140,6 +143,29 @@ fn case(branches: Vec<(Expr, Expr)>, otherwise: Expr) -> Expr {
     let conditions = branches.into_iter().map(when).collect();
     let (case_token, end_token) = (AttachedToken::empty(), AttachedToken::empty());
     Expr::Case { case_token, end_token, operand: None, conditions, else_result }
+}
+
+/// The clauses of a row are chosen more than once, so that a condition has to come out the same each time.
+fn refuse_random(merge: &Merge) -> Result<()> {
+    let functions = scalar_functions();
+    let predicates = merge.clauses.iter().filter_map(|clause| clause.predicate.as_ref());
+    for predicate in predicates {
+        let drawn = visit_expressions(predicate, |expr| match expr {
+            Expr::Function(call) => {
+                let name = fold(&call.name.to_string());
+                let volatile = functions
+                    .get(&name)
+                    .is_some_and(|udf| udf.signature().volatility == Volatility::Volatile);
+                if volatile { ControlFlow::Break(name) } else { ControlFlow::Continue(()) }
+            }
+            _ => ControlFlow::Continue(()),
+        });
+        if let ControlFlow::Break(name) = drawn {
+            let error = Error::unsupported(format!("{name}() in a condition of MERGE"));
+            return Err(error.with_hint("compute it in the source: USING (SELECT ..) s"));
+        }
+    }
+    Ok(())
 }
 
 struct Merging<'a> {

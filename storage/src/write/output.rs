@@ -45,6 +45,9 @@ impl Output {
         if path.is_dir() {
             return Err(failed(&path, &"it is a folder"));
         }
+        if path.exists() && !path.is_file() {
+            return Err(failed(&path, &"it is no plain file"));
+        }
         // A link stays a link: what it leads to is replaced.
         let path = fs::canonicalize(&path).unwrap_or(path);
         let temporary = beside(&path);
