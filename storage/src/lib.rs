@@ -16,6 +16,8 @@ pub mod simd; // loops compiled for wide registers, too
 pub mod lanes; // sums and extremes of whole numbers, under masks
 pub mod reproducible_sum; // sums of doubles that depend on the input alone
 pub mod moment; // means and squared deviations of doubles
+pub mod interval; // lengths of intervals
+pub mod wavelet; // order statistics of any range of a sequence
 pub mod scan; // ScanSpec, Scan: how the engine reads a relation
 pub mod table; // tables in memory and registered Arrow batches
 pub mod index; // indexes: ranges of keys answered without reading them

@@ -7,7 +7,7 @@ use std::{cmp::Ordering, sync::Arc};
 use arrow::{
     array::{Array, ArrayRef, AsArray, Int64Array},
     buffer::ScalarBuffer,
-    datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, IntervalMonthDayNanoType},
+    datatypes::{DataType, Decimal128Type, Float32Type, Float64Type},
 };
 use stoadb_storage::{LogicalType, Vector, vector::DictionaryVector};
 
@@ -137,15 +137,6 @@ impl OrderKeys {
         let ty = vector.ty()?;
         match ty {
             LogicalType::Text | LogicalType::Blob => return Ok(Self::Text(vector.flatten()?)),
-            LogicalType::Interval => {
-                let array = vector.flatten()?;
-                let values = array.as_primitive::<IntervalMonthDayNanoType>().values();
-                let length = |v: &arrow::datatypes::IntervalMonthDayNano| {
-                    let days = i128::from(v.months) * 30 + i128::from(v.days);
-                    days * 86_400_000_000_000 + i128::from(v.nanoseconds)
-                };
-                return Ok(Self::Int(values.iter().map(length).collect()));
-            }
             _ if ty.is_nested() => {
                 return Ok(Self::Nested(NestedRows::new(&ty)?.encode(&vector.flatten()?)?));
             }

@@ -18,9 +18,12 @@ use arrow::{
     },
     row::{RowConverter, SortField},
 };
-use stoadb_storage::{LogicalType, TimeUnit, Vector, vector::DictionaryVector};
+use stoadb_storage::{
+    LogicalType, TimeUnit, Vector,
+    interval::{interval_length, interval_of_length},
+    vector::DictionaryVector,
+};
 
-use super::compare::{interval_length, interval_of_length};
 use crate::error::{EngineError, Result};
 
 /// The normalised bits of a vector's values, one per row; those under NULL mean nothing.

@@ -15,12 +15,9 @@ use arrow::{
     datatypes::{ArrowPrimitiveType, DataType, IntervalMonthDayNano},
     row::{RowConverter, SortField},
 };
-use stoadb_storage::{LogicalType, Vector};
+use stoadb_storage::{LogicalType, Vector, interval::interval_length};
 
-use super::{
-    compare::interval_length,
-    physical::{offset_value, with_offsets},
-};
+use super::physical::{offset_value, with_offsets};
 use crate::error::{EngineError, Result};
 
 /// The codes of one vector's values.

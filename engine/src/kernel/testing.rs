@@ -20,10 +20,9 @@ use arrow::{
 };
 use stoadb_storage::{
     DictionaryValues, LogicalType, Scalar, TimeUnit, Vector,
+    interval::{interval_length, interval_of_length},
     vector::{DictionaryVector, NarrowVector},
 };
-
-use super::compare::{interval_length, interval_of_length};
 
 /// A small generator of random numbers.
 pub(crate) struct Random(u64);

@@ -95,7 +95,7 @@ impl Unified {
         (!common.is_null()).then_some(common)
     }
 
-    fn library(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+    fn given(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         let fields: Vec<FieldRef> =
             types.iter().map(|ty| Arc::new(Field::new("", ty.clone(), true)) as _).collect();
         let fields = fields_with_udf(&fields, self.inner.as_ref())?;
@@ -117,13 +117,13 @@ impl ScalarUDFImpl for Unified {
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        let Some(common) = self.common(types) else { return self.library(types) };
+        let Some(common) = self.common(types) else { return self.given(types) };
         let unify = |(at, ty): (usize, &DataType)| match self.place(at) {
             b'l' => DataType::new_list(common.clone(), true),
             b'e' => common.clone(),
             _ => ty.clone(),
         };
-        self.library(&types.iter().enumerate().map(unify).collect::<Vec<_>>())
+        self.given(&types.iter().enumerate().map(unify).collect::<Vec<_>>())
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {

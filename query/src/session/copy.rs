@@ -308,7 +308,7 @@ fn insert_text(
                 format!("{}: {}", quoted(&def.name), quoted(&ty))
             });
             let typed = typed.collect::<Vec<_>>().join(", ");
-            if chosen.len() == columns.len().max(chosen.len()) {
+            if chosen.len() >= columns.len() {
                 arguments.push(format!("columns = {{{typed}}}"));
             }
             "read_csv"

@@ -12,12 +12,12 @@ use std::sync::{
 use super::{
     MORSEL_BYTES,
     convert::is_known,
-    format::{Format, Formats},
+    format::Formats,
     guess::Guess,
-    input::Compression,
+    input::{Compression, corrupt},
     options::{CsvOptions, CsvTypes},
     scan::{CsvScan, Lax},
-    sniff::{Given, Sniffed, corrupt, sniff},
+    sniff::{Given, Sniffed, sniff},
 };
 use crate::{
     error::{Result, StorageError},
@@ -125,13 +125,8 @@ impl CsvDataset {
         morsel_bytes: u64,
     ) -> Result<Arc<Self>> {
         let paths = files::expand(patterns, "csv")?;
-        let format = |name: &str, text: &Option<String>| {
-            text.as_ref().map(|text| Format::parse(name, text)).transpose()
-        };
-        let formats = Formats {
-            date: format("dateformat", &options.date_format)?,
-            timestamp: format("timestampformat", &options.timestamp_format)?,
-        };
+        let formats =
+            Formats::new(options.date_format.as_deref(), options.timestamp_format.as_deref())?;
         let few = (options.sample_rows / paths.len()).max(MIN_SAMPLE.min(options.sample_rows));
         let given = Given { options: options.clone(), formats, sample_rows: few };
         let (mut found, mut sniffed_bytes) = (Vec::new(), 0);

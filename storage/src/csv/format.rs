@@ -36,6 +36,19 @@ pub(crate) struct Formats {
 }
 
 impl Formats {
+    /// What the options `dateformat` and `timestampformat` say.
+    ///
+    /// # Errors
+    /// `Value` for a format that is none.
+    pub(crate) fn new(date: Option<&str>, timestamp: Option<&str>) -> Result<Self> {
+        let format =
+            |name: &str, text: Option<&str>| text.map(|text| Format::parse(name, text)).transpose();
+        Ok(Self {
+            date: format("dateformat", date)?,
+            timestamp: format("timestampformat", timestamp)?,
+        })
+    }
+
     /// A date as days since 1970.
     pub(crate) fn date(&self, text: &[u8]) -> Option<i32> {
         let day = match &self.date {

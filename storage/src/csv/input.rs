@@ -63,6 +63,11 @@ impl Compression {
     }
 }
 
+/// The error about a file's content.
+pub(crate) fn corrupt(path: &str, message: String) -> StorageError {
+    StorageError::Corrupt { path: path.into(), row_group: None, column: None, message }
+}
+
 /// A file from its start, or from an offset.
 enum Source {
     Plain { at: u64 },
@@ -137,6 +142,20 @@ impl Input {
     /// Whether nothing follows `rest` in the file.
     pub(crate) fn ended(&self) -> bool {
         self.ended
+    }
+
+    /// Reads the beginning of a text and goes behind its byte order mark.
+    ///
+    /// # Errors
+    /// As `more`; `Corrupt` when the mark is that of UTF-16.
+    pub(crate) fn begin(&mut self, path: &str) -> Result<()> {
+        self.more(CHUNK_BYTES)?;
+        if self.rest().starts_with(b"\xef\xbb\xbf") {
+            self.advance(3);
+        } else if self.rest().starts_with(b"\xff\xfe") || self.rest().starts_with(b"\xfe\xff") {
+            return Err(corrupt(path, "it is UTF-16 text; UTF-8 is read".into()));
+        }
+        Ok(())
     }
 
     /// Marks bytes of `rest` as done with.

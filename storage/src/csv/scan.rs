@@ -16,8 +16,7 @@ use super::{
     convert::{Failure, Fields, convert},
     dataset::{ColumnSource, FileEntry},
     format::Formats,
-    input::{Compression, Input, changed, line_at, reopen},
-    sniff::corrupt,
+    input::{Compression, Input, changed, corrupt, line_at, reopen},
     split::{Malformed, Sink, Span, split},
 };
 use crate::{

@@ -14,7 +14,7 @@ use super::{
     convert::is_null,
     format::Formats,
     guess::Guess,
-    input::{Compression, Input, line_at},
+    input::{Compression, Input, corrupt, line_at},
     options::{CsvOptions, CsvTypes, Dialect},
     split::{Malformed, Sink, Span, split, unescape},
 };
@@ -72,12 +72,7 @@ pub(crate) fn sniff(
     let file = Arc::new(RangeFile::open(path)?);
     let compression = Compression::chosen(given.options.compression.as_deref(), path)?;
     let mut input = Input::open(Arc::clone(&file), compression, 0)?;
-    input.more(CHUNK_BYTES)?;
-    if input.rest().starts_with(b"\xef\xbb\xbf") {
-        input.advance(3);
-    } else if input.rest().starts_with(b"\xff\xfe") || input.rest().starts_with(b"\xfe\xff") {
-        return Err(corrupt(path, "it is UTF-16 text; UTF-8 is read".into()));
-    }
+    input.begin(path)?;
     let line_end = match input.rest().contains(&b'\n') || !input.rest().contains(&b'\r') {
         true => b'\n',
         false => b'\r',
@@ -144,11 +139,6 @@ fn names_columns(names: &[String], options: &CsvOptions) -> bool {
         }
         _ => false,
     }
-}
-
-/// The error about a file's content.
-pub(crate) fn corrupt(path: &str, message: String) -> StorageError {
-    StorageError::Corrupt { path: path.into(), row_group: None, column: None, message }
 }
 
 impl Malformed {

@@ -20,13 +20,11 @@ use arrow::{
 
 use crate::{
     error::{Result, StorageError},
+    interval::{DAY, interval_length},
     narrow,
     scalar::Scalar,
     types::LogicalType,
 };
-
-/// Nanoseconds of a day.
-const DAY: i128 = 86_400_000_000_000;
 
 /// Decimals of up to so many digits fit 64 bits.
 const NARROW_DIGITS: u8 = 18;
@@ -122,12 +120,6 @@ pub(super) fn decode_whole(ty: &LogicalType, bits: u32, code: u128) -> i128 {
 /// The lowest `bits` bits.
 pub(super) fn mask(bits: u32) -> u128 {
     if bits >= 128 { u128::MAX } else { (1 << bits) - 1 }
-}
-
-/// The length of an interval.
-fn interval_length(value: IntervalMonthDayNano) -> i128 {
-    let days = i128::from(value.months) * 30 + i128::from(value.days);
-    days * DAY + i128::from(value.nanoseconds)
 }
 
 /// Whole numbers of up to 64 bits (of a UBIGINT its bits).

@@ -19,8 +19,7 @@ mod keys; // ... as keys of entries
 mod fixed; // exact sums of doubles
 mod sums; // sums before every block
 mod extremes; // bounds of blocks
-mod wavelet; // order statistics of a sequence
-mod quantiles; // ... of a column
+mod quantiles; // order statistics of a column
 mod totals; // Totals: count, sum, variance
 
 mod raw; // values on their way into a run

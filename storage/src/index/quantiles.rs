@@ -8,8 +8,8 @@
 use super::{
     offsets::Word,
     sort::{Serial, sort_words},
-    wavelet::Wavelet,
 };
+use crate::wavelet::Wavelet;
 
 /// A matrix and what its numbers mean.
 #[derive(Debug, Clone)]

@@ -19,11 +19,7 @@ use super::{
     sniff::{JsonLayout, Sniffed, sniff},
 };
 use crate::{
-    csv::{
-        MORSEL_BYTES,
-        format::{Format, Formats},
-        input::Compression,
-    },
+    csv::{MORSEL_BYTES, format::Formats, input::Compression},
     error::{Result, StorageError},
     files,
     ledger::ScanLedger,
@@ -124,13 +120,8 @@ impl JsonDataset {
         morsel_bytes: u64,
     ) -> Result<Arc<Self>> {
         let paths = files::expand(patterns, "json")?;
-        let format = |name: &str, text: &Option<String>| {
-            text.as_ref().map(|text| Format::parse(name, text)).transpose()
-        };
-        let formats = Formats {
-            date: format("dateformat", &options.date_format)?,
-            timestamp: format("timestampformat", &options.timestamp_format)?,
-        };
+        let formats =
+            Formats::new(options.date_format.as_deref(), options.timestamp_format.as_deref())?;
         let few = (options.sample_rows / paths.len()).max(MIN_SAMPLE.min(options.sample_rows));
         let few = if options.columns.is_some() { 1 } else { few };
         let (mut found, mut sniffed_bytes, mut guess) = (Vec::new(), 0, Guess::Null);

@@ -12,14 +12,14 @@ use hashbrown::HashMap;
 use super::{
     convert::{Failure, Place, Values, unknown_key},
     dataset::{Files, Source},
-    sniff::{JsonLayout, Sniffed, corrupt, message},
+    sniff::{JsonLayout, Sniffed, message},
     token::{Bad, members, skip_blanks, unescaped, value_end},
 };
 use crate::{
     VECTOR_SIZE,
     csv::{
         CHUNK_BYTES, MAX_RECORD,
-        input::{Compression, Input, changed, line_at, reopen},
+        input::{Compression, Input, changed, corrupt, line_at, reopen},
     },
     error::{Result, StorageError},
     ledger::{Level, array_bytes},

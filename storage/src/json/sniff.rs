@@ -13,9 +13,9 @@ use crate::{
     csv::{
         CHUNK_BYTES, MAX_RECORD,
         format::Formats,
-        input::{Compression, Input, line_at},
+        input::{Compression, Input, corrupt, line_at},
     },
-    error::{Result, StorageError},
+    error::Result,
     parquet::source::{FileIdentity, RangeFile},
 };
 
@@ -49,11 +49,6 @@ pub(crate) struct Sniffed {
     pub whole: bool,
 }
 
-/// The error about a file's content.
-pub(crate) fn corrupt(path: &str, message: String) -> StorageError {
-    StorageError::Corrupt { path: path.into(), row_group: None, column: None, message }
-}
-
 /// What is wrong with a value, in words.
 pub(crate) fn message(line: u64, bad: Bad) -> String {
     match bad {
@@ -75,12 +70,7 @@ pub(crate) fn sniff(
 ) -> Result<(Sniffed, u64)> {
     let file = Arc::new(RangeFile::open(path)?);
     let mut input = Input::open(Arc::clone(&file), compression, 0)?;
-    input.more(CHUNK_BYTES)?;
-    if input.rest().starts_with(b"\xef\xbb\xbf") {
-        input.advance(3);
-    } else if input.rest().starts_with(b"\xff\xfe") || input.rest().starts_with(b"\xfe\xff") {
-        return Err(corrupt(path, "it is UTF-16 text; UTF-8 is read".into()));
-    }
+    input.begin(path)?;
     let start = input.position();
     let mut sample =
         Sample { layout: JsonLayout::Lines, guess: Guess::Null, rows: 0, bytes: 0, whole: false };

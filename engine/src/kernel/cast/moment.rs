@@ -4,7 +4,7 @@
 //! time, and one with a zone an instant, so that between the two the zone decides.
 
 use arrow::datatypes::IntervalMonthDayNano;
-use stoadb_storage::{LogicalType, Vector};
+use stoadb_storage::{LogicalType, Vector, interval::interval_length};
 
 use super::with_failure;
 use crate::{
@@ -12,7 +12,6 @@ use crate::{
     kernel::{
         arity::try_vector,
         calendar::{Clock, DAY_NANOS, per_second},
-        compare::interval_length,
         physical::{Physical, column, column_i64},
     },
 };

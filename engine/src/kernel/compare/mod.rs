@@ -13,7 +13,7 @@ use arrow::{
     buffer::BooleanBuffer,
     datatypes::{ArrowNativeType, IntervalMonthDayNano},
 };
-use stoadb_storage::{LogicalType, Vector};
+use stoadb_storage::{LogicalType, Vector, interval::interval_length};
 
 use self::{
     bytes::{bytes, nested},
@@ -24,7 +24,6 @@ use crate::{
     expr::CompareOp,
     kernel::{
         arity::{bits, bits2, compress, compress2, positions, true_rows, union_nulls},
-        calendar::DAY_NANOS,
         physical::{
             Bytes, Column, Physical, boolean_vector, booleans, column, is_constant_null,
             null_vector, with_number,
@@ -110,22 +109,6 @@ macro_rules! total_order {
 }
 total_order!(i8, i16, i32, i64, u8, u16, u32, u64, i128);
 total_order!(float f32, f64);
-
-/// An interval's length in nanoseconds, by which intervals compare.
-pub(crate) fn interval_length(interval: IntervalMonthDayNano) -> i128 {
-    let days = i128::from(interval.months) * 30 + i128::from(interval.days);
-    days * i128::from(DAY_NANOS) + i128::from(interval.nanoseconds)
-}
-
-/// The interval of a length in its largest units, the inverse of `interval_length` up to equality.
-pub(crate) fn interval_of_length(nanos: i128) -> IntervalMonthDayNano {
-    let days = nanos / i128::from(DAY_NANOS);
-    let fit = |value: i128| value.clamp(i32::MIN.into(), i32::MAX.into()) as i32;
-    let months = fit(days / 30);
-    let days = fit(days - i128::from(months) * 30);
-    let whole = interval_length(IntervalMonthDayNano { months, days, nanoseconds: 0 });
-    IntervalMonthDayNano { months, days, nanoseconds: (nanos - whole) as i64 }
-}
 
 /// A comparison as a boolean vector.
 pub(crate) fn compare(op: CompareOp, left: &Vector, right: &Vector, rows: usize) -> Result<Vector> {

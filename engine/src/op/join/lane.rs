@@ -9,12 +9,9 @@ use arrow::{
     buffer::{NullBuffer, ScalarBuffer},
     datatypes::{ArrowNativeType, DataType, Decimal128Type, IntervalMonthDayNanoType},
 };
-use stoadb_storage::{Vector, vector::NarrowVector};
+use stoadb_storage::{Vector, interval::interval_length, vector::NarrowVector};
 
-use crate::{
-    error::{EngineError, Result},
-    kernel::compare::interval_length,
-};
+use crate::error::{EngineError, Result};
 
 /// Which 64 bits of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,7 +18,6 @@ mod source;
 mod tests;
 mod tree;
 mod value;
-mod wavelet;
 
 use std::{
     ops::Range,

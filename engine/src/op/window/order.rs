@@ -9,8 +9,9 @@ use arrow::{
     array::{ArrayRef, Int64Array},
     buffer::BooleanBuffer,
 };
+use stoadb_storage::wavelet::Wavelet;
 
-use super::{tree::Rows, wavelet::Wavelet};
+use super::tree::Rows;
 use crate::{
     agg::{Call, Quantile},
     error::{EngineError, Result},
@@ -57,13 +58,13 @@ impl<'a> Ordered<'a> {
                     numbers[positions.of(pair[1]) as usize] = positions.of(pair[0]) + 1;
                 }
             }
-            let wavelet = Wavelet::new(numbers, count as u32 + 1);
+            let wavelet = Wavelet::new(numbers, count as u32);
             return Ok(Self { call, rows, positions, wavelet, sorted: Vec::new() });
         }
         for (number, &row) in (0..).zip(&sorted) {
             numbers[positions.of(row) as usize] = number;
         }
-        let wavelet = Wavelet::new(numbers, count as u32);
+        let wavelet = Wavelet::new(numbers, (count as u32).saturating_sub(1));
         Ok(Self { call, rows, positions, wavelet, sorted })
     }
 
@@ -72,15 +73,16 @@ impl<'a> Ordered<'a> {
     /// # Errors
     /// `Value` when a fraction is not between 0 and 1.
     pub(super) fn evaluate(&self, frames: &[[u32; 2]]) -> Result<ArrayRef> {
-        let frames = frames.iter().map(|&[a, b]| (self.positions.of(a), self.positions.of(b)));
+        let place = |row| self.positions.of(row) as usize;
+        let frames = frames.iter().map(|&[start, end]| (place(start), place(end)));
         if self.call.function == Function::Count {
-            let distinct = |(start, end)| i64::from(self.wavelet.less(start, end, start + 1));
+            let distinct = |(start, end)| self.wavelet.less(start, end, start as u64 + 1) as i64;
             return Ok(Arc::new(Int64Array::from_iter_values(frames.map(distinct))));
         }
         let quantile = Quantile::new(self.call)?;
         let rows = frames.flat_map(|(start, end)| {
-            let row = move |k: usize| self.sorted[self.wavelet.nth(start, end, k as u32) as usize];
-            let places = quantile.places((end - start) as usize);
+            let row = move |k: usize| self.sorted[self.wavelet.nth(start, end, k) as usize];
+            let places = quantile.places(end - start);
             places.map(move |place| {
                 place.map(|place| (row(place.low), row(place.high), place.weight))
             })
@@ -90,7 +92,7 @@ impl<'a> Ordered<'a> {
 
     /// Bytes of memory held.
     pub(super) fn memory(&self) -> u64 {
-        self.wavelet.memory() + self.sorted.len() as u64 * 4
+        self.wavelet.bytes() as u64 + self.sorted.len() as u64 * 4
     }
 }
 

@@ -3,7 +3,7 @@
 //! Invariant: level `i` holds the `i`-th highest bit of every number, the numbers stably parted by the bits above it.
 //! Method: Claude and Navarro 2012, "The Wavelet Matrix". Bits lie in cache lines of 448 with the number of ones before
 //! them, so that a step costs one line.
-//! Next: `quantiles.rs`.
+//! Next: `index/quantiles.rs`; the engine's windows use it as well.
 
 /// Bits of one line.
 const LINE: usize = 448;
@@ -15,7 +15,7 @@ struct Line([u64; 8]);
 
 /// Numbers below a power of two, in a fixed order.
 #[derive(Debug, Clone)]
-pub(super) struct Wavelet {
+pub struct Wavelet {
     len: usize,
     levels: Vec<Level>,
 }
@@ -60,7 +60,7 @@ impl Level {
 
 impl Wavelet {
     /// The matrix of numbers of which none is greater than `max`. `O(n log max)`.
-    pub(super) fn new(mut numbers: Vec<u32>, max: u32) -> Self {
+    pub fn new(mut numbers: Vec<u32>, max: u32) -> Self {
         let bits = u32::BITS - max.leading_zeros();
         let len = numbers.len();
         let mut levels = Vec::with_capacity(bits as usize);
@@ -76,12 +76,17 @@ impl Wavelet {
     }
 
     /// How many numbers.
-    pub(super) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.len
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// The `k`-th smallest number, from 0, of those at positions `start..end`, of which there are more than `k`.
-    pub(super) fn nth(&self, mut start: usize, mut end: usize, mut k: usize) -> u32 {
+    pub fn nth(&self, mut start: usize, mut end: usize, mut k: usize) -> u32 {
         let mut number = 0;
         for level in &self.levels {
             let zeros = (level.zeros_before(start), level.zeros_before(end));
@@ -99,7 +104,7 @@ impl Wavelet {
     }
 
     /// How many numbers at positions `start..end` are less than `limit`.
-    pub(super) fn less(&self, mut start: usize, mut end: usize, limit: u64) -> usize {
+    pub fn less(&self, mut start: usize, mut end: usize, limit: u64) -> usize {
         if limit >> self.levels.len() > 0 {
             return end - start;
         }
@@ -116,7 +121,8 @@ impl Wavelet {
         less
     }
 
-    pub(super) fn bytes(&self) -> usize {
+    /// Bytes of memory held.
+    pub fn bytes(&self) -> usize {
         self.levels.iter().map(|level| size_of_val(&*level.lines)).sum()
     }
 }
@@ -137,7 +143,15 @@ mod tests {
                 for (k, number) in sorted.iter().enumerate() {
                     assert_eq!(wavelet.nth(start, end, k), *number, "{start}..{end} [{k}]");
                 }
-                for limit in [0, 1, u64::from(max) / 2, max.into(), u64::from(max) + 1, 1 << 40] {
+                for limit in [
+                    0,
+                    1,
+                    u64::from(max) / 2,
+                    max.into(),
+                    u64::from(max) + 1,
+                    u32::MAX.into(),
+                    1 << 40,
+                ] {
                     let wanted = sorted.partition_point(|&number| u64::from(number) < limit);
                     assert_eq!(wavelet.less(start, end, limit), wanted, "{start}..{end} < {limit}");
                 }
@@ -152,8 +166,8 @@ mod tests {
         check(vec![0], 0);
         check(vec![0; 70], 0);
         check(vec![1, 0, 1, 1], 1);
-        for max in [1, 2, 63, 64, 1000, u32::MAX] {
-            for count in [1, 63, 64, 65, 447, 448, 449, 900] {
+        for max in [1, 2, 63, 64, 999, 1000, u32::MAX - 1, u32::MAX] {
+            for count in [1, 63, 64, 65, 128, 300, 447, 448, 449, 900] {
                 check(
                     (0..count).map(|_| (random.next() % (u64::from(max) + 1)) as u32).collect(),
                     max,
