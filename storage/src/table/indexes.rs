@@ -389,7 +389,6 @@ fn gathered(parts: &PartList, columns: &[usize], rows: &RowSet) -> Result<Vec<Ve
         while let Some(first) = here.next() {
             // Rows that are near each other are read at once.
             let window = first + VECTOR_SIZE as u64;
-            #[expect(clippy::cast_possible_truncation, reason = "rows of one vector")]
             let mut selected = vec![0_u32];
             while let Some(row) = here.next_if(|&row| row < window) {
                 selected.push((row - first) as u32);
