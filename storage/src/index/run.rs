@@ -356,15 +356,15 @@ impl Run {
         self.keys.height()
     }
 
-    /// Bytes of memory held.
-    pub(super) fn bytes(&self) -> usize {
+    /// Bytes of memory held: those of the key and the rows' ids, then those of each included column.
+    pub(super) fn column_bytes(&self) -> impl Iterator<Item = usize> {
         let sums = match &self.key_sums {
             KeySums::None => 0,
             KeySums::Whole { sums, .. } => sums.bytes(),
             KeySums::Float { sums } => sums.bytes(),
         };
-        let columns: usize = self.columns.iter().map(Column::bytes).sum();
-        self.keys.bytes() + self.rows.bytes() + sums + columns
+        let key = self.keys.bytes() + self.rows.bytes() + sums;
+        std::iter::once(key).chain(self.columns.iter().map(Column::bytes))
     }
 }
 
