@@ -137,6 +137,14 @@ pub trait Catalog {
     fn storage_info(&self, table: &str) -> Result<Arc<dyn Relation>> {
         Err(Error::unsupported(format!("storage_info('{table}') here")))
     }
+
+    /// What an index, or all of a table, consist of: `index_info('i')`.
+    ///
+    /// # Errors
+    /// When there is no such index and no such table.
+    fn index_info(&self, index: &str) -> Result<Arc<dyn Relation>> {
+        Err(Error::unsupported(format!("index_info('{index}') here")))
+    }
 }
 
 /// Settings of a connection that planning depends on.
@@ -294,8 +302,12 @@ fn raw_plan(
         let source = StoaTableSource::new(relation, request.to_string());
         provider.add_file(name, Arc::new(source));
     }
-    for (name, table) in found.tables {
-        let source = StoaTableSource::new(catalog.storage_info(&table)?, "storage_info".into());
+    for (name, function, wanted) in found.shown {
+        let shown = match function {
+            sql::sources::INDEX_INFO => catalog.index_info(&wanted)?,
+            _ => catalog.storage_info(&wanted)?,
+        };
+        let source = StoaTableSource::new(shown, function.into());
         provider.add_file(name, Arc::new(source));
     }
     for (name, SeriesRequest { function, first, end, step, inclusive }) in found.series {

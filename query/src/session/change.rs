@@ -18,7 +18,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     session::{
         connection::State,
-        create,
+        create, indexes,
         insert::column_of,
         result::QueryResult,
         returning::returning,
@@ -303,7 +303,9 @@ pub(crate) fn update(
             Some(returning(session, with, &target, new, items)?)
         }
     };
+    let _memory = indexes::reserve(session, &target.table, &segments)?;
     let count = run::change(session.connection, state, |transaction| {
+        transaction.set_workers(Arc::new(session.workers()?));
         let count = transaction.delete(&target.name, rows)?;
         transaction.append(&target.name, segments)?;
         Ok(count)

@@ -13,7 +13,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use stoadb_engine::function::FunctionRegistry;
 use stoadb_storage::{
     StorageError,
-    catalog::{Catalog, IfExists},
+    catalog::{Background, Catalog, IfExists},
     disk::{self, SaveId, Saved},
     parquet::FooterCache,
 };
@@ -95,7 +95,17 @@ impl Database {
             saving: Mutex::default(),
             folders: Mutex::default(),
         };
-        Self { shared: Arc::new(shared) }
+        let database = Self { shared: Arc::new(shared) };
+        let weak = Arc::downgrade(&database.shared);
+        let spawn = move |task: Box<dyn FnOnce() + Send>| {
+            let shared = weak.upgrade();
+            match shared.map(|shared| Self { shared }.pool(1)) {
+                Some(Ok(pool)) => pool.spawn(task),
+                _ => task(),
+            }
+        };
+        database.catalog().set_background(Background(Box::new(spawn)));
+        database
     }
 
     /// Opens the folder of a saved database. Its files are mapped: opening reads no data, and a query reads the columns

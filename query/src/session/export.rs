@@ -24,6 +24,7 @@ use crate::{
         connection::{Connection, State},
         copy,
         copy_options::{CopyTo, Format},
+        index_info,
         kept::KeptPlan,
         result::QueryResult,
         run::{self, Session},
@@ -116,7 +117,7 @@ fn export_into(
     options: &[FileOption],
 ) -> Result<u64> {
     let (mut schemas, mut macros) = (String::new(), String::new());
-    let (mut tables, mut load) = (String::new(), String::new());
+    let (mut tables, mut indexes, mut load) = (String::new(), String::new(), String::new());
     let (mut rows, mut files, mut views) = (0, Vec::new(), Vec::new());
     for (name, entry) in session.names.snapshot.all_entries() {
         if is_temporary(name) {
@@ -131,6 +132,10 @@ fn export_into(
                 let Some(query) = query.first() else { return Err(Error::internal("no query")) };
                 let path = temporary.join(&file).to_string_lossy().into_owned();
                 rows += copy::write(session, &query.statement, &path, options)?;
+                for index in &table.rules().indexes {
+                    let text = index_info::create_text(index, &quoted, table.shared_schema());
+                    indexes.extend(text.map(|text| format!("{text};\n")));
+                }
                 load.push_str(&load_text(&quoted, &format!("{folder}/{file}"), format, options));
             }
             Entry::View(view) => views.push((name, view.sql.as_str())),
@@ -156,7 +161,7 @@ fn export_into(
         }
     }
     // Defaults and checks may use macros.
-    let mut schema = schemas + &macros + &tables;
+    let mut schema = schemas + &macros + &tables + &indexes;
     for (name, sql) in in_order(session, views)? {
         schema.push_str(&format!("CREATE VIEW {} AS {sql};\n", quoted(name)));
     }
@@ -333,6 +338,7 @@ fn one(
         Statement::CreateTable(_)
         | Statement::CreateView(_)
         | Statement::CreateSchema { .. }
+        | Statement::CreateIndex(_)
         | Statement::CreateMacro { .. } => {}
         other => {
             let what = format!("{} in an exported database", run::unsupported(other).message);

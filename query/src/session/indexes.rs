@@ -6,10 +6,11 @@
 
 use std::sync::Arc;
 
+use stoadb_engine::context::Reservation;
 use stoadb_storage::{
     LogicalType, Relation,
     catalog::name::{is_plain, shown_name, split_name},
-    table::{IndexDefinition, IndexInclude, IndexKey, IndexKind, TableVersion},
+    table::{IndexDefinition, IndexInclude, IndexKey, IndexKind, Segment, TableVersion},
 };
 
 use crate::{
@@ -68,6 +69,32 @@ pub(crate) fn create(
         Ok(transaction.replace(&target.name, table)?)
     })?;
     Ok(QueryResult::changed(0))
+}
+
+/// The memory that putting rows into the indexes of a table takes, held until it is dropped.
+pub(super) fn reserve(
+    session: &Session<'_>,
+    table: &TableVersion,
+    segments: &[Arc<Segment>],
+) -> Result<Option<Reservation>> {
+    if table.indexes().is_empty() {
+        return Ok(None);
+    }
+    let new: u64 = segments.iter().map(|segment| segment.rows() as u64).sum();
+    let bytes = table.indexes().iter().map(|index| {
+        let definition = index.definition();
+        // One of a saved database that nobody asked for yet is built from all rows, or waits.
+        let rows = match (index.built(), definition.is_unique()) {
+            (Some(_), _) => new,
+            (None, true) => new + table.rows(),
+            (None, false) => 0,
+        };
+        definition.build_bytes(table.shared_schema(), rows)
+    });
+    let context = session.context(Vec::new());
+    let mut memory = context.memory().reservation("indexes of the table");
+    memory.resize(bytes.sum())?;
+    Ok(Some(memory))
 }
 
 /// Refuses what is not honoured, by name and place.
@@ -153,6 +180,10 @@ fn key(column: &IndexColumn, target: &Target) -> Result<IndexKey> {
     if *nulls_first == Some(true) {
         let error = Error::unsupported("NULLS FIRST in an index");
         return Err(error.with_hint("NULLs come last in every index").or_span(span));
+    }
+    let mut expr = expr;
+    while let Expr::Nested(inner) = expr {
+        expr = inner;
     }
     let Expr::Identifier(name) = expr else {
         let error = Error::unsupported(format!("an index over the expression {expr}"));

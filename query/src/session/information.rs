@@ -12,7 +12,7 @@ use stoadb_storage::{
         Entry,
         name::{MAIN, is_temporary, split_name},
     },
-    table::TableRules,
+    table::{IndexDefinition, TableRules},
 };
 
 use crate::{
@@ -22,7 +22,11 @@ use crate::{
         listed::{ListedFunction, listed_functions},
         plan_query,
     },
-    session::names::{DATABASE, Names},
+    session::{
+        index_info::create_text,
+        names::{DATABASE, Names},
+    },
+    sql::ast::Ident,
 };
 
 /// The schema of the relations about the catalog.
@@ -30,9 +34,15 @@ pub(crate) const SCHEMA: &str = "information_schema";
 
 /// Whether a function in FROM shows the catalog.
 pub(crate) fn is_function(name: &str) -> bool {
-    let names =
-        ["duckdb_tables", "duckdb_columns", "duckdb_views", "duckdb_schemas", "duckdb_functions"];
-    names.contains(&name)
+    [
+        "duckdb_tables",
+        "duckdb_columns",
+        "duckdb_views",
+        "duckdb_schemas",
+        "duckdb_indexes",
+        "duckdb_functions",
+    ]
+    .contains(&name)
 }
 
 /// The relation of a name; `None` when it is none of these.
@@ -55,6 +65,7 @@ pub(crate) fn relation(names: &Names<'_>, parts: &[&str]) -> Result<Option<Arc<d
         "duckdb_columns" => duckdb_columns(names),
         "duckdb_views" => duckdb_views(names),
         "duckdb_schemas" => duckdb_schemas(names),
+        "duckdb_indexes" => duckdb_indexes(names),
         "duckdb_functions" => duckdb_functions(names),
         _ => return Ok(None),
     };
@@ -277,6 +288,51 @@ fn duckdb_tables(names: &Names<'_>) -> Columns {
         ("estimated_size", number(&items, rows)),
         ("column_count", number(&items, width)),
         ("check_constraint_count", number(&items, |item| Some(item.rules().checks.len()))),
+    ]
+}
+
+/// An index that CREATE INDEX made, and its table.
+struct IndexOf<'a> {
+    table: Item<'a>,
+    index: IndexDefinition,
+    columns: Arc<Schema>,
+}
+
+fn duckdb_indexes(names: &Names<'_>) -> Columns {
+    let all = items(names).into_iter().flat_map(|item| match item.entry {
+        Entry::Table(table) => {
+            let columns = Arc::clone(table.shared_schema());
+            let indexes = table.rules().indexes.iter().map(|index| {
+                let table = Item { schema: item.schema.clone(), ..item };
+                IndexOf { table, index: index.clone(), columns: Arc::clone(&columns) }
+            });
+            indexes.collect::<Vec<_>>()
+        }
+        _ => Vec::new(),
+    });
+    let all: Vec<IndexOf<'_>> = all.collect();
+    let expressions = |item: &IndexOf<'_>| {
+        let columns = item.index.keys.iter().filter_map(|key| item.columns.columns.get(key.column));
+        let columns: Vec<&str> = columns.map(|column| column.name.as_str()).collect();
+        Some(format!("[{}]", columns.join(", ")))
+    };
+    let sql = |item: &IndexOf<'_>| {
+        let table = Ident::with_quote('"', item.table.name).to_string();
+        let table = match item.table.schema.as_str() {
+            MAIN => table,
+            schema => format!("{}.{table}", Ident::with_quote('"', schema)),
+        };
+        create_text(&item.index, &table, &item.columns).map(|text| format!("{text};"))
+    };
+    vec![
+        ("database_name", text(&all, |item| database(&item.table))),
+        ("schema_name", text(&all, |item| Some(item.table.schema.clone()))),
+        ("index_name", text(&all, |item| item.index.name.clone())),
+        ("table_name", text(&all, |item| Some(item.table.name.into()))),
+        ("is_unique", flag(&all, |item| item.index.is_unique())),
+        ("is_primary", flag(&all, |_| false)),
+        ("expressions", text(&all, expressions)),
+        ("sql", text(&all, sql)),
     ]
 }
 

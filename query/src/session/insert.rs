@@ -16,7 +16,7 @@ use crate::{
     session::{
         change::{Target, is_default, query},
         connection::State,
-        create,
+        create, indexes,
         result::QueryResult,
         returning::returning,
         rules,
@@ -60,7 +60,9 @@ pub(crate) fn insert(
             Some(returning(session, None, &target, new, items)?)
         }
     };
+    let _memory = indexes::reserve(session, &target.table, &segments)?;
     let rows = run::change(session.connection, state, |transaction| {
+        transaction.set_workers(Arc::new(session.workers()?));
         Ok(transaction.append(&target.name, segments)?)
     })?;
     Ok(QueryResult::returned(returned, rows))

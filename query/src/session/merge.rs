@@ -21,6 +21,7 @@ use crate::{
         change::{Target, assigned, is_default, position_name, positions, query, target_name},
         connection::State,
         create::{self, table_schema},
+        indexes,
         insert::column_of,
         result::QueryResult,
         rules,
@@ -54,6 +55,8 @@ pub(crate) fn merge(
     let schema = Arc::clone(target.table.shared_schema());
     let mut gone = RowSet::default();
     let mut new: Vec<Arc<Segment>> = Vec::new();
+    // Each row that is updated or deleted, and each that is inserted, counts once.
+    let mut count = 0;
     for kind in [MergeClauseKind::Matched, MergeClauseKind::NotMatchedBySource] {
         let clauses = this.clauses(|of| *of == kind);
         if clauses.is_empty() {
@@ -65,20 +68,24 @@ pub(crate) fn merge(
                 return Err(Error::internal("a row with and without a partner"));
             }
         }
+        count += rows.len();
         new.extend(changed);
     }
     let inserts = this.clauses(|of| {
         matches!(of, MergeClauseKind::NotMatched | MergeClauseKind::NotMatchedByTarget)
     });
     if !inserts.is_empty() {
-        new.extend(this.inserted(&inserts)?);
+        let inserted = this.inserted(&inserts)?;
+        count += inserted.iter().map(|segment| segment.rows() as u64).sum::<u64>();
+        new.extend(inserted);
     }
     rules::enforce(session, &target.name, target.table.rules(), &schema, &new)?;
-    let count = run::change(session.connection, state, |transaction| {
-        let appended: u64 = new.iter().map(|segment| segment.rows() as u64).sum();
-        let deleted = transaction.delete(&target.name, gone)?;
+    let _memory = indexes::reserve(session, &target.table, &new)?;
+    run::change(session.connection, state, |transaction| {
+        transaction.set_workers(Arc::new(session.workers()?));
+        transaction.delete(&target.name, gone)?;
         transaction.append(&target.name, new)?;
-        Ok(deleted.max(appended))
+        Ok(())
     })?;
     Ok(QueryResult::changed(count))
 }

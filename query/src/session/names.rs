@@ -17,7 +17,7 @@ use stoadb_storage::{
 use crate::{
     error::{Error, ErrorKind, Result},
     planner::{Catalog, CatalogEntry, ObjectNameParts, diagnose::closest},
-    session::{database::Database, information, macros, storage_info},
+    session::{database::Database, index_info, information, macros, storage_info},
     sql::{
         ast::{Ident, ObjectName, ObjectNamePart, Query, Statement, VisitMut, VisitorMut},
         file_options,
@@ -301,6 +301,10 @@ impl Catalog for Names<'_> {
                 ))
             }
         }
+    }
+
+    fn index_info(&self, index: &str) -> Result<Arc<dyn Relation>> {
+        index_info::relation(self, index)
     }
 
     fn storage_info(&self, table: &str) -> Result<Arc<dyn Relation>> {

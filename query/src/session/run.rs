@@ -23,7 +23,7 @@ use crate::{
     session::{
         alter, change,
         connection::{Connection, State},
-        copy, create, explain, export, indexes, insert,
+        copy, create, explain, export, index_info, indexes, insert,
         kept::{KeptPlan, Runnable},
         macros, merge,
         names::Names,
@@ -125,6 +125,9 @@ pub(crate) fn run(
         },
         Statement::ShowVariable { variable } => match variable.as_slice() {
             [name] if name.value.eq_ignore_ascii_case("all") => show::show_all(&state.settings),
+            [name] if name.value.eq_ignore_ascii_case("indexes") => {
+                index_info::show(&Session::new(connection, state, parameters).names)
+            }
             [name] => show::show_setting(&state.settings, &name.value),
             _ => Err(unsupported(&parsed.statement)),
         },

@@ -18,7 +18,7 @@ use crate::{
     session::{
         change::{Target, assigned, position_name, positions, query, target_name},
         connection::State,
-        create,
+        create, indexes,
         insert::column_of,
         result::QueryResult,
         returning::returning,
@@ -142,7 +142,9 @@ impl Conflict {
                 Some(returning(session, None, target, rows, items)?)
             }
         };
+        let _memory = indexes::reserve(session, &target.table, &new)?;
         let count = run::change(session.connection, state, |transaction| {
+            transaction.set_workers(Arc::new(session.workers()?));
             transaction.delete(&target.name, gone)?;
             Ok(transaction.append(&target.name, new)?)
         })?;

@@ -60,6 +60,8 @@ fn argument(arg: FunctionArg) -> Option<Expr> {
 
 /// The table function that shows how a table is stored.
 const STORAGE_INFO: &str = "storage_info";
+/// The table function that shows what an index consists of.
+pub const INDEX_INFO: &str = "index_info";
 
 /// Files that are read as one relation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -85,8 +87,8 @@ pub struct Found {
     pub relations: Vec<ObjectNameParts>,
     /// Files by the name that now stands for them.
     pub files: Vec<(String, FileRequest)>,
-    /// Tables that `storage_info` is to show, by the name that now stands for the call.
-    pub tables: Vec<(String, String)>,
+    /// What `storage_info` and `index_info` are to show, by the name that now stands for the call: function and argument.
+    pub shown: Vec<(String, &'static str, String)>,
     /// Series of whole numbers by the name that now stands for them.
     pub series: Vec<(String, SeriesRequest)>,
 }
@@ -154,10 +156,11 @@ impl Collector {
             return Ok(());
         }
         let request = match args.take() {
-            Some(args) if fold(&name.to_string()) == STORAGE_INFO => {
-                let known = format!("{EXACT}table{}", self.0.tables.len());
-                self.0.tables.push((known.clone(), table_argument(&args.args)?));
-                replace(name, alias, STORAGE_INFO.into(), known);
+            Some(args) if function == STORAGE_INFO || function == INDEX_INFO => {
+                let info = if function == INDEX_INFO { INDEX_INFO } else { STORAGE_INFO };
+                let known = format!("{EXACT}table{}", self.0.shown.len());
+                self.0.shown.push((known.clone(), info, shown_argument(info, &args.args)?));
+                replace(name, alias, info.into(), known);
                 return Ok(());
             }
             Some(args) => call(name, &args.args)?,
@@ -249,15 +252,19 @@ fn unnest(array_exprs: Vec<Expr>, alias: Option<TableAlias>) -> TableFactor {
     }
 }
 
-/// The table that `storage_info` is called for: a text.
-fn table_argument(args: &[FunctionArg]) -> Result<String> {
+/// What `storage_info` or `index_info` is called for: a text.
+fn shown_argument(info: &str, args: &[FunctionArg]) -> Result<String> {
     if let [FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(value)))] = args
         && let Some(table) = value.value.clone().into_string()
     {
         return Ok(table);
     }
-    let message = "storage_info() needs the name of one table as a text";
-    Err(Error::new(ErrorKind::Type, message).with_hint("storage_info('t')"))
+    let (what, hint) = match info {
+        INDEX_INFO => ("index", "index_info('i')"),
+        _ => ("table", "storage_info('t')"),
+    };
+    let message = format!("{info}() needs the name of one {what} as a text");
+    Err(Error::new(ErrorKind::Type, message).with_hint(hint))
 }
 
 impl VisitorMut for Collector {

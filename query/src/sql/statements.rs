@@ -1,5 +1,5 @@
 //! Statements for which the parser has no words: INSERT ... BY NAME, CREATE FUNCTION as CREATE MACRO, DROP MACRO,
-//! QUANTILES in CREATE INDEX, SHOW INDEXES.
+//! QUANTILES in CREATE INDEX.
 //!
 //! Invariant: tokens are changed only within the words that begin a statement, and of CREATE INDEX in the list behind
 //! INCLUDE. Next: `parse.rs`.

@@ -12,6 +12,7 @@ use crate::{
         snapshot::{CatalogSnapshot, Entry},
     },
     error::{Result, StorageError},
+    index::Workers,
     table::{RowSet, Segment, TableVersion},
 };
 
@@ -65,12 +66,16 @@ impl Edit {
         }
     }
 
-    /// Makes the change. Nothing is changed on error.
+    /// Makes the change; workers sort what goes into indexes. Nothing is changed on error.
     ///
     /// # Errors
     /// `Catalog` when there is no such table or an index of a new one has a name that is taken, `Conflict` when a row was
     /// deleted before.
-    pub(crate) fn apply(&self, snapshot: &mut CatalogSnapshot) -> Result<()> {
+    pub(crate) fn apply(
+        &self,
+        snapshot: &mut CatalogSnapshot,
+        workers: &dyn Workers,
+    ) -> Result<()> {
         match self {
             Self::Create { name, entry } => {
                 snapshot.check_schema(name)?;
@@ -84,7 +89,7 @@ impl Edit {
                 snapshot.remove(name);
             }
             Self::Append { name, segments } => {
-                let table = snapshot.table(name)?.append(segments);
+                let table = snapshot.table(name)?.append_on(segments, workers);
                 let table = table.map_err(|error| of_table(error, name))?;
                 snapshot.update(name, table)?;
             }
@@ -120,6 +125,7 @@ impl Commit {
         &self,
         base: &CatalogSnapshot,
         current: &CatalogSnapshot,
+        workers: &dyn Workers,
     ) -> Result<CatalogSnapshot> {
         // Per name: where the rows that this transaction appended begin, in `base` and in `current`.
         let mut starts: BTreeMap<String, (u64, u64)> = BTreeMap::new();
@@ -150,9 +156,9 @@ impl Commit {
             let result = match (edit, starts.get(&key)) {
                 (Edit::Delete { name, rows }, Some(&(before, now))) if before != now => {
                     let rows = Arc::new(rows.moved(before, now));
-                    Edit::Delete { name: name.clone(), rows }.apply(&mut next)
+                    Edit::Delete { name: name.clone(), rows }.apply(&mut next, workers)
                 }
-                _ => edit.apply(&mut next),
+                _ => edit.apply(&mut next, workers),
             };
             match result {
                 Err(StorageError::Conflict(_)) => return Err(conflict(edit.name())),

@@ -15,4 +15,5 @@ mod tests;
 
 pub use commit::{Commit, Edit};
 pub use snapshot::{CatalogSnapshot, Entry, EntryKind, Macro, View};
+pub use tidy::{Background, Spawn};
 pub use transaction::{Catalog, IfExists, Savepoint, Transaction};

@@ -6,13 +6,41 @@
 //! Merging an index's runs is no state at all: the version holds the same entries, in fewer runs.
 //! Next: `../table/compact.rs`, `../table/indexes.rs`.
 
-use std::sync::{Arc, PoisonError, atomic::Ordering};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    sync::{Arc, PoisonError, atomic::Ordering},
+};
 
 use crate::{
     catalog::{snapshot::CatalogSnapshot, transaction::Catalog},
     error::Result,
     table::{TableVersion, Thoroughness},
 };
+
+/// Merges of up to so many entries, some 20 ms, are carried out by whoever commits.
+const AT_ONCE: u64 = 1 << 20;
+
+/// Runs a task on another thread, at some time.
+pub type Spawn = dyn Fn(Box<dyn FnOnce() + Send>) + Send + Sync;
+
+/// Who carries out work that nobody waits for.
+pub struct Background(pub Box<Spawn>);
+
+impl fmt::Debug for Background {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("background")
+    }
+}
+
+/// The tables whose indexes are to be merged.
+#[derive(Debug, Default)]
+pub(super) struct Merging {
+    /// By folded names.
+    waiting: BTreeSet<String>,
+    /// Whether somebody is at it.
+    busy: bool,
+}
 
 impl Catalog {
     /// Compacts a table a little, if it needs it and no transaction is open.
@@ -41,13 +69,62 @@ impl Catalog {
         Ok(())
     }
 
+    /// Lets large merges of indexes be carried out by somebody else than whoever commits.
+    pub fn set_background(&self, background: Background) {
+        // Who set one first keeps it.
+        let _ = self.background.set(background);
+    }
+
+    /// Merges the runs of a table's indexes where it is due: small ones at once, large ones in the background, if there is
+    /// one.
+    pub(super) fn merge_after_commit(self: &Arc<Self>, name: &str) {
+        let snapshot = self.snapshot();
+        let Ok(table) = snapshot.table(name) else { return };
+        let due = table.indexes().iter().filter_map(|index| index.merge_due());
+        let Some(entries) = due.map(|merge| merge.entries()).max() else { return };
+        match self.background.get() {
+            Some(Background(spawn)) if entries > AT_ONCE => {
+                let (catalog, name) = (Arc::downgrade(self), name.to_owned());
+                spawn(Box::new(move || {
+                    if let Some(catalog) = catalog.upgrade() {
+                        let _ = catalog.merge_indexes(&name);
+                    }
+                }));
+            }
+            // What fails is tried again after the next commit; the index answers as it is.
+            _ => drop(self.merge_indexes(name)),
+        }
+    }
+
     /// Merges the runs of a table's indexes as far as it is due. Whoever comes while somebody else does it leaves it to
-    /// him. `O(rows of the runs)`, amortised `O(log rows)` an entry.
+    /// him. `O(entries of the runs)`, amortised `O(log rows)` an entry.
     ///
     /// # Errors
     /// `Internal` never.
     pub fn merge_indexes(&self, name: &str) -> Result<()> {
-        let Ok(_turn) = self.merging.try_lock() else { return Ok(()) };
+        let lock = || self.merging.lock().unwrap_or_else(PoisonError::into_inner);
+        {
+            let mut merging = lock();
+            merging.waiting.insert(name.to_lowercase());
+            if merging.busy {
+                return Ok(());
+            }
+            merging.busy = true;
+        }
+        let mut result = Ok(());
+        loop {
+            let next = {
+                let mut merging = lock();
+                let next = merging.waiting.pop_first();
+                merging.busy = next.is_some();
+                next
+            };
+            let Some(name) = next else { return result };
+            result = result.and(self.merge_table(&name));
+        }
+    }
+
+    fn merge_table(&self, name: &str) -> Result<()> {
         loop {
             let snapshot = self.snapshot();
             let Ok(table) = snapshot.table(name) else { return Ok(()) };

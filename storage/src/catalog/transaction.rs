@@ -5,8 +5,9 @@
 
 use std::{
     collections::BTreeSet,
+    fmt,
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc, Mutex, OnceLock, PoisonError, RwLock,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -16,8 +17,10 @@ use crate::{
         commit::{Commit, Edit},
         name::{macro_name, schema_name, shown_name},
         snapshot::{CatalogSnapshot, Entry, EntryKind, Macro, View},
+        tidy::{Background, Merging},
     },
     error::{Result, StorageError},
+    index::{Serial, Workers},
     scan::Relation,
     table::{RowId, RowSet, Segment, TableVersion},
 };
@@ -28,8 +31,9 @@ pub struct Catalog {
     pub(super) current: RwLock<Arc<CatalogSnapshot>>,
     /// Held while a commit is checked and published.
     pub(super) committing: Mutex<()>,
-    /// Held while indexes are merged.
-    pub(super) merging: Mutex<()>,
+    /// The indexes that are being merged.
+    pub(super) merging: Mutex<Merging>,
+    pub(super) background: OnceLock<Background>,
     /// How many transactions are open.
     pub(super) open: AtomicUsize,
 }
@@ -66,6 +70,7 @@ impl Catalog {
             view: Arc::clone(&base),
             base,
             commit: Commit::default(),
+            workers: Arc::new(Serial),
         }
     }
 }
@@ -89,16 +94,28 @@ pub struct Savepoint {
 }
 
 /// Changes that nobody else sees yet. Dropping it is rolling it back.
-#[derive(Debug)]
 pub struct Transaction {
     open: Open,
     base: Arc<CatalogSnapshot>,
     /// `base` with the changes.
     view: Arc<CatalogSnapshot>,
     commit: Commit,
+    /// Who sorts what goes into indexes.
+    workers: Arc<dyn Workers + Send>,
+}
+
+impl fmt::Debug for Transaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "transaction of {} changes", self.commit.edits.len())
+    }
 }
 
 impl Transaction {
+    /// Lets workers sort what goes into indexes from now on; without, the calling thread does.
+    pub fn set_workers(&mut self, workers: Arc<dyn Workers + Send>) {
+        self.workers = workers;
+    }
+
     /// What the transaction sees: the state that it began on with its own changes.
     pub fn snapshot(&self) -> &Arc<CatalogSnapshot> {
         &self.view
@@ -249,7 +266,7 @@ impl Transaction {
 
     fn apply(&mut self, edit: Edit) -> Result<()> {
         // An edit that fails changes nothing.
-        edit.apply(Arc::make_mut(&mut self.view))?;
+        edit.apply(Arc::make_mut(&mut self.view), &*self.workers)?;
         self.commit.edits.push(edit);
         Ok(())
     }
@@ -277,14 +294,14 @@ impl Transaction {
         if self.is_unchanged() {
             return Ok(self.base.version());
         }
-        let Self { open, base, view, commit } = self;
+        let Self { open, base, view, commit, workers } = self;
         let catalog = Arc::clone(&open.0);
         let version = {
             let _turn = catalog.committing.lock().unwrap_or_else(PoisonError::into_inner);
             let current = catalog.snapshot();
             let mut next = match Arc::ptr_eq(&current, &base) {
                 true => view,
-                false => Arc::new(commit.rebase(&base, &current)?),
+                false => Arc::new(commit.rebase(&base, &current, &*workers)?),
             };
             let version = current.version() + 1;
             Arc::make_mut(&mut next).set_version(version);
@@ -304,7 +321,7 @@ impl Transaction {
             .filter(|edit| matches!(edit, Edit::Append { .. } | Edit::Delete { .. }));
         let names: BTreeSet<&str> = changed.map(Edit::name).collect();
         for name in names {
-            let _ = catalog.merge_indexes(name);
+            catalog.merge_after_commit(name);
         }
         Ok(version)
     }

@@ -236,8 +236,8 @@ impl Column {
             (RawValues::Float(all), Data::Float(values)) => all.extend_from_slice(&values[range]),
             (RawValues::Bytes(all), Data::Bytes { places, texts }) => {
                 for at in range {
-                    let text = texts.get(places[at] as usize);
-                    all.push(if self.is_valid(at) { text } else { &[] });
+                    let text = || texts.get(places[at] as usize);
+                    all.push(if self.is_valid(at) { text() } else { &[] });
                 }
             }
             _ => {}

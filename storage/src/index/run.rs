@@ -268,6 +268,12 @@ impl Run {
         self.rows.get(at)
     }
 
+    /// The position of the first entry whose key is not less. `O(log n)`.
+    #[inline]
+    pub(super) fn first(&self, key: KeyRef<'_>) -> usize {
+        self.keys.lower_bound(key)
+    }
+
     /// The positions of the entries of a key. `O(log n)`.
     pub(super) fn equal(&self, key: KeyRef<'_>) -> Range<usize> {
         match key {
@@ -356,15 +362,15 @@ impl Run {
         self.keys.height()
     }
 
-    /// Bytes of memory held.
-    pub(super) fn bytes(&self) -> usize {
+    /// Bytes of memory held: those of the key and the rows' ids, then those of each included column.
+    pub(super) fn column_bytes(&self) -> impl Iterator<Item = usize> {
         let sums = match &self.key_sums {
             KeySums::None => 0,
             KeySums::Whole { sums, .. } => sums.bytes(),
             KeySums::Float { sums } => sums.bytes(),
         };
-        let columns: usize = self.columns.iter().map(Column::bytes).sum();
-        self.keys.bytes() + self.rows.bytes() + sums + columns
+        let key = self.keys.bytes() + self.rows.bytes() + sums;
+        std::iter::once(key).chain(self.columns.iter().map(Column::bytes))
     }
 }
 

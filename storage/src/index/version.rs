@@ -62,6 +62,8 @@ pub struct IndexInfo {
     pub entries: u64,
     /// Bytes of memory held, by all parts.
     pub bytes: u64,
+    /// Those of the key, with the rows' ids and the sums of the key, and those of each included column.
+    pub column_bytes: Vec<u64>,
     /// Runs, those of gone entries included.
     pub runs: usize,
     /// Entries outside of the largest run, gone ones included: what waits to be merged.
@@ -271,9 +273,15 @@ impl Index {
     pub fn info(&self) -> IndexInfo {
         let sizes = || self.parts.iter().map(|part| part.run.len() as u64);
         let largest = self.parts.iter().max_by_key(|part| part.run.len());
+        let mut column_bytes = vec![0; self.spec.includes.len() + 1];
+        for part in self.parts.iter() {
+            let bytes = part.run.column_bytes();
+            column_bytes.iter_mut().zip(bytes).for_each(|(all, bytes)| *all += bytes as u64);
+        }
         IndexInfo {
             entries: self.len(),
-            bytes: self.parts.iter().map(|part| part.run.bytes() as u64).sum(),
+            bytes: column_bytes.iter().sum(),
+            column_bytes,
             runs: self.parts.len(),
             pending: sizes().sum::<u64>() - sizes().max().unwrap_or(0),
             height: largest.map_or(0, |part| part.run.height()),

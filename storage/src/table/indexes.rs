@@ -25,7 +25,7 @@ use crate::{
 #[derive(Debug)]
 pub struct TableIndex {
     definition: Arc<IndexDefinition>,
-    spec: IndexSpec,
+    spec: Arc<IndexSpec>,
     /// The rows.
     parts: Arc<PartList>,
     /// The index, once somebody asked.
@@ -42,7 +42,7 @@ impl TableIndex {
         schema: &Schema,
         parts: &Arc<PartList>,
     ) -> Result<Self> {
-        let spec = definition.spec(schema)?;
+        let spec = Arc::new(definition.spec(schema)?);
         let (definition, parts) = (Arc::new(definition), Arc::clone(parts));
         Ok(Self { definition, spec, parts, index: RwLock::default() })
     }
@@ -56,7 +56,7 @@ impl TableIndex {
     fn next(&self, parts: &Arc<PartList>, index: Option<Arc<Index>>) -> Self {
         Self {
             definition: Arc::clone(&self.definition),
-            spec: self.spec.clone(),
+            spec: Arc::clone(&self.spec),
             parts: Arc::clone(parts),
             index: RwLock::new(index),
         }
@@ -118,7 +118,7 @@ impl TableIndex {
             start += rows as u64;
         }
         let segments: Vec<_> = self.parts.iter().map(|part| &part.segment).collect();
-        added.insert(&Index::new(self.spec.clone())?, &segments, 0, workers)
+        added.insert(&Index::new(self.spec.as_ref().clone())?, &segments, 0, workers)
     }
 
     /// The index with the rows of more segments, the first of which gets the position `start`; `None` when it is not built
@@ -126,10 +126,15 @@ impl TableIndex {
     ///
     /// # Errors
     /// `Constraint` when a key would be that of two rows.
-    fn appended(&self, segments: &[Arc<Segment>], start: u64) -> Result<Option<Arc<Index>>> {
+    fn appended(
+        &self,
+        segments: &[Arc<Segment>],
+        start: u64,
+        workers: &dyn Workers,
+    ) -> Result<Option<Arc<Index>>> {
         let index = match self.built() {
             None if !self.definition.is_unique() => return Ok(None),
-            None => self.index()?,
+            None => self.index_on(workers)?,
             Some(index) => index,
         };
         let rows = segments.iter().map(|segment| segment.rows()).sum();
@@ -143,7 +148,7 @@ impl TableIndex {
             first += segment.rows() as u64;
         }
         let segments: Vec<_> = segments.iter().collect();
-        Ok(Some(Arc::new(added.insert(&index, &segments, start, &Serial)?)))
+        Ok(Some(Arc::new(added.insert(&index, &segments, start, workers)?)))
     }
 
     /// The index without some rows, which `left` says are not all; `None` when it is not built.
@@ -153,7 +158,7 @@ impl TableIndex {
             return Ok(Some(index));
         }
         if !left {
-            return Ok(Some(Arc::new(Index::new(self.spec.clone())?)));
+            return Ok(Some(Arc::new(Index::new(self.spec.as_ref().clone())?)));
         }
         let columns: Vec<usize> = self.definition.keys.iter().map(|key| key.column).collect();
         let keys = gathered(&self.parts, &columns, gone)?;
@@ -232,9 +237,10 @@ pub(crate) fn appended(
     schema: &Schema,
     segments: &[Arc<Segment>],
     start: u64,
+    workers: &dyn Workers,
 ) -> Result<Vec<Option<Arc<Index>>>> {
     let next = |index: &Arc<TableIndex>| {
-        index.appended(segments, start).map_err(|error| of_index(error, index, schema))
+        index.appended(segments, start, workers).map_err(|error| of_index(error, index, schema))
     };
     indexes.iter().map(next).collect()
 }
@@ -389,9 +395,11 @@ fn gathered(parts: &PartList, columns: &[usize], rows: &RowSet) -> Result<Vec<Ve
         while let Some(first) = here.next() {
             // Rows that are near each other are read at once.
             let window = first + VECTOR_SIZE as u64;
-            let mut selected = vec![0_u32];
+            #[expect(clippy::cast_possible_truncation, reason = "rows of one vector")]
+            let place = |row: u64| (row - first) as u32;
+            let mut selected = vec![0];
             while let Some(row) = here.next_if(|&row| row < window) {
-                selected.push((row - first) as u32);
+                selected.push(place(row));
             }
             let from = usize::try_from(first - start).unwrap_or(usize::MAX);
             let last = selected.last().map_or(0, |&row| row as usize);

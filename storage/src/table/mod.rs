@@ -51,6 +51,8 @@ mod version_tests;
 #[cfg(test)]
 mod rules_tests;
 #[cfg(test)]
+mod index_tests;
+#[cfg(test)]
 mod compact_tests;
 
 pub(crate) use block::ColumnStatistics;

@@ -13,7 +13,7 @@ use std::{
 use crate::{
     BLOCK_ROWS,
     error::{Result, StorageError},
-    index::Workers,
+    index::{Serial, Workers},
     ledger::{BlockUse, Level, ScanLedger},
     prune::{ColumnRange, Prune},
     scan::{Relation, Scan, ScanSpec},
@@ -111,13 +111,23 @@ impl TableVersion {
         }
     }
 
-    /// The version with rows appended; small neighbouring segments are put together. O(rows appended), amortised.
+    /// The version with rows appended; small neighbouring segments are put together. O(rows appended), amortised, and
+    /// O(log rows) a row for each index.
     ///
     /// # Errors
-    /// As `new`.
+    /// As `new`, and `Constraint` when a row has the key of another one.
     pub fn append(&self, segments: &[Arc<Segment>]) -> Result<Self> {
+        self.append_on(segments, &Serial)
+    }
+
+    /// As `append`; workers sort what goes into indexes.
+    ///
+    /// # Errors
+    /// As `append`.
+    pub fn append_on(&self, segments: &[Arc<Segment>], workers: &dyn Workers) -> Result<Self> {
         let mut next = Self { stored: Arc::default(), ..self.clone() };
-        let built = indexes::appended(&self.indexes, &self.schema, segments, self.positions)?;
+        let (indexes, schema) = (&self.indexes, &self.schema);
+        let built = indexes::appended(indexes, schema, segments, self.positions, workers)?;
         let parts = Arc::make_mut(&mut next.parts);
         for segment in segments.iter().filter(|segment| segment.rows() > 0) {
             self.check(segment)?;
@@ -419,7 +429,8 @@ fn keep_blocks(
         return;
     }
     let rows = part.segment.rows();
-    let all = || prune.all_match(&|i| columns[i].statistics().whole.range(deletes));
+    let whole = |i| known(i).map(|known| known.whole.range(deletes));
+    let all = || prune.all_match(&|i| or_nothing(whole(i)));
     if rows <= BLOCK_ROWS || all() {
         runs.extend(blocks(number, rows));
         return;
