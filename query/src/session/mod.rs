@@ -18,6 +18,7 @@ mod rules; // NOT NULL, DEFAULT, CHECK, PRIMARY KEY, UNIQUE
 mod schemas; // CREATE SCHEMA, DROP SCHEMA, USE
 mod information; // information_schema
 mod macros; // CREATE MACRO, and what calls stand for
+mod pragma; // PRAGMA
 mod prepared; // PREPARE, EXECUTE, DEALLOCATE
 mod copy; // COPY
 mod copy_options; // options of COPY ... TO
