@@ -24,6 +24,7 @@ pub mod set_all; // INTERSECT ALL and EXCEPT ALL
 pub mod shares; // LIMIT in percent, WITH TIES, samples
 pub mod statements; // INSERT BY NAME, DROP MACRO
 pub mod sources; // file names and table functions in FROM
+pub mod struct_types; // STRUCT(a INTEGER) -> STRUCT<a INTEGER>
 pub mod statement_options; // options of COPY, EXPORT, IMPORT
 pub mod tuples; // rows in parentheses
 pub mod walk; // expressions outside of subqueries
