@@ -41,6 +41,9 @@ fn argument(arg: FunctionArg) -> Option<Expr> {
 /// The table function that shows how a table is stored.
 const STORAGE_INFO: &str = "storage_info";
 
+/// The format of a request that is a call of a table function that a program registered.
+pub const FUNCTION: &str = "function";
+
 /// Files that are read as one relation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct FileRequest {
@@ -302,7 +305,7 @@ fn call(name: &ObjectName, args: &[FunctionArg]) -> Result<FileRequest> {
         "read_json" | "read_json_auto" => "json",
         "read_ndjson" | "read_ndjson_auto" => "ndjson",
         "read_arrow" | "read_ipc" | "read_feather" => "arrow",
-        other => return Err(Error::unsupported(format!("the table function {other}()"))),
+        other => return registered(other, args),
     };
     let mut request = FileRequest { format: Some(format.to_owned()), ..FileRequest::default() };
     for arg in args {
@@ -326,6 +329,22 @@ fn call(name: &ObjectName, args: &[FunctionArg]) -> Result<FileRequest> {
         return Err(Error::new(ErrorKind::Type, message));
     }
     Ok(request)
+}
+
+/// A call of a function that a program may have registered.
+fn registered(name: &str, args: &[FunctionArg]) -> Result<FileRequest> {
+    let unknown = || Error::unsupported(format!("the table function {name}()"));
+    let option = |(at, arg): (usize, &FunctionArg)| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => {
+            FileOption::new((at + 1).to_string(), value).map_err(|_| unknown())
+        }
+        _ => Err(unknown()),
+    };
+    Ok(FileRequest {
+        patterns: vec![name.to_owned()],
+        format: Some(FUNCTION.to_owned()),
+        options: args.iter().enumerate().map(option).collect::<Result<_>>()?,
+    })
 }
 
 fn patterns(expr: &Expr) -> Result<Vec<String>> {

@@ -24,6 +24,7 @@ use ::arrow::{
 use self::{arrow::ArrowFile, output::Output, parquet::ParquetFile, text::TextFile};
 pub use self::{
     csv::{CsvStyle, Quoted},
+    json::{string as json_string, value as json_value},
     parquet::{ParquetCodec, ParquetStyle},
     partition::{Existing, PartitionedWriter},
     text::TextCompression,
