@@ -301,12 +301,17 @@ fn join_line(join: &JoinPlan) -> String {
         format!("{} {op} {}", key.left.named(&[left]), key.right.named(&[right]))
     };
     let mut text = format!("Join: {}", kind_name(join.kind));
-    if join.keys.is_empty() && join.residual.is_none() {
+    if join.keys.is_empty() && join.residual.is_none() && join.nearest.is_none() {
         text.push_str(" cross");
     }
     if !join.keys.is_empty() {
         let keys: Vec<String> = join.keys.iter().map(key).collect();
         text.push_str(&format!(" on {}", keys.join(", ")));
+    }
+    if let Some(nearest) = &join.nearest {
+        let (a, b) = (&nearest.left, &nearest.right);
+        let (a, b) = (a.named(&[left]).to_string(), b.named(&[right]).to_string());
+        text.push_str(&format!(" nearest {a} {} {b}", nearest.op.symbol()));
     }
     if let Some(residual) = &join.residual {
         text.push_str(&format!(" if {}", residual.named(&[left, right])));
@@ -360,7 +365,8 @@ mod tests {
         let (left, right) = (Box::new(scan("t", Some(filter))), Box::new(scan("u", None)));
         let keys = vec![JoinKey { left: column.clone(), right: column, null_equal: true }];
         let schema = left.schema().clone();
-        let join = JoinPlan { left, right, kind: JoinKind::LeftAnti, keys, residual: None, schema };
+        let kind = JoinKind::LeftAnti;
+        let join = JoinPlan { left, right, kind, keys, residual: None, nearest: None, schema };
         let root = Plan::Limit { input: Box::new(Plan::Join(join)), offset: 2, limit: None };
         QueryPlan { root, subqueries: vec![scan("s", None)], shared: Vec::new() }
     }

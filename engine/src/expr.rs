@@ -145,6 +145,8 @@ pub enum LambdaKind {
         /// Whether there is a first value before the first element; otherwise that element is it.
         initial: bool,
     },
+    /// Its result, NULL for the rows in which it raises an error. It has no parameters and no lists, only captures.
+    Try,
 }
 
 impl LambdaKind {
@@ -155,12 +157,17 @@ impl LambdaKind {
             Self::Filter => "list_filter",
             Self::AnyMatch => "array_any_match",
             Self::Reduce { .. } => "list_reduce",
+            Self::Try => "try",
         }
     }
 
     /// How many parameters the body has.
     pub fn parameters(self) -> usize {
-        if matches!(self, Self::Reduce { .. }) { 3 } else { 2 }
+        match self {
+            Self::Reduce { .. } => 3,
+            Self::Transform | Self::Filter | Self::AnyMatch => 2,
+            Self::Try => 0,
+        }
     }
 }
 

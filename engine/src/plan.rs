@@ -6,8 +6,10 @@
 use stoadb_storage::{Prune, Schema};
 
 pub use self::aggregate::{AggregateCall, AggregateFunction};
-pub use self::window::{Frame, FrameBound, FrameUnit, Rank, Which, WindowCall, WindowPlan};
-use crate::expr::Expr;
+pub use self::window::{
+    Exclude, Frame, FrameBound, FrameUnit, Rank, Which, WindowCall, WindowPlan,
+};
+use crate::expr::{CompareOp, Expr};
 
 mod aggregate;
 mod window;
@@ -205,11 +207,26 @@ pub struct JoinPlan {
     pub kind: JoinKind,
     /// Equality keys: an expression over the left input and one over the right input, of one type.
     pub keys: Vec<JoinKey>,
-    /// What must hold besides, over the left columns followed by the right columns.
+    /// What must hold besides, over the left columns followed by the right columns. In an ASOF join it is asked of the
+    /// one pair that a left row has.
     pub residual: Option<Expr>,
+    /// In an ASOF join, which of the right rows with equal keys a left row is paired with.
+    pub nearest: Option<NearestKey>,
     /// The output columns: left then right for inner and outer joins, one side for semi and anti joins, left and a
     /// boolean for mark joins.
     pub schema: Schema,
+}
+
+/// The inequality of an ASOF join. Of the right rows for which it holds, that with the nearest moment is paired with a
+/// left row, of those with equal moments the last.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NearestKey {
+    /// Over the left input.
+    pub left: Expr,
+    /// Over the right input, of the same type.
+    pub right: Expr,
+    /// How the left one compares to the right one: `>=`, `>`, `<=` or `<`.
+    pub op: CompareOp,
 }
 
 /// An equality of a join.
@@ -353,6 +370,10 @@ impl Plan {
                 for key in &mut join.keys {
                     f(&mut key.left);
                     f(&mut key.right);
+                }
+                if let Some(nearest) = &mut join.nearest {
+                    f(&mut nearest.left);
+                    f(&mut nearest.right);
                 }
                 join.residual.iter_mut().for_each(&mut *f);
                 join.left.for_each_expr_mut(f);

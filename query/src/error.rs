@@ -42,6 +42,34 @@ pub enum ErrorKind {
     Internal,
 }
 
+impl ErrorKind {
+    /// A word for programs that stays the same in every version.
+    ///
+    /// ```
+    /// let connection = stoadb::Database::open_in_memory().connect();
+    /// let error = connection.execute("SELECT 1,\n  colour FROM range(3) t(color)").unwrap_err();
+    /// assert_eq!(error.code(), "unknown_name");
+    /// let span = error.span.unwrap();
+    /// assert_eq!((span.line, span.column, span.end_column), (2, 3, 9));
+    /// ```
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Syntax => "syntax_error",
+            Self::Name => "unknown_name",
+            Self::Type => "type_mismatch",
+            Self::Unsupported => "not_supported",
+            Self::Value => "invalid_value",
+            Self::Constraint => "constraint_violation",
+            Self::Catalog => "catalog_conflict",
+            Self::Io => "io_error",
+            Self::Memory => "out_of_memory",
+            Self::Cancelled => "cancelled",
+            Self::Timeout => "timeout",
+            Self::Internal => "internal_error",
+        }
+    }
+}
+
 /// A place in the SQL text. Lines and columns (in characters) count from 1; the end is exclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Span {
@@ -73,6 +101,11 @@ impl Error {
     /// An error without hint and place.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), hint: None, span: None }
+    }
+
+    /// The code of the kind: see `ErrorKind::code`.
+    pub fn code(&self) -> &'static str {
+        self.kind.code()
     }
 
     /// An unsupported feature, named as in SQL.

@@ -20,6 +20,6 @@ pub use session::{
     text::{to_text, type_name},
 };
 pub use stoadb_storage::{
-    Scalar,
+    LogicalType, Scalar,
     disk::{Saved, is_saved_database},
 };

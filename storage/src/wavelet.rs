@@ -103,6 +103,31 @@ impl Wavelet {
         number
     }
 
+    /// The `k`-th smallest number, from 0, of those at the positions of several ranges, of which there are more than `k`.
+    pub fn nth_of(&self, ranges: &[(usize, usize)], mut k: usize) -> u32 {
+        let mut ranges = ranges.to_vec();
+        let mut number = 0;
+        for level in &self.levels {
+            let zeros = |&(start, end): &(usize, usize)| {
+                (level.zeros_before(start), level.zeros_before(end))
+            };
+            let below: Vec<(usize, usize)> = ranges.iter().map(zeros).collect();
+            let count = below.iter().map(|(start, end)| end - start).sum();
+            number <<= 1;
+            if k < count {
+                ranges = below;
+            } else {
+                k -= count;
+                for (range, zeros) in ranges.iter_mut().zip(&below) {
+                    range.0 = level.zeros + range.0 - zeros.0;
+                    range.1 = level.zeros + range.1 - zeros.1;
+                }
+                number |= 1;
+            }
+        }
+        number
+    }
+
     /// How many numbers at positions `start..end` are less than `limit`.
     pub fn less(&self, mut start: usize, mut end: usize, limit: u64) -> usize {
         if limit >> self.levels.len() > 0 {

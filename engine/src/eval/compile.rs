@@ -111,7 +111,8 @@ impl Compiler<'_> {
             Expr::Lambda { kind, body, .. } => {
                 let body = Arc::new(compile(std::slice::from_ref(body), self.context)?);
                 let (fails, pure) = body.traits();
-                let fails = fails || matches!(kind, LambdaKind::Reduce { initial: false });
+                let reduces = matches!(kind, LambdaKind::Reduce { initial: false });
+                let fails = *kind != LambdaKind::Try && (fails || reduces);
                 let op = Op::Lambda { kind: *kind, body, args: ids.to_vec() };
                 return Ok(self.finish(op, ty, fails, pure, 200));
             }

@@ -13,7 +13,7 @@ use arrow::{
     compute,
     datatypes::Field,
 };
-use stoadb_storage::{LogicalType, Scalar, Vector};
+use stoadb_storage::{LogicalType, Scalar, StorageError, Vector};
 
 use super::{Evaluator, Program};
 use crate::{
@@ -43,6 +43,9 @@ pub(super) fn run(
     rows: usize,
     ty: &LogicalType,
 ) -> Result<Vector> {
+    if kind == LambdaKind::Try {
+        return attempt(body, args, rows, ty);
+    }
     let lists =
         args.first().ok_or_else(|| EngineError::Internal("a lambda without lists".into()))?;
     let lists = lists.flatten()?;
@@ -64,7 +67,36 @@ pub(super) fn run(
         LambdaKind::Transform => transformed(lists, &result, ty),
         LambdaKind::Filter => filtered(lists, &elements, result.as_boolean(), &values, ty),
         LambdaKind::AnyMatch => Ok(any_match(lists, &elements, result.as_boolean())),
-        LambdaKind::Reduce { .. } => Err(EngineError::Internal("a reduction".into())),
+        LambdaKind::Reduce { .. } | LambdaKind::Try => {
+            Err(EngineError::Internal("a reduction".into()))
+        }
+    }
+}
+
+/// The values of the body, NULL in the rows in which it fails: rows are halved until those are alone.
+fn attempt(
+    body: &Arc<Program>,
+    columns: &[Vector],
+    rows: usize,
+    ty: &LogicalType,
+) -> Result<Vector> {
+    let null = || Ok(Vector::Constant { value: Scalar::null(ty.clone()), rows });
+    match evaluate(body, columns.to_vec(), rows) {
+        Ok(values) => Ok(Vector::Flat(values)),
+        Err(EngineError::Value(_) | EngineError::Storage(StorageError::Value(_))) => {
+            let constant = columns.iter().all(|column| matches!(column, Vector::Constant { .. }));
+            if rows <= 1 || constant {
+                return null();
+            }
+            let part = |start: usize, rows: usize| {
+                let columns: Vec<Vector> =
+                    columns.iter().map(|column| column.slice(start, rows)).collect();
+                attempt(body, &columns, rows, ty)?.flatten().map_err(EngineError::from)
+            };
+            let (first, second) = (part(0, rows / 2)?, part(rows / 2, rows - rows / 2)?);
+            Ok(Vector::Flat(compute::concat(&[first.as_ref(), second.as_ref()])?))
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -303,5 +335,26 @@ mod tests {
             Some(vec![Some(9)]),
         ])));
         assert_eq!(shown(&run(kind, &body, &[full], 2, &INT).unwrap()), ["6", "9"]);
+    }
+
+    #[test]
+    fn test_try_is_null_where_the_body_fails() {
+        let column = || Expr::column(0, INT);
+        let quotient = Expr::Arithmetic {
+            op: crate::expr::ArithmeticOp::Divide,
+            left: Box::new(Expr::Literal(Scalar::int64(12))),
+            right: Box::new(column()),
+            ty: INT,
+        };
+        let body = program(quotient);
+        let divisors = vec![Some(0), Some(3), None, Some(0), Some(4), Some(0), Some(12)];
+        let wanted = [None, Some(4), None, None, Some(3), None, Some(1)];
+        for rows in 0..=divisors.len() {
+            let values = Vector::Flat(Arc::new(Int64Array::from(divisors[..rows].to_vec())));
+            let result = run(LambdaKind::Try, &body, &[values], rows, &INT).unwrap();
+            let result = result.flatten().unwrap();
+            let expected: ArrayRef = Arc::new(Int64Array::from(wanted[..rows].to_vec()));
+            assert_eq!(&result, &expected, "{rows}");
+        }
     }
 }

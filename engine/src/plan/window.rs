@@ -100,12 +100,32 @@ pub struct Frame {
     pub start: FrameBound,
     /// Where it ends, inclusive.
     pub end: FrameBound,
+    /// Which of these rows are left out.
+    pub exclude: Exclude,
+}
+
+/// Which rows of a frame are left out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Exclude {
+    /// None.
+    #[default]
+    Nothing,
+    /// The row itself.
+    CurrentRow,
+    /// The row and its peers.
+    Group,
+    /// The row's peers, but not the row itself.
+    Ties,
 }
 
 impl Frame {
     /// The whole partition.
-    pub const ALL: Self =
-        Self { unit: FrameUnit::Rows, start: FrameBound::Unbounded, end: FrameBound::Unbounded };
+    pub const ALL: Self = Self {
+        unit: FrameUnit::Rows,
+        start: FrameBound::Unbounded,
+        end: FrameBound::Unbounded,
+        exclude: Exclude::Nothing,
+    };
 }
 
 /// What the bounds of a frame count.
@@ -310,6 +330,12 @@ impl Frame {
             FrameBound::Key { limit, .. } => format!("KEY {}", limit.named(columns)),
         };
         let (start, end) = (bound(&self.start, "PRECEDING"), bound(&self.end, "FOLLOWING"));
-        format!("{unit} BETWEEN {start} AND {end}")
+        let exclude = match self.exclude {
+            Exclude::Nothing => "",
+            Exclude::CurrentRow => " EXCLUDE CURRENT ROW",
+            Exclude::Group => " EXCLUDE GROUP",
+            Exclude::Ties => " EXCLUDE TIES",
+        };
+        format!("{unit} BETWEEN {start} AND {end}{exclude}")
     }
 }

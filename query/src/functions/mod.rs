@@ -28,6 +28,7 @@ mod distance; // how much texts differ
 mod encode; // texts and blobs in other alphabets
 mod errors; // error(), typeof()
 mod format; // format(), printf(), sizes for people
+mod json; // JSON texts
 mod lists; // lists by position and by condition
 mod maps; // maps and structs
 mod moments; // moments beyond those that nanoseconds hold
@@ -35,10 +36,13 @@ mod numbers; // numbers
 mod paths; // parts of file names
 mod patterns; // regular expressions
 mod strptime; // texts to moments by C's patterns
+mod texts; // texts by separators and places, time zones
 mod unified; // the library's functions of lists and elements
 
 use call::Call;
+pub(crate) use json::{CAST as JSON_CAST, TRY_CAST as JSON_TRY_CAST};
 pub(crate) use moments::moments;
+pub(crate) use texts::{ITEM as TEXT_ITEM, SLICE as TEXT_SLICE};
 pub(crate) use unified::unified;
 
 /// A function.
@@ -82,7 +86,7 @@ pub(crate) const PERIOD: Gives = Gives::Plain(|| DataType::Interval(IntervalUnit
 
 /// All functions of this module.
 pub(crate) fn definitions() -> impl Iterator<Item = Arc<ScalarUDF>> {
-    let tables: [&'static [Def]; 13] = [
+    let tables: [&'static [Def]; 15] = [
         bits::TABLE,
         dates::TABLE,
         digests::TABLE,
@@ -90,12 +94,14 @@ pub(crate) fn definitions() -> impl Iterator<Item = Arc<ScalarUDF>> {
         encode::TABLE,
         errors::TABLE,
         format::TABLE,
+        json::TABLE,
         lists::TABLE,
         maps::TABLE,
         numbers::TABLE,
         paths::TABLE,
         patterns::TABLE,
         strptime::TABLE,
+        texts::TABLE,
     ];
     tables.into_iter().flatten().map(|def| {
         Arc::new(ScalarUDF::new_from_impl(Function {
@@ -226,6 +232,8 @@ fn coerced(kind: &str, ty: &DataType) -> Option<DataType> {
                 element(ty).is_some_and(|ty| matches!(ty, DataType::Null | DataType::Boolean));
             (fits || ty.is_null()).then(|| DataType::new_list(DataType::Boolean, true))
         }
+        "zoned" => texts::zoned(ty),
+        "jsonable" => Some(json::jsonable(ty)),
         "list" if ty.is_null() => Some(DataType::new_list(DataType::Null, true)),
         "list" => element(ty).map(|_| canonical(ty)),
         "map" => matches!(ty, DataType::Map(..)).then(|| canonical(ty)),

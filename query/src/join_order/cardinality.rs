@@ -228,7 +228,8 @@ fn joined(join: &JoinPlan, left: Estimate, right: Estimate) -> Estimate {
     both.columns.extend(right.columns.iter().cloned());
     let residual = join.residual.as_ref().map_or(1.0, |residual| chance(residual, &both));
     share *= residual;
-    let inner = left_rows * right_rows * share;
+    let most = if join.nearest.is_some() { left_rows } else { f64::INFINITY };
+    let inner = (left_rows * right_rows * share).min(most);
     // The share of one side's rows that find a partner.
     let found = |own: f64, other: fn(&(f64, f64)) -> f64, mine: fn(&(f64, f64)) -> f64| {
         let keys = pairs.iter().map(|pair| (other(pair) / mine(pair)).min(1.0));

@@ -84,6 +84,9 @@ pub fn expected_rows(plan: &QueryPlan, relations: &[Arc<dyn Relation>]) -> Vec<u
 
 /// Exchanges the sides of a join that is not inner when the build side is much the larger.
 fn choose_sides(join: JoinPlan, relations: &[Arc<dyn Relation>]) -> Plan {
+    if join.nearest.is_some() {
+        return Plan::Join(join);
+    }
     let exchanged = match join.kind {
         JoinKind::Inner | JoinKind::Full => join.kind,
         JoinKind::Left => JoinKind::Right,
@@ -118,7 +121,8 @@ fn is_region(plan: &Plan) -> bool {
             let mut exprs =
                 join.keys.iter().flat_map(|key| [&key.left, &key.right]).chain(&join.residual);
             let fixed = join.residual.as_ref().is_some_and(raises);
-            join.kind == JoinKind::Inner && !fixed && !exprs.any(is_volatile)
+            let plain = join.nearest.is_none() && join.kind == JoinKind::Inner;
+            plain && !fixed && !exprs.any(is_volatile)
         }
         // A condition that may raise an error stays above the joins that it was written over.
         Plan::Filter { input, predicate } => {

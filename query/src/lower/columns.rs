@@ -9,7 +9,11 @@ use stoadb_engine::{
 };
 use stoadb_storage::Schema;
 
-use super::{columns_of, join::join_plan, push_down::substitute};
+use super::{
+    columns_of,
+    join::{join_plan, with_nearest},
+    push_down::substitute,
+};
 
 /// Drops unused columns; the plan's own output stays the same.
 pub(super) fn drop_unused(plan: Plan) -> Plan {
@@ -228,7 +232,7 @@ fn keep_window(mut window: WindowPlan, needed: &Set) -> (Plan, Kept) {
 }
 
 fn keep_join(join: JoinPlan, needed: &Set) -> (Plan, Kept) {
-    let JoinPlan { left, right, kind, keys, residual, .. } = join;
+    let JoinPlan { left, right, kind, keys, residual, nearest, .. } = join;
     let (left_width, right_width) = (left.schema().len(), right.schema().len());
     let mut both = Set::none(left_width + right_width).with(&residual);
     let one_side = !has_both_sides(kind);
@@ -241,8 +245,12 @@ fn keep_join(join: JoinPlan, needed: &Set) -> (Plan, Kept) {
         }
     }
     let (left_flags, right_flags) = both.0.split_at(left_width);
-    let left_needed = Set(left_flags.to_vec()).with(keys.iter().map(|key| &key.left));
-    let right_needed = Set(right_flags.to_vec()).with(keys.iter().map(|key| &key.right));
+    let left_needed = Set(left_flags.to_vec())
+        .with(keys.iter().map(|key| &key.left))
+        .with(nearest.iter().map(|key| &key.left));
+    let right_needed = Set(right_flags.to_vec())
+        .with(keys.iter().map(|key| &key.right))
+        .with(nearest.iter().map(|key| &key.right));
     let left = exact(*left, &left_needed);
     let right = exact(*right, &right_needed);
     let (left_list, right_list) = (left_needed.list(), right_needed.list());
@@ -254,6 +262,11 @@ fn keep_join(join: JoinPlan, needed: &Set) -> (Plan, Kept) {
         JoinKey { left, right, null_equal }
     };
     let keys = keys.into_iter().map(key).collect();
+    let nearest = nearest.map(|mut key| {
+        remap(&mut key.left, &left_position);
+        remap(&mut key.right, &right_position);
+        key
+    });
     let residual = residual.map(|mut residual| {
         residual.map_columns(&mut |index| match index.checked_sub(left_width) {
             None => left_position[index],
@@ -270,7 +283,8 @@ fn keep_join(join: JoinPlan, needed: &Set) -> (Plan, Kept) {
             left_list.iter().copied().chain(right).collect()
         }
     };
-    (join_plan(kind, left, right, keys, residual), some(&kept))
+    let plan = with_nearest(join_plan(kind, left, right, keys, residual), nearest);
+    (plan, some(&kept))
 }
 
 fn has_both_sides(kind: JoinKind) -> bool {

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    planner::scalars::{ALL_OF, ANY_OF, DIVIDE, SAME, SIGNED_SUM},
+    planner::scalars::{ALL_OF, ANY_OF, DIVIDE, SAME, SIGNED_SUM, TRY},
 };
 
 fn conditions(args: Vec<Expr>) -> Result<Vec<Expr>> {
@@ -84,6 +84,11 @@ impl Lowerer {
                     SIGNED_SUM => return signed_sum(args, &LogicalType::from_arrow(&ty)?),
                     ANY_OF => return Ok(or(conditions(args)?)),
                     ALL_OF => return Ok(and(conditions(args)?)),
+                    TRY => {
+                        let ty = LogicalType::from_arrow(&ty)?;
+                        let body = args.pop().ok_or_else(|| Error::internal("TRY of nothing"))?;
+                        return Ok(self.attempt(coerce::cast(body, &ty), ty));
+                    }
                     _ => {}
                 }
                 if function.name() == SAME

@@ -8,17 +8,20 @@ use datafusion_expr::Join;
 use stoadb_engine::{
     Expr,
     expr::CompareOp,
-    plan::{JoinKey, JoinKind, JoinPlan, Plan},
+    plan::{JoinKey, JoinKind, JoinPlan, NearestKey, Plan},
 };
 use stoadb_storage::{ColumnDef, LogicalType, Schema};
 
 use super::{
-    Lowerer, coerce,
+    Lowerer, asof, coerce,
     expr::{and, conjuncts},
     schema_of,
     scope::Scope,
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    planner::condition_of_asof,
+};
 
 impl Lowerer {
     pub(super) fn join(&mut self, node: &Join) -> Result<Plan> {
@@ -38,7 +41,15 @@ impl Lowerer {
         }
         let width = left.schema().len();
         let mut residual = Vec::new();
-        if let Some(filter) = &node.filter {
+        let (mut right, mut nearest) = (right, None);
+        if let Some(asof) = node.filter.as_ref().and_then(condition_of_asof) {
+            let scope = Scope::pair(node.left.schema(), node.right.schema());
+            let parts = asof::parts(conjuncts(self.condition(asof, &scope)?), width)?;
+            keys.extend(parts.keys);
+            nearest = Some(parts.nearest);
+            right = asof::before(right, parts.right, node.join_type)?;
+            residual = parts.left;
+        } else if let Some(filter) = &node.filter {
             let scope = Scope::pair(node.left.schema(), node.right.schema());
             for condition in conjuncts(self.condition(filter, &scope)?) {
                 match key_of(condition, width) {
@@ -52,7 +63,7 @@ impl Lowerer {
             return Err(Error::unsupported("NOT IN (SELECT ..) of this form"));
         }
         let join = Sides { left, right, keys, residual };
-        let plan = join.into_plan(node.join_type, node.null_aware);
+        let plan = with_nearest(join.into_plan(node.join_type, node.null_aware), nearest);
         let (found, wanted) = (plan.schema(), schema_of(&node.schema)?);
         let types = |schema: &Schema| -> Vec<LogicalType> {
             schema.columns.iter().map(|column| column.ty.clone()).collect()
@@ -111,7 +122,15 @@ pub(crate) fn join_plan(
 ) -> Plan {
     let schema = output_schema(kind, left.schema(), right.schema());
     let (left, right) = (Box::new(left), Box::new(right));
-    Plan::Join(JoinPlan { left, right, kind, keys, residual, schema })
+    Plan::Join(JoinPlan { left, right, kind, keys, residual, nearest: None, schema })
+}
+
+/// A join as an ASOF join.
+pub(super) fn with_nearest(plan: Plan, nearest: Option<NearestKey>) -> Plan {
+    match plan {
+        Plan::Join(join) => Plan::Join(JoinPlan { nearest, ..join }),
+        plan => plan,
+    }
 }
 
 /// The output columns of a join of a kind.

@@ -55,13 +55,23 @@ impl Lowerer {
         let mut body = match kind {
             LambdaKind::Filter | LambdaKind::AnyMatch => coerce::boolean(body?)?,
             LambdaKind::Reduce { .. } => coerce::cast(body?, &ty),
-            LambdaKind::Transform => body?,
+            LambdaKind::Transform | LambdaKind::Try => body?,
         };
         let parameters = kind.parameters();
         let mut captured: Vec<Expr> = Vec::new();
         capture(&mut body, level, parameters, &mut captured);
         args.extend(captured);
         Ok(Expr::Lambda { kind, args, body: Box::new(body), ty })
+    }
+}
+
+impl Lowerer {
+    /// `TRY(body)`: NULL where the body raises an error.
+    pub(super) fn attempt(&self, mut body: Expr, ty: LogicalType) -> Expr {
+        let mut args = Vec::new();
+        // It has no parameters: no level of lambdas is its own.
+        capture(&mut body, self.lambdas.len(), 0, &mut args);
+        Expr::Lambda { kind: LambdaKind::Try, args, body: Box::new(body), ty }
     }
 }
 

@@ -7,6 +7,7 @@
 //! column that cannot be resolved is an error, never a guess. Next: `scope.rs`, `expr.rs`.
 
 mod aggregate;
+mod asof;
 mod call;
 mod coerce;
 mod columns;

@@ -165,6 +165,7 @@ impl Run<'_> {
     }
 
     fn join(&self, join: &JoinPlan) -> Vec<Row> {
+        assert!(join.nearest.is_none(), "ASOF joins have an oracle of their own");
         let (left, right) = (self.plan(&join.left), self.plan(&join.right));
         let matches = |l: &Row, r: &Row| {
             let key = |(i, key): (usize, &stoadb_engine::plan::JoinKey)| {

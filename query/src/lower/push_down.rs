@@ -137,7 +137,25 @@ fn push_scan(mut scan: ScanPlan, conditions: Vec<Expr>) -> Plan {
     Plan::Scan(scan)
 }
 
+/// Left rows keep their partners whatever other left rows there are; right rows may not go before these are found.
+fn push_asof(mut join: JoinPlan, conditions: Vec<Expr>) -> Plan {
+    let width = join.left.schema().len();
+    let kind = join.kind;
+    let by_left =
+        matches!(kind, JoinKind::Inner | JoinKind::Left | JoinKind::LeftSemi | JoinKind::LeftAnti);
+    let (to_left, stay) = split(conditions, |condition| {
+        let left = above(condition, kind, width) == Some(Side::Left) && !raises(condition);
+        (by_left && left).then(|| condition.clone())
+    });
+    join.left = Box::new(push(*join.left, to_left));
+    join.right = Box::new(push(*join.right, Vec::new()));
+    filter(Plan::Join(join), stay)
+}
+
 fn push_join(join: JoinPlan, conditions: Vec<Expr>) -> Plan {
+    if join.nearest.is_some() {
+        return push_asof(join, conditions);
+    }
     let JoinPlan { left, right, kind, mut keys, residual, .. } = join;
     let width = left.schema().len();
     let (mut to_left, mut to_right, mut stay, mut kept) = (vec![], vec![], vec![], vec![]);

@@ -103,7 +103,9 @@ impl Sharer<'_> {
                 write!(key, "aggregate {groups:?} {grouping_sets:?} {aggregates:?}")?;
             }
             Plan::Join(join) => {
-                write!(key, "join {:?} {:?} {:?}", join.kind, join.keys, join.residual)?;
+                let (kind, keys) = (join.kind, &join.keys);
+                let (residual, nearest) = (&join.residual, &join.nearest);
+                write!(key, "join {kind:?} {keys:?} {residual:?} {nearest:?}")?;
             }
             Plan::Sort { keys, limit, .. } => write!(key, "sort {keys:?} {limit:?}")?,
             Plan::Limit { offset, limit, .. } => write!(key, "limit {offset} {limit:?}")?,
@@ -136,7 +138,8 @@ fn has_volatile(plan: &Plan) -> bool {
         }
         Plan::Join(join) => {
             let keys = join.keys.iter().flat_map(|key| [&key.left, &key.right]);
-            keys.chain(&join.residual).any(is_volatile)
+            let nearest = join.nearest.iter().flat_map(|key| [&key.left, &key.right]);
+            keys.chain(nearest).chain(&join.residual).any(is_volatile)
         }
         Plan::Sort { keys, .. } => keys.iter().map(|key: &SortKey| &key.expr).any(is_volatile),
         Plan::Window(window) => window.exprs().into_iter().any(is_volatile),

@@ -158,6 +158,11 @@ impl Checker<'_> {
             self.expr(&key.right, &right)?;
             must(key.left.ty() == key.right.ty(), "a join key's types")?;
         }
+        if let Some(nearest) = &join.nearest {
+            self.expr(&nearest.left, &left)?;
+            self.expr(&nearest.right, &right)?;
+            must(nearest.left.ty() == nearest.right.ty(), "the types of an ASOF join's moments")?;
+        }
         let expected = output_schema(join.kind, join.left.schema(), join.right.schema());
         must(types(&join.schema) == types(&expected), "a join's columns")?;
         let both: Vec<LogicalType> = left.into_iter().chain(right).collect();

@@ -16,12 +16,17 @@ use datafusion_expr::{
 use stoadb_engine::{
     Expr,
     expr::ArithmeticOp,
-    plan::{Frame, FrameBound, FrameUnit, Plan, Rank, SortKey, Which, WindowCall, WindowPlan},
+    plan::{
+        Exclude, Frame, FrameBound, FrameUnit, Plan, Rank, SortKey, Which, WindowCall, WindowPlan,
+    },
 };
 use stoadb_storage::{ColumnDef, LogicalType, Scalar, Schema, types::TimeUnit};
 
 use super::{Lowerer, coerce, columns_of, literal, project, schema_of, scope::Scope};
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    sql::exclusions::EXCLUDE,
+};
 
 /// Calls over one partitioning and order, and where each stands among all calls.
 struct Group {
@@ -39,10 +44,18 @@ impl Lowerer {
         let mut groups: Vec<Group> = Vec::new();
         for (index, expr) in node.window_expr.iter().enumerate() {
             let function = function_of(expr)?;
-            let partition_by = self.exprs(&function.params.partition_by, &scope)?;
+            let parts: Vec<Logical> = function.params.partition_by.clone();
+            let (marks, parts): (Vec<Logical>, Vec<Logical>) =
+                parts.into_iter().partition(|part| exclusion(part).is_some());
+            let exclude = marks.iter().find_map(exclusion).unwrap_or_default();
+            let partition_by = self.exprs(&parts, &scope)?;
             let order_by = self.sort_keys(&function.params.order_by, &scope)?;
             let ty = &output.columns[width + index].ty;
-            let call = self.window_call(function, &order_by, &scope, ty)?;
+            let mut call = self.window_call(function, &order_by, &scope, ty)?;
+            if let WindowCall::Pick { frame, .. } | WindowCall::Aggregate { frame, .. } = &mut call
+            {
+                frame.exclude = exclude;
+            }
             let same = |group: &&mut Group| {
                 group.partition_by == partition_by && group.order_by == order_by
             };
@@ -125,6 +138,22 @@ impl Lowerer {
     }
 }
 
+/// What a constant of PARTITION BY says of the frame, if it is the one that stands for EXCLUDE.
+fn exclusion(part: &Logical) -> Option<Exclude> {
+    let text = match part {
+        Logical::Alias(alias) => return exclusion(&alias.expr),
+        Logical::Cast(cast) => return exclusion(&cast.expr),
+        Logical::Literal(value, _) => value.try_as_str()??,
+        _ => return None,
+    };
+    Some(match text.strip_prefix(EXCLUDE)? {
+        "current row" => Exclude::CurrentRow,
+        "group" => Exclude::Group,
+        "ties" => Exclude::Ties,
+        _ => Exclude::Nothing,
+    })
+}
+
 fn function_of(expr: &Logical) -> Result<&WindowFunction> {
     match expr {
         Logical::Alias(alias) => function_of(&alias.expr),
@@ -162,7 +191,7 @@ fn frame(frame: &WindowFrame, order_by: &[SortKey]) -> Result<Frame> {
     };
     let start = bound(&frame.start_bound, unit, order_by)?;
     let end = bound(&frame.end_bound, unit, order_by)?;
-    Ok(Frame { unit, start, end })
+    Ok(Frame { unit, start, end, exclude: Exclude::Nothing })
 }
 
 fn bound(bound: &WindowFrameBound, unit: FrameUnit, order_by: &[SortKey]) -> Result<FrameBound> {

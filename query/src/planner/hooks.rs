@@ -25,6 +25,7 @@ use datafusion_sql::sqlparser::ast::{
 };
 
 use crate::functions::dates::{INTERVAL_SHARE, INTERVAL_TIMES};
+use crate::functions::{TEXT_ITEM, TEXT_SLICE};
 use crate::planner::{
     functions::Functions,
     parameters::type_addend,
@@ -295,7 +296,13 @@ impl ExprPlanner for StoaPlanner {
             GetFieldAccess::ListIndex { key } if matches!(ty, DataType::Map(..)) => {
                 self.call("get_field", vec![expr, *key])?
             }
+            GetFieldAccess::ListIndex { key } if ty.is_string() => {
+                self.call(TEXT_ITEM, vec![expr, *key])?
+            }
             GetFieldAccess::ListIndex { key } => self.call("array_element", vec![expr, *key])?,
+            GetFieldAccess::ListRange { start, stop, .. } if ty.is_string() => {
+                self.call(TEXT_SLICE, vec![expr, *start, *stop])?
+            }
             GetFieldAccess::ListRange { start, stop, stride } => {
                 let step_one = matches!(*stride, Expr::Literal(ScalarValue::Int64(Some(1)), _));
                 let mut args = vec![expr, *start, *stop];
@@ -367,6 +374,11 @@ impl StoaTypes {
             | SqlType::Blob(None)
             | SqlType::Varbinary(None)
             | SqlType::Binary(None) => DataType::BinaryView,
+            SqlType::Uuid | SqlType::JSON | SqlType::JSONB => DataType::Utf8View,
+            SqlType::Bit(_) | SqlType::BitVarying(_) | SqlType::VarBit(_) => {
+                return not_impl_err!("the type BIT");
+            }
+            SqlType::UHugeInt => return not_impl_err!("the type UHUGEINT"),
             SqlType::HugeInt => DataType::Decimal128(38, 0),
             SqlType::UTinyInt => DataType::UInt8,
             SqlType::USmallInt => DataType::UInt16,
@@ -377,7 +389,26 @@ impl StoaTypes {
             SqlType::Decimal(ExactNumberInfo::None) | SqlType::Numeric(ExactNumberInfo::None) => {
                 DataType::Decimal128(18, 3)
             }
+            SqlType::Map(..) => {
+                let text = ty.to_string();
+                match crate::sql::file_options::type_named(&text) {
+                    Some(ty) => ty.to_arrow(),
+                    None => return not_impl_err!("the type {text}"),
+                }
+            }
+            SqlType::Dec(ExactNumberInfo::None) => DataType::Decimal128(18, 3),
+            SqlType::Dec(_) => match crate::sql::file_options::type_named(&ty.to_string()) {
+                Some(ty) => ty.to_arrow(),
+                None => return not_impl_err!("the type {ty}"),
+            },
             SqlType::Custom(name, args) => {
+                if name.to_string().eq_ignore_ascii_case("map")
+                    && let [key, value] = args.as_slice()
+                    && let Some(ty) =
+                        crate::sql::file_options::type_named(&format!("MAP({key}, {value})"))
+                {
+                    return Ok(Some(ty.to_arrow()));
+                }
                 let name = name.to_string().to_ascii_lowercase();
                 match (name.as_str(), args.is_empty()) {
                     ("hugeint", true) => DataType::Decimal128(38, 0),
@@ -385,6 +416,16 @@ impl StoaTypes {
                     ("usmallint", true) => DataType::UInt16,
                     ("uinteger" | "uint", true) => DataType::UInt32,
                     ("ubigint", true) => DataType::UInt64,
+                    ("int1", true) => DataType::Int8,
+                    ("short" | "int2", true) => DataType::Int16,
+                    ("signed" | "int4" | "int32", true) => DataType::Int32,
+                    ("int64", true) => DataType::Int64,
+                    ("uint8", true) => DataType::UInt8,
+                    ("uint16", true) => DataType::UInt16,
+                    ("uint32", true) => DataType::UInt32,
+                    ("uint64", true) => DataType::UInt64,
+                    ("logical", true) => DataType::Boolean,
+                    ("string" | "bpchar", true) => DataType::Utf8View,
                     ("long", true) => DataType::Int64,
                     ("timestamp_s", true) => DataType::Timestamp(TimeUnit::Second, None),
                     ("timestamp_ms", true) => DataType::Timestamp(TimeUnit::Millisecond, None),

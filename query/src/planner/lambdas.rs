@@ -156,6 +156,7 @@ impl HigherOrderUDFImpl for ListLambda {
         let result = body.data_type().clone();
         let is_condition = matches!(result, DataType::Boolean | DataType::Null);
         Ok(field(match self.kind {
+            LambdaKind::Try => result,
             LambdaKind::Transform => DataType::new_list(result, true),
             LambdaKind::Filter | LambdaKind::AnyMatch if !is_condition => {
                 return plan_err!(

@@ -35,7 +35,7 @@ use std::{
 };
 
 use datafusion_common::{HashSet, config::ConfigOptions};
-use datafusion_expr::LogicalPlan;
+use datafusion_expr::{LogicalPlan, ScalarUDF};
 use datafusion_sql::{
     planner::{NullOrdering, ParserOptions, SqlToRel},
     sqlparser::ast::{Cte, Statement, TableFactor},
@@ -55,6 +55,8 @@ use crate::{
 pub(crate) use aggregates::COUNT_IF;
 pub use aggregates::{aggregate_function, is_count_star};
 pub use functions::{LibraryFunction, scalar_functions};
+pub(crate) use rules::condition_of_asof;
+pub(crate) use scalars::ASOF;
 pub use source::StoaTableSource;
 
 /// A relation's name as it was written, outermost part first.
@@ -129,6 +131,11 @@ pub trait Catalog {
     /// When a call does not fit its macro.
     fn expand(&self, _statement: &mut Statement) -> Result<()> {
         Ok(())
+    }
+
+    /// A scalar function that SQL does not have, by its folded name.
+    fn scalar_function(&self, _name: &str) -> Option<Arc<ScalarUDF>> {
+        None
     }
 
     /// How a table is stored: `storage_info('t')`. The name may be preceded by its schema's.

@@ -29,7 +29,7 @@ use crate::{
     lower::any_raises,
     planner::{
         functions::Functions,
-        rules::{ComputeLateral, SimplifyFunctions, common_types},
+        rules::{ComputeLateral, PastAsof, SimplifyFunctions, common_types},
     },
 };
 
@@ -58,9 +58,9 @@ fn all() -> Rules {
         Arc::new(EliminateFilter::new()),
         Arc::new(EliminateLimit::new()),
         Arc::new(PropagateEmptyRelation::new()),
-        Arc::new(EliminateOuterJoin::new()),
+        Arc::new(PastAsof(EliminateOuterJoin::new())),
         Arc::new(PushDownLimit::new()),
-        Arc::new(PushDownFilter::new()),
+        Arc::new(PastAsof(PushDownFilter::new())),
         Arc::new(EliminateGroupByConstant::new()),
         Arc::new(OptimizeProjections::new()),
     ]

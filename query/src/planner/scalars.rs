@@ -44,6 +44,8 @@ const NAMES: &[(&str, &[&str], usize, usize)] = &[
     ("xor", &[], 2, 2),
     (DIVIDE, &[], 2, 2),
     (SIGNED_SUM, &[], 2, usize::MAX),
+    (ASOF, &[], 1, 1),
+    (TRY, &[], 1, 1),
     (ANY_OF, &[], 1, usize::MAX),
     (ALL_OF, &[], 1, usize::MAX),
     (SAME, &[], 1, 1),
@@ -57,6 +59,12 @@ pub(crate) const SAME: &str = "same_op";
 
 /// A long chain of `+` and `-`: a text of signs, and the terms.
 pub(crate) const SIGNED_SUM: &str = "signed_sum_op";
+
+/// The condition of an ASOF join.
+pub(crate) const ASOF: &str = "asof_op";
+
+/// The value of an expression, NULL where it raises an error.
+pub(crate) const TRY: &str = "try";
 
 /// A long chain of OR.
 pub(crate) const ANY_OF: &str = "any_of_op";
@@ -180,7 +188,7 @@ impl Scalar {
                 _ => integer(ty.clone()),
             },
             ("xor", _) => integer(DataType::Int64),
-            (ANY_OF | ALL_OF, _) => or(
+            (ANY_OF | ALL_OF | ASOF, _) => or(
                 matches!(ty, DataType::Boolean | DataType::Null),
                 DataType::Boolean,
                 "conditions",
@@ -221,7 +229,7 @@ impl Scalar {
             "last_day" => DataType::Date32,
             "monthname" | "dayname" | "hex" | "regexp_extract" => DataType::Utf8View,
             "make_timestamp" => TIMESTAMP,
-            "isinf" | "isfinite" | ANY_OF | ALL_OF => DataType::Boolean,
+            "isinf" | "isfinite" | ANY_OF | ALL_OF | ASOF => DataType::Boolean,
             DIVIDE => {
                 let (Some((p1, s1)), Some((_, s2))) =
                     (digits(&first), types.get(1).and_then(digits))

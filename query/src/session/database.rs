@@ -9,10 +9,13 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use arrow::{
+    array::{ArrayRef, RecordBatch},
+    datatypes::SchemaRef,
+};
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use stoadb_engine::function::FunctionRegistry;
 use stoadb_storage::{
-    StorageError,
+    LogicalType, Scalar, StorageError,
     catalog::{Background, Catalog, IfExists},
     disk::{self, SaveId, Saved},
     parquet::FooterCache,
@@ -20,8 +23,7 @@ use stoadb_storage::{
 
 use crate::{
     error::{Error, Result},
-    planner::registry::registry,
-    session::connection::Connection,
+    session::{connection::Connection, user_functions::UserFunctions},
 };
 
 /// Stack of a worker thread: plans and expressions nest as deeply as SQL does.
@@ -47,7 +49,7 @@ pub struct Database {
 struct Shared {
     catalog: Arc<Catalog>,
     footers: FooterCache,
-    functions: Arc<FunctionRegistry>,
+    functions: UserFunctions,
     pool: Mutex<Pool>,
     /// Held while a save is under way: saves of one database take turns.
     saving: Mutex<()>,
@@ -90,7 +92,7 @@ impl Database {
         let shared = Shared {
             catalog: Catalog::new(),
             footers: FooterCache::default(),
-            functions: Arc::clone(registry()),
+            functions: UserFunctions::default(),
             pool: Mutex::new(pool),
             saving: Mutex::default(),
             folders: Mutex::default(),
@@ -202,6 +204,112 @@ impl Database {
         Connection::new(self.clone())
     }
 
+    /// Makes a function of values of one row known to all connections. It gets the arguments as arrays of the declared types,
+    /// as many rows of each as the second parameter says, and gives an array of as many rows. It is called on batches of
+    /// rows, from several threads, with NULLs among them, and must depend on its arguments alone.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use arrow::array::{ArrayRef, AsArray, Int64Array};
+    /// use arrow::datatypes::Int64Type;
+    /// use stoadb::{Database, LogicalType};
+    ///
+    /// let database = Database::open_in_memory();
+    /// let int = LogicalType::Int64;
+    /// database.register_scalar_function("triangular", &[int.clone()], int, |args, _rows| {
+    ///     let numbers = args[0].as_primitive::<Int64Type>();
+    ///     Ok(Arc::new(numbers.iter().map(|n| n.map(|n| n * (n + 1) / 2)).collect::<Int64Array>()))
+    /// })?;
+    /// let mut rows = database.connect().query("SELECT sum(triangular(i)) FROM range(4) r(i)")?;
+    /// assert_eq!(stoadb::to_text(rows.next().unwrap()?.column(0))?.value(0), "10");
+    /// # Ok::<(), stoadb::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `Catalog` when SQL has a function of the name, or one is registered with other types. An error that the function
+    /// returns is a `Value` error of the query.
+    pub fn register_scalar_function(
+        &self,
+        name: &str,
+        arguments: &[LogicalType],
+        result: LogicalType,
+        body: impl Fn(&[ArrayRef], usize) -> Result<ArrayRef, String> + Send + Sync + 'static,
+    ) -> Result<()> {
+        self.functions().add_scalar(name, arguments, result, Arc::new(body))
+    }
+
+    /// Makes an aggregate known to all connections. It gets the rows of a group, as arrays of the declared types with as
+    /// many rows as the second parameter says, and gives one value. DISTINCT, FILTER, ORDER BY and OVER choose and order
+    /// the rows, as for every aggregate; a group without rows gives arrays without rows. The values of all groups are
+    /// held in memory until then.
+    ///
+    /// ```
+    /// use arrow::array::AsArray;
+    /// use arrow::datatypes::Float64Type;
+    /// use stoadb::{Database, LogicalType, Scalar};
+    ///
+    /// let database = Database::open_in_memory();
+    /// let double = LogicalType::Float64;
+    /// database.register_aggregate_function("spread", &[double.clone()], double, |args, _rows| {
+    ///     let values = args[0].as_primitive::<Float64Type>();
+    ///     let (min, max) = (arrow::compute::min(values), arrow::compute::max(values));
+    ///     Ok(max.zip(min).map_or(Scalar::null(LogicalType::Float64), |(a, b)| Scalar::float64(a - b)))
+    /// })?;
+    /// let connection = database.connect();
+    /// let mut rows = connection.query("SELECT i % 2, spread(i) FROM range(10) r(i) GROUP BY 1 ORDER BY 1")?;
+    /// let batch = rows.next().unwrap()?;
+    /// assert_eq!(batch.column(1).as_primitive::<Float64Type>().values(), &[8.0, 8.0]);
+    /// # Ok::<(), stoadb::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As `register_scalar_function`, and `Type` for an aggregate without arguments.
+    pub fn register_aggregate_function(
+        &self,
+        name: &str,
+        arguments: &[LogicalType],
+        result: LogicalType,
+        body: impl Fn(&[ArrayRef], usize) -> Result<Scalar, String> + Send + Sync + 'static,
+    ) -> Result<()> {
+        self.functions().add_aggregate(name, arguments, result, Arc::new(body))
+    }
+
+    /// Makes a table function known to all connections: `FROM name(1, 'a')`. It gets the literals that it is called with
+    /// and gives columns and their rows, each time that a statement which names it is planned. A function of the name
+    /// is replaced; those of SQL come first.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use arrow::array::{Int64Array, RecordBatch};
+    /// use arrow::datatypes::{DataType, Field, Schema};
+    /// use stoadb::Database;
+    ///
+    /// let database = Database::open_in_memory();
+    /// database.register_table_function("squares", |args| {
+    ///     let count = args.first().and_then(|n| n.as_i128()).ok_or("squares(n) takes a number")?;
+    ///     let squares: Int64Array = (0..count as i64).map(|n| Some(n * n)).collect();
+    ///     let schema = Arc::new(Schema::new(vec![Field::new("square", DataType::Int64, true)]));
+    ///     let batch = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(squares)]);
+    ///     Ok((schema, vec![batch.map_err(|error| error.to_string())?]))
+    /// })?;
+    /// let mut rows = database.connect().query("SELECT max(square) FROM squares(5)")?;
+    /// assert_eq!(stoadb::to_text(rows.next().unwrap()?.column(0))?.value(0), "16");
+    /// # Ok::<(), stoadb::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// None now. An error that the function returns is a `Value` error of the statement.
+    pub fn register_table_function(
+        &self,
+        name: &str,
+        body: impl Fn(&[Scalar]) -> Result<(SchemaRef, Vec<RecordBatch>), String>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Result<()> {
+        self.functions().add_table(name, Arc::new(body))
+    }
+
     pub(crate) fn catalog(&self) -> &Arc<Catalog> {
         &self.shared.catalog
     }
@@ -210,7 +318,7 @@ impl Database {
         &self.shared.footers
     }
 
-    pub(crate) fn functions(&self) -> &Arc<FunctionRegistry> {
+    pub(crate) fn functions(&self) -> &UserFunctions {
         &self.shared.functions
     }
 

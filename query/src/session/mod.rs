@@ -21,11 +21,13 @@ mod schemas; // CREATE SCHEMA, DROP SCHEMA, USE
 mod information; // information_schema
 mod macros; // CREATE MACRO, and what calls stand for
 mod pragma; // PRAGMA
+mod pivots; // the values of PIVOT without a list
 mod prepared; // PREPARE, EXECUTE, DEALLOCATE
 mod copy; // COPY
 mod copy_options; // options of COPY ... TO
 mod export; // EXPORT DATABASE, IMPORT DATABASE
 mod returning; // RETURNING
+pub(crate) mod user_functions; // functions that a program brings
 mod vacuum; // VACUUM
 mod explain; // EXPLAIN
 mod explain_json; // ... as JSON

@@ -2,6 +2,7 @@
 
 use std::{ops::ControlFlow, sync::Arc};
 
+use datafusion_expr::ScalarUDF;
 use stoadb_storage::{
     Relation,
     catalog::{
@@ -28,7 +29,7 @@ use crate::{
         },
         file_options,
         names::{expression_name, fold},
-        sources::FileRequest,
+        sources::{FUNCTION, FileRequest},
         walk,
     },
 };
@@ -343,14 +344,25 @@ impl Catalog for Names<'_> {
     }
 
     fn expand(&self, statement: &mut Statement) -> Result<()> {
-        macros::expand(self, statement)
+        macros::expand(self, statement)?;
+        self.database.functions().expand(statement)
     }
 
     fn relation_names(&self) -> Vec<String> {
         self.visible().map(|(name, ..)| name).collect()
     }
 
+    fn scalar_function(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        self.database.functions().scalar(name)
+    }
+
     fn file(&self, request: &FileRequest) -> Result<Arc<dyn Relation>> {
+        if request.format.as_deref() == Some(FUNCTION) {
+            let name = request.patterns.first().map_or("", String::as_str);
+            let rows = self.database.functions().table(name, &request.options);
+            let unknown = || Err(Error::unsupported(format!("the table function {name}()")));
+            return rows.unwrap_or_else(unknown);
+        }
         match file_format(request) {
             Some(FileFormat::Parquet) => {
                 let options = file_options::parquet(&request.options)?;

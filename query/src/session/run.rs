@@ -4,6 +4,7 @@
 //! Next: `create.rs`, `insert.rs`, `change.rs`, `explain.rs`, `show.rs`, `summarize.rs`.
 
 use std::{
+    borrow::Cow,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::Arc,
 };
@@ -27,7 +28,7 @@ use crate::{
         kept::{KeptPlan, Runnable},
         macros, merge,
         names::Names,
-        pragma, prepared,
+        pivots, pragma, prepared,
         result::QueryResult,
         save, schemas,
         settings::Settings,
@@ -341,6 +342,9 @@ impl<'a> Session<'a> {
             optimizer: self.settings.optimizer,
         };
         let parameters: Vec<_> = self.parameters.iter().cloned().map(Some).collect();
+        let resolved = pivots::resolve(self, statement)?;
+        let asked = matches!(resolved, Cow::Owned(_));
+        let statement = resolved.as_ref();
         let planned = plan_query(statement, &self.names, &settings, &parameters)?;
         let settings = LowerSettings { optimize: self.settings.optimizer };
         let lowered = lower(&planned.plan, &settings)?;
@@ -353,13 +357,15 @@ impl<'a> Session<'a> {
         }
         let fields: Vec<_> = columns.iter().zip(&planned.output_names).map(field).collect();
         let schema = Arc::new(ArrowSchema::new(fields));
-        let (plan, relations, repeatable) = (lowered.plan, lowered.relations, planned.repeatable);
+        // Other data may have other values to pivot on.
+        let repeatable = planned.repeatable && !asked;
+        let (plan, relations) = (lowered.plan, lowered.relations);
         Ok(Prepared { plan, relations, schema, repeatable })
     }
 
     /// A context for running over some relations.
     pub(crate) fn context(&self, relations: Vec<Arc<dyn Relation>>) -> Arc<QueryContext> {
-        let functions = Arc::clone(self.connection.database.functions());
+        let functions = self.connection.database.functions().registry();
         let context = QueryContext::new(self.settings.engine.clone(), functions, relations);
         self.connection.started(&context.cancel_flag());
         Arc::new(context)

@@ -208,6 +208,12 @@ pub fn call(function: &mut Function) -> Result<Option<Expr>> {
             if is_text(&args[0]) && !is_text(&args[1]) {
                 args.swap(0, 1);
             }
+            // Microseconds, as in Python.
+            if let Some(Expr::Value(format)) = args.get_mut(1)
+                && let Value::SingleQuotedString(text) = &mut format.value
+            {
+                *text = text.replace("%f", "%6f");
+            }
             renamed(function, "strftime", args)
         }
         "date" => cast(next(), DataType::Date),

@@ -11,7 +11,7 @@ use datafusion_sql::sqlparser::{
 
 use crate::{
     error::{Error, Result},
-    sql::{parse::span_of, shares::PERCENT_OF_ROWS},
+    sql::{exclusions, json, parse::span_of, shares::PERCENT_OF_ROWS},
 };
 
 /// Rewrites the tokens of a statement.
@@ -25,14 +25,26 @@ pub fn rewrite(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>> {
     if let Some(at) = global
         && any(
             tokens[at + 1..].iter().find(|token| !matches!(token.token, Token::Whitespace(_))),
-            &["join", "left", "right", "full", "inner"],
+            &["join", "left", "right", "full", "inner", "semi", "anti"],
         )
     {
         return Err(Error::unsupported("GLOBAL JOIN").or_span(Some(span_of(tokens[at].span))));
     }
-    let clauses =
-        ["limit", "asof", "sample", "tablesample", "pivot", "unpivot", "pivot_wider", "interval"];
-    if !clauses.into_iter().any(has) {
+    let clauses = [
+        "limit",
+        "asof",
+        "sample",
+        "tablesample",
+        "pivot",
+        "unpivot",
+        "pivot_wider",
+        "interval",
+        "exclude",
+    ];
+    let arrow = |token: &TokenWithSpan| {
+        matches!(token.token, Token::Arrow | Token::HashArrow | Token::HashLongArrow)
+    };
+    if !clauses.into_iter().any(has) && !tokens.iter().any(arrow) {
         return Ok(tokens);
     }
     let code: Vec<TokenWithSpan> = tokens
@@ -40,25 +52,25 @@ pub fn rewrite(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>> {
         .filter(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF))
         .collect();
     let code = intervals(percents(code));
-    let code = asof(code)?;
+    let code = json::arrows(exclusions::rewrite(asof(code)?))?;
     let code = samples(code)?;
     statement(code)
 }
 
-fn is(token: &TokenWithSpan, name: &str) -> bool {
+pub(super) fn is(token: &TokenWithSpan, name: &str) -> bool {
     matches!(&token.token, Token::Word(word)
         if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(name))
 }
 
-fn any(token: Option<&TokenWithSpan>, names: &[&str]) -> bool {
+pub(super) fn any(token: Option<&TokenWithSpan>, names: &[&str]) -> bool {
     token.is_some_and(|token| names.iter().any(|name| is(token, name)))
 }
 
-fn like(token: Token, place: &TokenWithSpan) -> TokenWithSpan {
+pub(super) fn like(token: Token, place: &TokenWithSpan) -> TokenWithSpan {
     TokenWithSpan { token, span: place.span }
 }
 
-fn word(name: &str, place: &TokenWithSpan) -> TokenWithSpan {
+pub(super) fn word(name: &str, place: &TokenWithSpan) -> TokenWithSpan {
     like(Token::make_keyword(name), place)
 }
 
@@ -158,7 +170,8 @@ fn asof(mut code: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>> {
         return Ok(code);
     }
     for at in 1..code.len() {
-        let joins = any(code.get(at + 1), &["join", "left", "right", "full", "inner"]);
+        let joins =
+            any(code.get(at + 1), &["join", "left", "right", "full", "inner", "semi", "anti"]);
         if joins && is(&code[at], "asof") {
             code[at] = word("GLOBAL", &code[at].clone());
         }
@@ -341,11 +354,10 @@ fn statement(code: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>> {
     if wide {
         let values = on.iter().position(|token| is(token, "in"));
         let single = !top_level(on).any(|token| token.token == Token::Comma);
-        let Some(values) = values.filter(|_| single) else {
-            return Err(refuse(
-                "PIVOT without a list of values for its one column (write ON column IN ('a', 'b'))",
-            ));
-        };
+        if !single {
+            return Err(refuse("PIVOT ON several columns (write one, or an expression of them)"));
+        }
+        let (column, list) = on.split_at(values.unwrap_or(on.len()));
         match parts.named("using") {
             Some(aggregates) => result.extend_from_slice(aggregates),
             None => {
@@ -354,8 +366,21 @@ fn statement(code: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>> {
             }
         }
         result.push(word("FOR", &place));
-        result.extend_from_slice(&on[..values]);
-        result.extend_from_slice(&on[values..]);
+        match column {
+            [_] => result.extend_from_slice(column),
+            _ => {
+                result.push(like(Token::LParen, &place));
+                result.extend_from_slice(column);
+                result.push(like(Token::RParen, &place));
+            }
+        }
+        result.extend_from_slice(list);
+        if values.is_none() {
+            result.push(word("IN", &place));
+            result.push(like(Token::LParen, &place));
+            result.push(word("ANY", &place));
+            result.push(like(Token::RParen, &place));
+        }
         if let Some(groups) = parts.named("group") {
             result.extend(["DEFAULT", "ON", "NULL"].map(|name| word(name, &place)));
             result.extend([Token::LParen, Token::LParen].map(|token| like(token, &place)));

@@ -87,12 +87,14 @@ impl Dialect for StoaDialect {
         Some(right.map(|right| build(Box::new(expr.clone()), Box::new(right))))
     }
 
-    /// `^` is a power and binds tighter than `*`; `||` binds looser than `+`, as in PostgreSQL.
+    /// `^` is a power and binds tighter than `*`; `||`, `->` and `->>` bind looser than `+`, as in PostgreSQL.
     fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {
         let (product, sum) = (Precedence::MulDivModOp, Precedence::PlusMinus);
         match parser.peek_token_ref().token {
             Token::Caret => Some(Ok(self.prec_value(product) + 1)),
-            Token::StringConcat => Some(Ok(self.prec_value(sum) - 1)),
+            Token::StringConcat | Token::HashArrow | Token::LongArrow => {
+                Some(Ok(self.prec_value(sum) - 1))
+            }
             _ => None,
         }
     }

@@ -368,7 +368,7 @@ fn nested_type(name: &str) -> Option<LogicalType> {
 }
 
 /// The type of a name, of those that texts are read as.
-pub(crate) fn type_named(name: &str) -> Option<LogicalType> {
+pub fn type_named(name: &str) -> Option<LogicalType> {
     use LogicalType as T;
     if let Some(nested) = nested_type(name) {
         return Some(nested);

@@ -367,7 +367,8 @@ fn check_function(function: &Function) -> Result<()> {
         let valueless = nulls && !values.contains(&name.as_str());
         refuse_if(valueless, &format!("IGNORE NULLS in {name}()"), function)?;
     }
-    if is_aggregate(&name) || (function.over.is_some() && is_window(&name)) {
+    let groups = is_aggregate(&name) || super::json::is_grouping(&name);
+    if groups || (function.over.is_some() && is_window(&name)) {
         return Ok(());
     }
     let clauses = list.is_some_and(|l| l.duplicate_treatment.is_some() || !l.clauses.is_empty());

@@ -3,15 +3,17 @@
 //! Invariant: what leaves this module has been looked at node by node: everything that the planner would drop or misread
 //! is rewritten or refused here. Next: `planner/`.
 
-pub mod asof; // ASOF joins -> joins with two bounds
+pub mod asof; // ASOF joins -> joins with a marked condition
 pub mod balance; // long AND, OR, + and || chains become balanced trees
 pub mod calls; // calls written otherwise
 pub mod clauses; // clauses that the parser does not know
 pub mod dialect; // which tokens and clauses are SQL to us
+pub mod exclusions; // EXCLUDE of window frames
 pub mod file_options; // options of read_csv and its like
 pub mod frames; // distances of window frames
 pub mod friendly; // aliases reused, * RENAME, COLUMNS
 pub mod gate; // refusals by name, with their place
+pub mod json; // JSON operators and casts
 pub mod named_windows; // WINDOW clauses, spelt out
 pub mod names; // folding of identifiers and the spelling of output columns
 pub mod grouped; // a mark behind the expressions of GROUP BY

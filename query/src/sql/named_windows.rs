@@ -10,7 +10,7 @@ use datafusion_sql::sqlparser::ast::{
 
 use crate::{
     error::{Error, ErrorKind, Result},
-    sql::{names::fold, parse::place, walk},
+    sql::{exclusions::is_marker, names::fold, parse::place, walk},
 };
 
 /// Spells out the windows of a SELECT.
@@ -71,7 +71,9 @@ fn find<'k>(known: &'k Known, name: &Ident) -> Result<&'k WindowSpec> {
 fn spelt_out(window: &WindowSpec, known: &Known) -> Result<WindowSpec> {
     let Some(name) = &window.window_name else { return Ok(window.clone()) };
     let base = find(known, name)?;
-    let repeats = if !window.partition_by.is_empty() {
+    let (marks, parts): (Vec<Expr>, Vec<Expr>) =
+        window.partition_by.iter().cloned().partition(is_marker);
+    let repeats = if !parts.is_empty() {
         Some("has a PARTITION BY of its own")
     } else if !window.order_by.is_empty() && !base.order_by.is_empty() {
         Some("has another ORDER BY")
@@ -86,7 +88,7 @@ fn spelt_out(window: &WindowSpec, known: &Known) -> Result<WindowSpec> {
     }
     let mut spelt = window.clone();
     spelt.window_name = None;
-    spelt.partition_by.clone_from(&base.partition_by);
+    spelt.partition_by = base.partition_by.iter().cloned().chain(marks).collect();
     if spelt.order_by.is_empty() {
         spelt.order_by.clone_from(&base.order_by);
     }

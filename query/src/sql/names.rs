@@ -300,6 +300,7 @@ pub fn expression_name(expr: &Expr) -> String {
     // A hard-wired bound keeps the names of generated expressions out of error messages and plans.
     let mut text = Bounded(String::new());
     let _ = std::fmt::Write::write_fmt(&mut text, format_args!("{expr}"));
+    text.0 = super::exclusions::unmarked(text.0);
     if text.0.chars().count() > NAME_LENGTH {
         text.0 = text.0.chars().take(NAME_LENGTH).collect();
         text.0.push_str("...");

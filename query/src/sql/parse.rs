@@ -73,13 +73,28 @@ pub fn with_stack<R>(length: usize, f: impl FnOnce() -> R) -> R {
 pub fn parse(sql: &str) -> Result<Vec<ParsedStatement>> {
     with_stack(sql.len(), || {
         let mut first_error = None;
-        for dialect in StoaDialect::candidates() {
+        let mut candidates = StoaDialect::candidates();
+        if has_struct_type(sql) {
+            // Only as DuckDB's does the parser read `STRUCT(a INTEGER)`.
+            candidates.rotate_right(1);
+        }
+        for dialect in candidates {
             match parse_as(&dialect, sql) {
                 Ok(statements) => return Ok(statements),
                 Err(error) => first_error = first_error.or(Some(error)),
             }
         }
         Err(first_error.unwrap_or_else(|| Error::internal("no SQL dialect")))
+    })
+}
+
+/// Whether the word STRUCT stands before a parenthesis.
+fn has_struct_type(sql: &str) -> bool {
+    let lower = sql.to_ascii_lowercase();
+    lower.match_indices("struct").any(|(at, word)| {
+        let before = lower[..at].chars().next_back();
+        let is_word = !before.is_some_and(|c| c.is_alphanumeric() || c == '_');
+        is_word && lower[at + word.len()..].trim_start().starts_with('(')
     })
 }
 

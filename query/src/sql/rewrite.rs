@@ -9,7 +9,7 @@ use datafusion_sql::sqlparser::ast::{
     AccessExpr, Array, BinaryOperator, CastKind, DataType, ExactNumberInfo, Expr, Function,
     GroupByExpr, Ident, Interval, Join, JoinOperator, LimitClause, ObjectName, OrderBy,
     OrderByExpr, OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr, Spanned, Statement,
-    TableAlias, TableFactor, TableWithJoins, UnaryOperator, Value, VisitMut, VisitorMut,
+    Subscript, TableAlias, TableFactor, TableWithJoins, UnaryOperator, Value, VisitMut, VisitorMut,
     WildcardAdditionalOptions, WindowType, helpers::attached_token::AttachedToken,
 };
 
@@ -18,7 +18,7 @@ use crate::{
     sql::{
         asof,
         calls::{call, call_of, cast, is_rewritten, lambda_parameters},
-        frames, friendly, named_windows,
+        frames, friendly, json, named_windows,
         names::{expression_name, fold},
         parse::place,
         pivot, set_all, shares, tuples,
@@ -166,6 +166,14 @@ impl VisitorMut for Rewriter {
             }
             Expr::CompoundFieldAccess { access_chain, .. } => {
                 access_chain.iter_mut().for_each(field_as_text);
+                access_chain.iter_mut().for_each(whole_slice);
+                Ok(())
+            }
+            Expr::AtTimeZone { timestamp, time_zone } => {
+                let take =
+                    |expr: &mut Expr| std::mem::replace(expr, Expr::Value(Value::Null.into()));
+                let (zone, moment) = (take(time_zone), take(timestamp));
+                *expr = call_of("timezone", vec![zone, moment]);
                 Ok(())
             }
             Expr::Exists { subquery, .. } => {
@@ -182,6 +190,7 @@ impl VisitorMut for Rewriter {
             },
             _ => Ok(()),
         };
+        json::rewrite(expr);
         match result {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),
@@ -269,6 +278,18 @@ fn field_as_text(access: &mut AccessExpr) {
     }
 }
 
+/// A slice without a bound begins at the first element and ends at the last.
+fn whole_slice(access: &mut AccessExpr) {
+    if let AccessExpr::Subscript(Subscript::Slice { lower_bound, upper_bound, .. }) = access {
+        let number = |digits: &str| Expr::Value(Value::Number(digits.to_owned(), false).into());
+        lower_bound.get_or_insert_with(|| number("1"));
+        upper_bound.get_or_insert_with(|| Expr::UnaryOp {
+            op: UnaryOperator::Minus,
+            expr: Box::new(number("1")),
+        });
+    }
+}
+
 /// Whether an array has columns among its elements: the planner library does not find outer ones in a literal.
 fn has_columns(array: &Array) -> bool {
     use datafusion_sql::sqlparser::ast::visit_expressions;
@@ -283,11 +304,12 @@ fn has_columns(array: &Array) -> bool {
 fn changes(expr: &Expr) -> bool {
     use datafusion_sql::sqlparser::ast::visit_expressions;
     visit_expressions(expr, |expr| match expr {
+        expr if json::changes(expr) => ControlFlow::Break(()),
         Expr::Value(value) if matches!(&value.value, Value::Number(n, _) if n.contains(['e', 'E'])) => {
             ControlFlow::Break(())
         }
         Expr::UnaryOp { op: UnaryOperator::BitwiseNot, .. } => ControlFlow::Break(()),
-        Expr::CompoundFieldAccess { .. } | Expr::Lambda(_) => ControlFlow::Break(()),
+        Expr::CompoundFieldAccess { .. } | Expr::Lambda(_) | Expr::AtTimeZone { .. } => ControlFlow::Break(()),
         Expr::Cast { data_type: DataType::Uuid, .. } => ControlFlow::Break(()),
         Expr::TypedString(typed) if typed.data_type == DataType::Uuid => ControlFlow::Break(()),
         Expr::Array(array) if has_columns(array) => ControlFlow::Break(()),

@@ -63,6 +63,9 @@ const STORAGE_INFO: &str = "storage_info";
 /// The table function that shows what an index consists of.
 pub const INDEX_INFO: &str = "index_info";
 
+/// The format of a request that is a call of a table function that a program registered.
+pub const FUNCTION: &str = "function";
+
 /// Files that are read as one relation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct FileRequest {
@@ -324,7 +327,7 @@ fn default_alias(request: &FileRequest) -> String {
 fn call(name: &ObjectName, args: &[FunctionArg]) -> Result<FileRequest> {
     let function = fold(&name.to_string());
     let Some((_, format)) = READERS.iter().find(|(name, _)| *name == function) else {
-        return Err(Error::unsupported(format!("the table function {function}()")));
+        return registered(&function, args);
     };
     let mut request = FileRequest { format: Some((*format).to_owned()), ..FileRequest::default() };
     for arg in args {
@@ -348,6 +351,22 @@ fn call(name: &ObjectName, args: &[FunctionArg]) -> Result<FileRequest> {
         return Err(Error::new(ErrorKind::Type, message));
     }
     Ok(request)
+}
+
+/// A call of a function that a program may have registered.
+fn registered(name: &str, args: &[FunctionArg]) -> Result<FileRequest> {
+    let unknown = || Error::unsupported(format!("the table function {name}()"));
+    let option = |(at, arg): (usize, &FunctionArg)| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => {
+            FileOption::new((at + 1).to_string(), value).map_err(|_| unknown())
+        }
+        _ => Err(unknown()),
+    };
+    Ok(FileRequest {
+        patterns: vec![name.to_owned()],
+        format: Some(FUNCTION.to_owned()),
+        options: args.iter().enumerate().map(option).collect::<Result<_>>()?,
+    })
 }
 
 fn patterns(expr: &Expr) -> Result<Vec<String>> {

@@ -19,7 +19,7 @@ use datafusion_sql::sqlparser::ast::{
 use crate::{
     error::{Error, ErrorKind, Result},
     sql::{
-        friendly,
+        asof, friendly,
         names::{EXACT, constraint_mut, unmark},
         parse::place,
         rewrite::{query_of, select_all},
@@ -226,10 +226,15 @@ impl Rewriter<'_> {
             };
             let mut condition: Option<Expr> = None;
             let mut firsts: Joined = Vec::new();
-            for key in &keys {
+            let asof = std::mem::take(&mut join.global);
+            for (at, key) in keys.iter().enumerate() {
                 let left = one(&joined, key, "left").map_err(|e| e.or_span(place(span)))?;
                 let other = one(&right, key, "right").map_err(|e| e.or_span(place(span)))?;
-                condition = Some(and(condition, equal(left.clone(), other.clone())));
+                let compared = match asof && at + 1 == keys.len() {
+                    true => asof::at_or_before(left.clone(), other.clone()),
+                    false => equal(left.clone(), other.clone()),
+                };
+                condition = Some(and(condition, compared));
                 let value = match kind {
                     JoinOperator::Right(_) | JoinOperator::RightOuter(_) => other,
                     JoinOperator::FullOuter(_) => coalesce(left, other),
@@ -238,9 +243,9 @@ impl Rewriter<'_> {
                 merged.insert(key.clone(), value.clone());
                 firsts.push((key.clone(), value));
             }
-            *constraint = JoinConstraint::On(
-                condition.unwrap_or_else(|| Expr::Value(Value::Boolean(true).into())),
-            );
+            let condition = condition.unwrap_or_else(|| Expr::Value(Value::Boolean(true).into()));
+            let condition = if asof { asof::marked(condition) } else { condition };
+            *constraint = JoinConstraint::On(condition);
             if one_sided {
                 continue;
             }

@@ -17,3 +17,6 @@ mod token; // values, keys, strings
 
 pub use dataset::{JsonDataset, JsonOptions};
 pub use sniff::JsonLayout;
+pub use token::{Bad, items, members, skip_blanks, unescaped, value_end};
+
+pub use crate::write::{json_string as write_string, json_value as write_value};

@@ -10,7 +10,7 @@ const MAX_DEPTH: usize = 200;
 
 /// Why a value cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Bad {
+pub enum Bad {
     /// The bytes end within it.
     Incomplete,
     /// A byte that does not belong there, and where.
@@ -18,7 +18,7 @@ pub(crate) enum Bad {
 }
 
 /// The first byte that is no blank.
-pub(crate) fn skip_blanks(bytes: &[u8], mut at: usize) -> usize {
+pub fn skip_blanks(bytes: &[u8], mut at: usize) -> usize {
     while matches!(bytes.get(at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
         at += 1;
     }
@@ -29,7 +29,7 @@ pub(crate) fn skip_blanks(bytes: &[u8], mut at: usize) -> usize {
 ///
 /// # Errors
 /// Where and why it is no value.
-pub(crate) fn value_end(bytes: &[u8], at: usize) -> Result<usize, Bad> {
+pub fn value_end(bytes: &[u8], at: usize) -> Result<usize, Bad> {
     end_at(bytes, skip_blanks(bytes, at), 0)
 }
 
@@ -139,11 +139,7 @@ fn container_end(bytes: &[u8], start: usize, close: u8, depth: usize) -> Result<
 }
 
 /// The key (with its quotes) and the value of each member of a checked object that begins at `at`: starts and ends.
-pub(crate) fn members(
-    bytes: &[u8],
-    start: usize,
-    mut each: impl FnMut((usize, usize), (usize, usize)),
-) {
+pub fn members(bytes: &[u8], start: usize, mut each: impl FnMut((usize, usize), (usize, usize))) {
     let mut at = skip_blanks(bytes, start + 1);
     while bytes.get(at) == Some(&b'"') {
         let Ok(key_end) = string_end(bytes, at) else { return };
@@ -159,7 +155,7 @@ pub(crate) fn members(
 }
 
 /// The items of a checked array that begins at `at`: starts and ends.
-pub(crate) fn items(bytes: &[u8], start: usize, mut each: impl FnMut((usize, usize))) {
+pub fn items(bytes: &[u8], start: usize, mut each: impl FnMut((usize, usize))) {
     let mut at = skip_blanks(bytes, start + 1);
     while let Ok(end) = end_at(bytes, at, 0) {
         each((at, end));
@@ -172,7 +168,7 @@ pub(crate) fn items(bytes: &[u8], start: usize, mut each: impl FnMut((usize, usi
 }
 
 /// What a checked string (with its quotes) says. Halves of surrogate pairs without the other one become U+FFFD.
-pub(crate) fn unescaped(text: &str) -> Cow<'_, str> {
+pub fn unescaped(text: &str) -> Cow<'_, str> {
     let inner = text.get(1..text.len().saturating_sub(1)).unwrap_or_default();
     if !inner.contains('\\') {
         return Cow::Borrowed(inner);

@@ -78,7 +78,11 @@ impl TextFormat for JsonFormat {
     }
 }
 
-fn value(array: &ArrayRef, row: usize, out: &mut Vec<u8>) -> Result<()> {
+/// Appends a row of a canonical array as JSON.
+///
+/// # Errors
+/// `Unsupported` for types other than numbers, booleans, texts, and nested values of these.
+pub fn value(array: &ArrayRef, row: usize, out: &mut Vec<u8>) -> Result<()> {
     if array.data_type() == &DataType::Null || array.is_null(row) {
         out.extend_from_slice(b"null");
         return Ok(());
@@ -195,8 +199,8 @@ fn decimal(value: i128, scale: i8, out: &mut Vec<u8>) {
     out.extend_from_slice(fraction.as_bytes());
 }
 
-/// A JSON string.
-fn string(text: &str, out: &mut Vec<u8>) {
+/// Appends a text as a JSON string.
+pub fn string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     for &byte in text.as_bytes() {
         match byte {

@@ -26,6 +26,7 @@ use self::{arrow::ArrowFile, output::Output, parquet::ParquetFile, text::TextFil
 pub use self::{
     csv::{CsvStyle, Quoted},
     folder::{Existing, NewFolder},
+    json::{string as json_string, value as json_value},
     output::write_file,
     parquet::{ParquetCodec, ParquetStyle},
     partition::PartitionedWriter,

@@ -23,7 +23,9 @@ use super::{
     Built, Shared, gives_right,
     key::{BuiltKeys, KeyCoder},
     lane::MISS,
-    marks_rows, payload,
+    marks_rows,
+    nearest::{NEAREST_BYTES_PER_ROW, Nearest},
+    payload,
     spec::{LocalKeys, Spec, select},
     table::{Marks, Table},
     table_build::{self, Detail},
@@ -38,6 +40,8 @@ const BUILD_BYTES_PER_ROW: u64 = 56;
 struct BuildBatch {
     rows: usize,
     keys: Vec<Vector>,
+    /// In an ASOF join.
+    moments: Option<Vector>,
     /// The right columns that are kept, in their order.
     columns: Vec<Vector>,
 }
@@ -53,6 +57,7 @@ pub(super) struct Collected {
 pub(super) struct LocalBuild {
     shared: Arc<Shared>,
     keys: LocalKeys,
+    moments: Option<LocalKeys>,
     collected: Collected,
     reservation: Reservation,
 }
@@ -63,6 +68,7 @@ impl LocalBuild {
         Self {
             shared: Arc::clone(shared),
             keys: shared.spec.right_keys.local(),
+            moments: shared.spec.nearest.as_ref().map(|nearest| nearest.right.local()),
             collected: Collected::default(),
             reservation: context.memory().reservation("join"),
         }
@@ -77,10 +83,15 @@ impl LocalSink for LocalBuild {
 
     fn push(&mut self, batch: Batch) -> Result<Feed> {
         let keys = self.keys.evaluate(&batch)?;
+        let moments = match &mut self.moments {
+            Some(moments) => moments.evaluate(&batch)?.pop(),
+            None => None,
+        };
         let kept = batch.columns.iter().zip(&self.shared.spec.right_kept);
         let kept = kept.filter(|(_, kept)| **kept).map(|(column, _)| column);
-        let batch = BuildBatch { rows: batch.len(), keys, columns: select(kept, &batch)? };
-        let vectors = batch.keys.iter().chain(&batch.columns);
+        let columns = select(kept, &batch)?;
+        let batch = BuildBatch { rows: batch.len(), keys, moments, columns };
+        let vectors = batch.keys.iter().chain(&batch.moments).chain(&batch.columns);
         self.reservation.grow(vectors.map(payload::vector_bytes).sum())?;
         match self.collected.morsels.last_mut() {
             Some((_, batches)) => batches.push(batch),
@@ -133,22 +144,33 @@ pub(super) fn finish(
     let null_key =
         spec.kind == JoinKind::LeftAntiNullAware && codes.iter().any(|codes| codes.contains(&MISS));
     drop(codes);
+    let nearest = match &spec.nearest {
+        Some(nearest) => {
+            reservation.grow(u64::from(rows) * NEAREST_BYTES_PER_ROW)?;
+            let moments: Vec<&Vector> = batches.iter().flat_map(|batch| &batch.moments).collect();
+            let moments = payload::concat(&nearest.ty, &moments)?;
+            Some(Nearest::build(nearest, &moments, &table, rows, context, workers)?)
+        }
+        None => None,
+    };
     let columns = concat(spec, batches, context, workers)?;
     drop(reservations);
-    let marked = match &spec.residual {
-        Some(_) => total,
-        None => table.entries,
+    let marked = match (&spec.residual, &nearest) {
+        (None, None) => table.entries,
+        _ => total,
     };
     let marks = marks_rows(spec.kind).then(|| Marks::new(marked));
     let payload: u64 = columns.iter().flatten().map(payload::vector_bytes).sum();
     let table_bytes = table.bytes() + coder.as_ref().map_or(0, KeyCoder::memory);
-    reservation.resize(payload + table_bytes + (marked / 8) as u64)?;
+    let nearest_bytes = nearest.as_ref().map_or(0, Nearest::bytes);
+    reservation.resize(payload + table_bytes + nearest_bytes + (marked / 8) as u64)?;
     let matched_rows = OnceLock::new();
     Ok(Built {
         rows,
         columns,
         coder,
         table,
+        nearest,
         ranges,
         null_key,
         marks,
@@ -159,7 +181,7 @@ pub(super) fn finish(
 
 /// Whether anybody asks for the rows of an entry.
 fn detail(spec: &Spec) -> Detail {
-    let counts_rows = gives_right(spec.kind) || spec.residual.is_some();
+    let counts_rows = gives_right(spec.kind) || spec.residual.is_some() || spec.nearest.is_some();
     if counts_rows { Detail::Rows } else { Detail::Codes }
 }
 

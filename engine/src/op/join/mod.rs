@@ -5,8 +5,10 @@
 //! Invariants: build rows are numbered by (morsel, position) before anything else happens, groups list them in that order
 //! and probe rows come in theirs, so that the output's order depends on nothing else. No step produces more than one
 //! vector, however many matches a row has.
+//! An ASOF join is a join whose probe rows match one row of their group.
 //! Read `lane.rs`, `domain.rs` and `key.rs` (values to codes), `table.rs` and `table_build.rs` (codes to rows),
-//! `payload.rs` (rows to values), then `build.rs`, `probe.rs`, `residual.rs` and `unmatched.rs`.
+//! `payload.rs` (rows to values), then `build.rs`,
+//! `nearest.rs`, `probe.rs`, `residual.rs` and `unmatched.rs`.
 
 mod build;
 mod domain;
@@ -15,6 +17,7 @@ mod gather;
 mod intern;
 mod key;
 mod lane;
+mod nearest;
 mod pairs;
 mod payload;
 mod probe;
@@ -42,6 +45,7 @@ use crate::{
 use build::{Collected, LocalBuild};
 use key::KeyCoder;
 use lane::LaneRange;
+use nearest::Nearest;
 use spec::Spec;
 use table::{Marks, Table};
 
@@ -67,6 +71,8 @@ struct Built {
     coder: Option<KeyCoder>,
     /// From codes to rows.
     table: Table,
+    /// Which of the rows with a probe row's keys matches it, in an ASOF join.
+    nearest: Option<Nearest>,
     /// Per key the range of its values, for types of 64 bits.
     ranges: Vec<Option<LaneRange>>,
     /// Whether the first key is NULL in some row.
@@ -77,6 +83,13 @@ struct Built {
     matched_rows: OnceLock<Marks>,
     /// The memory of all this.
     _reservation: Reservation,
+}
+
+impl Built {
+    /// From what a probe row was found to match to build rows: entries with their rows, or in an ASOF join rows.
+    fn pairing(&self) -> &Table {
+        self.nearest.as_ref().map_or(&self.table, Nearest::identity)
+    }
 }
 
 impl Shared {

@@ -40,6 +40,7 @@ impl Transform for Probe {
         let built = self.shared.built()?;
         Ok(Box::new(LocalProbe {
             keys: spec.left_keys.local(),
+            moments: spec.nearest.as_ref().map(|nearest| nearest.left.local()),
             scratch: built.coder.as_ref().map(super::key::KeyCoder::scratch),
             residual: spec.residual.as_ref().map(super::residual::Residual::local),
             shared: Arc::clone(&self.shared),
@@ -58,12 +59,14 @@ struct LocalProbe {
     shared: Arc<Shared>,
     context: Arc<QueryContext>,
     keys: LocalKeys,
+    /// In an ASOF join.
+    moments: Option<LocalKeys>,
     scratch: Option<KeyScratch>,
     residual: Option<LocalResidual>,
     /// Most rows of an output vector.
     most: usize,
     codes: Vec<u64>,
-    /// Per row of the batch at hand that counts, its entry.
+    /// Per row of the batch at hand that counts, its entry, in an ASOF join its build row.
     entries: Vec<u32>,
     pairs: Pairs,
     pending: Option<Pending>,
@@ -151,6 +154,17 @@ impl LocalProbe {
 
     /// Looks all rows of a batch up and gives their keys.
     fn find_entries(&mut self, batch: &Batch, built: &Built) -> Result<Vec<Vector>> {
+        let keys = self.find_groups(batch, built)?;
+        if built.rows > 0
+            && let (Some(nearest), Some(moments)) = (&built.nearest, &mut self.moments)
+            && let Some(moments) = moments.evaluate(batch)?.pop()
+        {
+            nearest.find(&moments, &mut self.entries)?;
+        }
+        Ok(keys)
+    }
+
+    fn find_groups(&mut self, batch: &Batch, built: &Built) -> Result<Vec<Vector>> {
         self.entries.clear();
         match (&built.coder, &mut self.scratch) {
             (Some(coder), Some(scratch)) if built.rows > 0 => {
@@ -185,7 +199,7 @@ impl LocalProbe {
             if cursor.is_within() && cursor.row().is_some_and(|row| matched[row as usize]) {
                 cursor.skip_row();
             }
-            cursor.fill(&built.table, &self.entries, self.most, &mut self.pairs);
+            cursor.fill(built.pairing(), &self.entries, self.most, &mut self.pairs);
             if self.pairs.left.is_empty() {
                 return Ok(matched);
             }
@@ -206,7 +220,7 @@ impl LocalProbe {
         let mut cursor = PairCursor::new(&self.entries, false);
         loop {
             self.context.check()?;
-            cursor.fill(&built.table, &self.entries, self.most, &mut self.pairs);
+            cursor.fill(built.pairing(), &self.entries, self.most, &mut self.pairs);
             let Pairs { left, right } = &self.pairs;
             if left.is_empty() {
                 return Ok(());
@@ -224,7 +238,7 @@ impl LocalProbe {
         let built = shared.built()?;
         let Some(mut pending) = self.pending.take() else { return Ok(Step::NeedInput) };
         loop {
-            pending.cursor.fill(&built.table, &self.entries, self.most, &mut self.pairs);
+            pending.cursor.fill(built.pairing(), &self.entries, self.most, &mut self.pairs);
             if self.pairs.left.is_empty() {
                 return Ok(Step::NeedInput);
             }

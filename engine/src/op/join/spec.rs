@@ -13,7 +13,7 @@ use crate::{
     error::{EngineError, Result},
     eval::{Evaluator, Program},
     expr::{CompareOp, Expr},
-    plan::{JoinKey, JoinKind, JoinPlan},
+    plan::{JoinKey, JoinKind, JoinPlan, NearestKey},
 };
 
 use super::{gives_right, key::KeyColumn, residual::Residual};
@@ -32,6 +32,8 @@ pub(super) struct Spec {
     pub(super) right_keys: KeyExprs,
     /// What must hold besides.
     pub(super) residual: Option<Residual>,
+    /// Which of the rows with equal keys matches, in an ASOF join.
+    pub(super) nearest: Option<NearestSpec>,
     /// The types of the left columns.
     pub(super) left: Vec<LogicalType>,
     /// The types of the right columns.
@@ -70,6 +72,7 @@ impl Spec {
         };
         let (left_keys, right_keys) = (side(|key| &key.left)?, side(|key| &key.right)?);
         let residual = residual.map(|e| Residual::new(e, left.len(), context)).transpose()?;
+        let nearest = join.nearest.as_ref().map(|n| NearestSpec::new(n, context)).transpose()?;
         let gives_right = gives_right(kind);
         let reads = |column| residual.as_ref().is_some_and(|r| r.right_columns().contains(&column));
         let right_kept = (0..right.len()).map(|column| gives_right || reads(column)).collect();
@@ -85,9 +88,38 @@ impl Spec {
             left_keys,
             right_keys,
             residual,
+            nearest,
             left,
             right,
             right_kept,
+        })
+    }
+}
+
+/// The inequality of an ASOF join.
+pub(super) struct NearestSpec {
+    /// How the left moment compares to the right one.
+    pub(super) op: CompareOp,
+    /// Computes the moments of left batches.
+    pub(super) left: KeyExprs,
+    /// Computes the moments of right batches.
+    pub(super) right: KeyExprs,
+    /// The type of both.
+    pub(super) ty: LogicalType,
+}
+
+impl NearestSpec {
+    fn new(nearest: &NearestKey, context: &QueryContext) -> Result<Self> {
+        let (left, right) = (nearest.left.ty(), nearest.right.ty());
+        if left != right {
+            let message = format!("the moments of an ASOF join of types {left} and {right}");
+            return Err(EngineError::Internal(message));
+        }
+        Ok(Self {
+            op: nearest.op,
+            left: KeyExprs::new(vec![nearest.left.clone()], context)?,
+            right: KeyExprs::new(vec![nearest.right.clone()], context)?,
+            ty: right,
         })
     }
 }

@@ -92,10 +92,11 @@ impl Built {
         Ok(self.matched_rows.get_or_init(|| {
             let rows = Marks::new(self.rows as usize);
             let mut group = Vec::new();
-            for entry in (0_u32..).take(self.table.entries).filter(|&entry| marks.get(entry)) {
-                let (start, count) = self.table.group(entry);
+            let table = self.pairing();
+            for entry in (0_u32..).take(table.entries).filter(|&entry| marks.get(entry)) {
+                let (start, count) = table.group(entry);
                 group.clear();
-                self.table.groups.rows.extend_into(start, count, &mut group);
+                table.groups.rows.extend_into(start, count, &mut group);
                 group.iter().for_each(|&row| rows.set(row));
             }
             rows

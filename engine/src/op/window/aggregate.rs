@@ -62,22 +62,22 @@ impl Aggregate {
         // Frames, the number of each row's frame, and about what a tree of states takes.
         reservation.grow(held + frames.frames.len() as u64 * 8 + shape.rows as u64 * 8)?;
         let mut call = self.call.clone();
-        if call.distinct && frames.from_start {
+        if call.distinct && frames.from_start && !frames.has_holes() {
             rows.counting = Some(first_rows(&rows, &call.args, shape)?);
             call.distinct = false;
         }
         let frames_rows = frames.frames.iter().map(|[a, b]| u64::from(b - a)).sum::<u64>();
         let results = if !call.collects() {
             let tree = Tree::build(&call, rows, jobs)?;
-            each(&frames.frames, jobs, |frames| tree.evaluate(frames))?
-        } else if order::answers(&call) && frames_rows > 2 * shape.rows as u64 {
+            each(frames, jobs, |layers| tree.evaluate(layers))?
+        } else if order::answers(&call, frames.has_holes()) && frames_rows > 2 * shape.rows as u64 {
             let ordered = order::Ordered::build(&call, &rows)?;
             reservation.grow(ordered.memory())?;
-            each(&frames.frames, jobs, |frames| ordered.evaluate(frames))?
+            each(frames, jobs, |layers| ordered.evaluate(layers))?
         } else {
             let batches = batches(&frames.frames);
             jobs.map(batches.len(), |batch| {
-                collected(&call, &rows, &frames.frames[batches[batch].clone()])
+                collected(&call, &rows, frames, batches[batch].clone())
             })?
         };
         spread(&results, frames, &call, jobs)
@@ -125,14 +125,16 @@ impl Aggregate {
     }
 }
 
-/// What `evaluate` makes of all frames, some at a time.
+/// What `evaluate` makes of all frames, some at a time, in layers of pieces.
 fn each(
-    frames: &[[u32; 2]],
+    frames: &Frames,
     jobs: &Jobs<'_>,
-    evaluate: impl Fn(&[[u32; 2]]) -> Result<ArrayRef> + Sync,
+    evaluate: impl Fn(&[Vec<[u32; 2]>]) -> Result<ArrayRef> + Sync,
 ) -> Result<Vec<ArrayRef>> {
-    let batches: Vec<&[[u32; 2]]> = frames.chunks(BATCH).collect();
-    jobs.map(batches.len(), |batch| evaluate(batches[batch]))
+    let count = frames.frames.len();
+    jobs.map(count.div_ceil(BATCH), |batch| {
+        evaluate(&frames.layers(batch * BATCH..count.min((batch + 1) * BATCH)))
+    })
 }
 
 /// Ranges of frames whose rows together are not too many, unless one frame is.
@@ -154,14 +156,21 @@ fn batches(frames: &[[u32; 2]]) -> Vec<std::ops::Range<usize>> {
 }
 
 /// The aggregate of frames out of their rows. `O(frame)` a frame.
-fn collected(call: &Call, rows: &Rows, frames: &[[u32; 2]]) -> Result<ArrayRef> {
+fn collected(
+    call: &Call,
+    rows: &Rows,
+    frames: &Frames,
+    wanted: std::ops::Range<usize>,
+) -> Result<ArrayRef> {
     let (mut places, mut groups) = (Vec::new(), Vec::new());
-    for (frame, &[start, end]) in (0_u32..).zip(frames) {
-        places.extend((start..end).filter(|&row| rows.counts(row)));
-        groups.resize(places.len(), frame);
+    for (number, frame) in (0_u32..).zip(wanted.clone()) {
+        for [start, end] in frames.pieces(frame) {
+            places.extend((start..end).filter(|&row| rows.counts(row)));
+        }
+        groups.resize(places.len(), number);
     }
     let mut state = State::new(call)?;
-    state.resize(frames.len());
+    state.resize(wanted.len());
     rows.update(&mut state, &places, &groups)?;
     state.seal()?;
     state.finish(call)

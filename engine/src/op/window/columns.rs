@@ -146,7 +146,7 @@ impl Columns {
             let order = KeyOrder { descending: key.descending, nulls_first: key.nulls_first };
             (column, order)
         });
-        frame::Bounds { unit: frame.unit, start, end, key }
+        frame::Bounds { unit: frame.unit, start, end, exclude: frame.exclude, key }
     }
 
     /// The types of all columns.

@@ -15,7 +15,7 @@ use crate::{
     error::{EngineError, Result},
     kernel::sort_key::{Codes, KeyOrder, codes},
     op::sort::jobs::Jobs,
-    plan::FrameUnit,
+    plan::{Exclude, FrameUnit},
 };
 
 /// A frame over columns.
@@ -23,6 +23,7 @@ pub(super) struct Bounds {
     pub(super) unit: FrameUnit,
     pub(super) start: Bound,
     pub(super) end: Bound,
+    pub(super) exclude: Exclude,
     /// What the limits are compared with: the order key.
     pub(super) key: Option<(usize, KeyOrder)>,
 }
@@ -40,6 +41,8 @@ pub(super) enum Bound {
 pub(super) struct Frames {
     /// First row and row after the last, without repetitions among neighbours.
     pub(super) frames: Vec<[u32; 2]>,
+    /// What is left out of each; empty when nothing is.
+    holes: Vec<Hole>,
     /// By chunk, the number of each row's frame.
     pub(super) of_row: Vec<Vec<u32>>,
     /// Whether every frame starts where its partition does.
@@ -47,9 +50,35 @@ pub(super) struct Frames {
 }
 
 impl Frames {
-    /// The frames of a chunk's rows.
-    pub(super) fn of(&self, chunk: usize) -> impl Iterator<Item = [u32; 2]> {
-        self.of_row[chunk].iter().map(|&frame| self.frames[frame as usize])
+    /// Whether rows are left out of frames.
+    pub(super) fn has_holes(&self) -> bool {
+        !self.holes.is_empty()
+    }
+
+    /// The frames of a chunk's rows, each in pieces that ascend; pieces may be empty.
+    pub(super) fn of(&self, chunk: usize) -> impl Iterator<Item = [[u32; 2]; 3]> {
+        self.of_row[chunk].iter().map(|&frame| self.pieces(frame as usize))
+    }
+
+    /// The pieces of a frame.
+    pub(super) fn pieces(&self, frame: usize) -> [[u32; 2]; 3] {
+        let [start, end] = self.frames[frame];
+        match self.holes.get(frame) {
+            None => [[start, end], [end; 2], [end; 2]],
+            Some(hole) => {
+                let kept = [hole.kept, hole.kept + u32::from(hole.keeps)];
+                [[start, hole.start], kept, [hole.end, end]]
+            }
+        }
+    }
+
+    /// The pieces of some frames: the first of each, the second of each and so on.
+    pub(super) fn layers(&self, frames: Range<usize>) -> Vec<Vec<[u32; 2]>> {
+        if self.holes.is_empty() {
+            return vec![self.frames[frames].to_vec()];
+        }
+        let layer = |piece: usize| frames.clone().map(|frame| self.pieces(frame)[piece]).collect();
+        (0..3).map(layer).collect()
     }
 }
 
@@ -72,24 +101,41 @@ impl Bounds {
                 let limit = |limits: &[u128]| limits.get(index).copied();
                 let first = self.edge(false, place, shape, keys.as_ref(), limit(&start));
                 let after = self.edge(true, place, shape, keys.as_ref(), limit(&end));
-                distinct.push(if first < after { [first, after] } else { [0, 0] });
+                let frame = if first < after { [first, after] } else { [0, 0] };
+                distinct.push(frame, self.hole(frame, place));
             }
             Ok(distinct)
         };
         let parts = jobs.map(chunks(shape.rows).len(), of_chunk)?;
         let mut all = Frames {
             frames: Vec::new(),
+            holes: Vec::new(),
             of_row: Vec::with_capacity(parts.len()),
             from_start: matches!(self.start, Bound::Unbounded),
         };
         for mut part in parts {
-            let same = part.frames.first() == all.frames.last();
+            let same =
+                part.frames.first() == all.frames.last() && part.holes.first() == all.holes.last();
             let base = all.frames.len() as u32 - u32::from(same);
             part.of_row.iter_mut().for_each(|frame| *frame += base);
             all.frames.extend(part.frames.into_iter().skip(usize::from(same)));
+            all.holes.extend(part.holes.into_iter().skip(usize::from(same)));
             all.of_row.push(part.of_row);
         }
         Ok(all)
+    }
+
+    /// What a row leaves out of its frame; `None` when frames are whole.
+    fn hole(&self, [first, after]: [u32; 2], place: Place) -> Option<Hole> {
+        let (start, end) = match self.exclude {
+            Exclude::Nothing => return None,
+            Exclude::CurrentRow => (place.row, place.row + 1),
+            Exclude::Group | Exclude::Ties => (place.first_peer, place.after_peers),
+        };
+        let start = start.clamp(first, after);
+        let keeps = self.exclude == Exclude::Ties && (first..after).contains(&place.row);
+        let kept = if keeps { place.row } else { start };
+        Some(Hole { start, end: end.clamp(start, after), kept, keeps })
     }
 
     /// The codes of a bound's keys in a range of rows.
@@ -205,16 +251,28 @@ fn numbers(vector: &Vector, order: KeyOrder) -> Result<(Vec<u128>, Vec<bool>)> {
     Ok((numbers, nulls))
 }
 
+/// Rows that are left out of a frame, within it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Hole {
+    start: u32,
+    end: u32,
+    /// The row that stays.
+    kept: u32,
+    keeps: bool,
+}
+
 #[derive(Default)]
 struct Distinct {
     frames: Vec<[u32; 2]>,
+    holes: Vec<Hole>,
     of_row: Vec<u32>,
 }
 
 impl Distinct {
-    fn push(&mut self, frame: [u32; 2]) {
-        if self.frames.last() != Some(&frame) {
+    fn push(&mut self, frame: [u32; 2], hole: Option<Hole>) {
+        if self.frames.last() != Some(&frame) || self.holes.last().copied() != hole {
             self.frames.push(frame);
+            self.holes.extend(hole);
         }
         self.of_row.push(self.frames.len() as u32 - 1);
     }

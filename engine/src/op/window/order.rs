@@ -29,11 +29,11 @@ pub(super) struct Ordered<'a> {
     sorted: Vec<u32>,
 }
 
-/// Whether the aggregate has an answer here.
-pub(super) fn answers(call: &Call) -> bool {
+/// Whether the aggregate has an answer here; `holes` are frames of several pieces.
+pub(super) fn answers(call: &Call, holes: bool) -> bool {
     match call.function {
         Function::Median | Function::QuantileCont | Function::QuantileDisc => !call.distinct,
-        Function::Count => call.distinct && call.args.len() == 1,
+        Function::Count => call.distinct && call.args.len() == 1 && !holes,
         _ => false,
     }
 }
@@ -68,13 +68,17 @@ impl<'a> Ordered<'a> {
         Ok(Self { call, rows, positions, wavelet, sorted })
     }
 
-    /// The aggregate of each frame. `O(log n)` a frame.
+    /// The aggregate of each frame, whose pieces are by layer. `O(log n)` a frame.
     ///
     /// # Errors
     /// `Value` when a fraction is not between 0 and 1.
-    pub(super) fn evaluate(&self, frames: &[[u32; 2]]) -> Result<ArrayRef> {
+    pub(super) fn evaluate(&self, layers: &[Vec<[u32; 2]>]) -> Result<ArrayRef> {
         let place = |row| self.positions.of(row) as usize;
-        let frames = frames.iter().map(|&[start, end]| (place(start), place(end)));
+        let span = |&[start, end]: &[u32; 2]| (place(start), place(end));
+        if layers.len() > 1 {
+            return self.of_pieces(layers, span);
+        }
+        let frames = layers.iter().flatten().map(span);
         if self.call.function == Function::Count {
             let distinct = |(start, end)| self.wavelet.less(start, end, start as u64 + 1) as i64;
             return Ok(Arc::new(Int64Array::from_iter_values(frames.map(distinct))));
@@ -84,6 +88,25 @@ impl<'a> Ordered<'a> {
             let row = move |k: usize| self.sorted[self.wavelet.nth(start, end, k) as usize];
             let places = quantile.places(end - start);
             places.map(move |place| {
+                place.map(|place| (row(place.low), row(place.high), place.weight))
+            })
+        });
+        quantile.values(&self.rows.args[0], rows, self.call)
+    }
+
+    /// Quantiles of frames of several pieces.
+    fn of_pieces(
+        &self,
+        layers: &[Vec<[u32; 2]>],
+        span: impl Fn(&[u32; 2]) -> (usize, usize),
+    ) -> Result<ArrayRef> {
+        let quantile = Quantile::new(self.call)?;
+        let frames = layers.first().map_or(0, Vec::len);
+        let rows = (0..frames).flat_map(|frame| {
+            let spans: Vec<_> = layers.iter().map(|layer| span(&layer[frame])).collect();
+            let places = quantile.places(spans.iter().map(|(start, end)| end - start).sum());
+            places.map(move |place| {
+                let row = |k| self.sorted[self.wavelet.nth_of(&spans, k) as usize];
                 place.map(|place| (row(place.low), row(place.high), place.weight))
             })
         });

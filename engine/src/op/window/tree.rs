@@ -92,11 +92,23 @@ impl Tree {
         Ok(Self { call: call.clone(), rows, levels })
     }
 
-    /// The aggregate of each frame. `O(log n)` a frame.
+    /// The aggregate of each frame, whose pieces are by layer. `O(log n)` a frame.
     ///
     /// # Errors
     /// As `State::finish`.
-    pub(super) fn evaluate(&self, frames: &[[u32; 2]]) -> Result<ArrayRef> {
+    pub(super) fn evaluate(&self, layers: &[Vec<[u32; 2]>]) -> Result<ArrayRef> {
+        let [first, rest @ ..] = layers else {
+            return State::new(&self.call)?.finish(&self.call);
+        };
+        let mut state = self.state(first)?;
+        let all: Vec<u32> = (0..first.len() as u32).collect();
+        for layer in rest {
+            state.merge(&self.state(layer)?, &all, &all)?;
+        }
+        state.finish(&self.call)
+    }
+
+    fn state(&self, frames: &[[u32; 2]]) -> Result<State> {
         let mut parts = Parts::new(self.levels.len());
         for (frame, &[start, end]) in (0..).zip(frames) {
             self.add(frame, start, end, &mut parts);
@@ -120,7 +132,7 @@ impl Tree {
             let all: Vec<u32> = (0..frames.len() as u32).collect();
             state.merge(&last, &all, &all)?;
         }
-        state.finish(&self.call)
+        Ok(state)
     }
 
     /// Cuts a frame into rows and nodes: ascending ones on the left, then descending ones on the right.

@@ -116,12 +116,17 @@ impl Pick {
         jobs.map(chunks(input.len()).len(), |chunk| {
             let rows = chunk_range(chunk, input.len());
             let targets: Vec<Option<u32>> = match self.which {
-                Place::First => frames.of(chunk).map(|frame| nth(valid, frame, 0)).collect(),
-                Place::Last => frames.of(chunk).map(|frame| last(valid, frame)).collect(),
+                Place::First => frames.of(chunk).map(|pieces| nth(valid, pieces, 0)).collect(),
+                Place::Last => {
+                    let of = |pieces: [[u32; 2]; 3]| {
+                        pieces.into_iter().rev().find_map(|piece| last(valid, piece))
+                    };
+                    frames.of(chunk).map(of).collect()
+                }
                 Place::Nth(column) => {
                     let numbers = input.range(column, rows)?.flatten()?;
                     let numbers = numbers.as_primitive::<Int64Type>();
-                    let pick = |(number, frame): (Option<i64>, [u32; 2])| match number {
+                    let pick = |(number, frame): (Option<i64>, [[u32; 2]; 3])| match number {
                         None => Ok(None),
                         Some(number @ 1..) => Ok(nth(valid, frame, number as u64 - 1)),
                         Some(number) => Err(EngineError::Value(format!(
@@ -136,18 +141,27 @@ impl Pick {
     }
 }
 
-/// The n-th row of a frame from 0, of those that are valid.
-fn nth(valid: Option<&[u32]>, [start, end]: [u32; 2], n: u64) -> Option<u32> {
-    let row = match valid {
-        None => u32::try_from(u64::from(start) + n).ok()?,
-        Some(valid) => {
-            let first = valid.partition_point(|&row| row < start) as u64;
-            *valid.get(usize::try_from(first + n).ok()?)?
+/// The n-th row of a frame's pieces from 0, of those that are valid.
+fn nth(valid: Option<&[u32]>, pieces: [[u32; 2]; 3], mut n: u64) -> Option<u32> {
+    for [start, end] in pieces {
+        let (first, after) = match valid {
+            None => (start as usize, end as usize),
+            Some(_) if start >= end => continue,
+            Some(valid) => {
+                (valid.partition_point(|&row| row < start), valid.partition_point(|&row| row < end))
+            }
+        };
+        let rows = (after - first) as u64;
+        if n < rows {
+            let at = first + usize::try_from(n).ok()?;
+            return valid.map_or(u32::try_from(at).ok(), |valid| valid.get(at).copied());
         }
-    };
-    (row < end).then_some(row)
+        n -= rows;
+    }
+    None
 }
 
+/// The last valid row of a piece.
 fn last(valid: Option<&[u32]>, [start, end]: [u32; 2]) -> Option<u32> {
     let row = match valid {
         None => end.checked_sub(1)?,

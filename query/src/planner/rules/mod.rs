@@ -1,5 +1,6 @@
 //! Rewrites of our own that run among the planner library's.
 
+mod asof; // ASOF joins, which the library takes for others
 mod common_types; // the types of mixed operands, where the library loses values
 mod lateral; // LATERAL over no table, unnest() of an outer column
 mod occurrence; // equal rows, numbered
@@ -8,6 +9,7 @@ mod simplify_functions; // functions that have another form
 mod sort_names; // what the names in ORDER BY mean
 mod unnested; // groups as written, keys below unnest()
 
+pub use asof::{PastAsof, condition_of_asof, is_asof};
 pub use common_types::common_types;
 pub use lateral::ComputeLateral;
 pub use occurrence::number_occurrences;

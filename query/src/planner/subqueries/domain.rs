@@ -17,6 +17,8 @@ use datafusion_expr::{
     LogicalPlanBuilder, SkipType, Sort, SortExpr, Union, Values, Window, cast, expr::Alias, lit,
 };
 
+use crate::planner::rules::is_asof;
+
 use super::{
     Unnester,
     plans::{self, Names},
@@ -329,6 +331,9 @@ impl Unnester<'_> {
             return plans::refuse("a join in a correlated subquery with the outer column in USING");
         }
         let (in_left, in_right) = (domain.is_used_in(&node.left)?, domain.is_used_in(&node.right)?);
+        if is_asof(node) && in_right {
+            return plans::refuse("ASOF JOIN with the outer column on its right side");
+        }
         let mut conditions: Vec<Expr> = Vec::new();
         let (left, right) = match kind {
             JoinType::Full => return plans::refuse("FULL JOIN in a correlated subquery"),

@@ -19,6 +19,7 @@ use datafusion_expr::{
 };
 
 use super::plans::{self, Names};
+use crate::planner::rules::is_asof;
 
 /// A subquery without the columns of the enclosing one.
 pub(super) struct Lifted {
@@ -194,6 +195,9 @@ fn join(node: &Join, outer: &DFSchema, any: bool, names: &mut Names) -> Result<O
     );
     let mut on = node.on.iter().flat_map(|(left, right)| [left, right]);
     if !(inner || left_only) || on.any(|expr| plans::uses(expr, outer)) {
+        return Ok(None);
+    }
+    if is_asof(node) && !plans::used(&node.right, outer)?.is_empty() {
         return Ok(None);
     }
     let in_filter = node.filter.as_ref().is_some_and(|filter| plans::uses(filter, outer));

@@ -17,9 +17,9 @@ use crate::{
     batch::Batch,
     context::{QueryContext, QuerySettings},
     error::Result,
-    expr::Expr,
+    expr::{CompareOp, Expr},
     op::{Sink, Step},
-    plan::{JoinKey, JoinKind, JoinPlan, Plan},
+    plan::{JoinKey, JoinKind, JoinPlan, NearestKey, Plan},
     scheduler::Workers,
 };
 
@@ -189,6 +189,8 @@ pub(super) struct Case {
     pub(super) keys: Vec<(usize, usize, bool)>,
     /// An expression and the same as a function of two rows.
     pub(super) residual: Option<(Expr, PairTest)>,
+    /// In an ASOF join: left column, right column, how the left one compares to the right one.
+    pub(super) nearest: Option<(usize, usize, CompareOp)>,
 }
 
 impl Case {
@@ -204,6 +206,11 @@ impl Case {
             kind: self.kind,
             keys: self.keys.iter().map(key).collect(),
             residual: self.residual.as_ref().map(|(expr, _)| expr.clone()),
+            nearest: self.nearest.map(|(left, right, op)| NearestKey {
+                left: Expr::column(left, self.left.types[left].clone()),
+                right: Expr::column(right, self.right.types[right].clone()),
+                op,
+            }),
             schema: Schema::default(),
         }
     }
@@ -216,10 +223,43 @@ impl Case {
                     (None, None) => null_equal,
                     (left, right) => left.is_some() && left == right,
                 }
-            }) && self.residual.as_ref().is_none_or(|(_, residual)| residual(left, right))
+            })
         };
         let rows = self.right.rows.iter().enumerate();
-        rows.filter(|(_, row)| matches(row)).map(|(i, _)| i).collect()
+        let mut rows: Vec<usize> = rows.filter(|(_, row)| matches(row)).map(|(i, _)| i).collect();
+        if let Some(nearest) = self.nearest {
+            rows = self.nearest_of(rows, left, nearest).into_iter().collect();
+        }
+        let passes = |&right: &usize| {
+            let right = &self.right.rows[right];
+            self.residual.as_ref().is_none_or(|(_, residual)| residual(left, right))
+        };
+        rows.into_iter().filter(passes).collect()
+    }
+
+    /// Of some right rows the nearest one, the last of several.
+    fn nearest_of(
+        &self,
+        rows: Vec<usize>,
+        left: &Row,
+        (l, r, op): (usize, usize, CompareOp),
+    ) -> Option<usize> {
+        let of = |right: usize| &self.right.rows[right][r];
+        let on_side = |&right: &usize| {
+            let order = order(of(right), &left[l]);
+            order.is_some_and(|order| match op {
+                CompareOp::GtEq => order.is_le(),
+                CompareOp::Gt => order.is_lt(),
+                CompareOp::LtEq => order.is_ge(),
+                _ => order.is_gt(),
+            })
+        };
+        let backward = matches!(op, CompareOp::GtEq | CompareOp::Gt);
+        rows.into_iter().filter(on_side).reduce(|best, next| {
+            let order = order(of(next), of(best)).unwrap();
+            let nearer = if backward { order.is_ge() } else { order.is_le() };
+            if nearer { next } else { best }
+        })
     }
 
     /// The rows of the answer, printed, in order.
@@ -273,6 +313,21 @@ impl Case {
         }
         out.iter().map(|row| row.iter().map(show).collect()).collect()
     }
+}
+
+/// The order of two values that are not NULL.
+fn order(a: &Scalar, b: &Scalar) -> Option<std::cmp::Ordering> {
+    if a.is_null() || b.is_null() {
+        return None;
+    }
+    if let (Some(a), Some(b)) = (a.as_bytes(), b.as_bytes()) {
+        return Some(a.cmp(b));
+    }
+    if let (Some(a), Some(b)) = (a.as_i128(), b.as_i128()) {
+        return Some(a.cmp(&b));
+    }
+    let (a, b) = (a.as_f64().unwrap(), b.as_f64().unwrap());
+    Some(a.partial_cmp(&b).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan())))
 }
 
 /// A value in print; dates and times as numbers, since not all of them have a name.

@@ -31,6 +31,7 @@ fn plan(ty: &LogicalType, kind: JoinKind) -> JoinPlan {
         kind,
         keys: vec![JoinKey { left: key(), right: key(), null_equal: false }],
         residual: None,
+        nearest: None,
         schema: stoadb_storage::Schema::default(),
     }
 }

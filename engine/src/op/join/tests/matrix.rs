@@ -185,7 +185,7 @@ impl Deals {
 }
 
 fn case(left: Table, right: Table, keys: Vec<(usize, usize, bool)>) -> Case {
-    Case { kind: JoinKind::Inner, left, right, keys, residual: None }
+    Case { kind: JoinKind::Inner, left, right, keys, residual: None, nearest: None }
 }
 
 #[test]
@@ -345,5 +345,48 @@ fn test_join_of_many_rows_with_one_or_none() {
         let base = case(left.clone(), right.clone(), vec![(2, 2, false)]);
         deals.check_all(&base, &mut random, "one row");
         deals.check_all(&case(left, right, vec![]), &mut random, "one row without keys");
+    }
+}
+
+#[test]
+fn test_asof_join_pairs_each_row_with_the_nearest() {
+    let mut random = Random(9);
+    let deals = Deals::new();
+    let types = [
+        LogicalType::Int32,
+        LogicalType::Int64,
+        LogicalType::UInt64,
+        LogicalType::Float64,
+        LogicalType::Text,
+        LogicalType::Date,
+        LogicalType::Decimal { precision: 10, scale: 2 },
+        LogicalType::Decimal { precision: 38, scale: 2 },
+    ];
+    let kinds = [
+        JoinKind::Inner,
+        JoinKind::Left,
+        JoinKind::Right,
+        JoinKind::Full,
+        JoinKind::LeftSemi,
+        JoinKind::LeftAnti,
+    ];
+    for ty in types {
+        let pools = [(ty.clone(), pool(&ty)), (LogicalType::Int8, pool(&LogicalType::Int8))];
+        for (rows, build) in [(40, 60), (3, 1), (5, 0), (0, 4)] {
+            let (left, right) =
+                (table(rows, &pools, &mut random), table(build, &pools, &mut random));
+            for op in [CompareOp::GtEq, CompareOp::Gt, CompareOp::LtEq, CompareOp::Lt] {
+                for keys in [vec![], vec![(3, 3, false)], vec![(3, 3, true), (1, 1, false)]] {
+                    for kind in kinds {
+                        for residual in [None, Some(residual(left.types.len()))] {
+                            let base = case(left.clone(), right.clone(), keys.clone());
+                            let nearest = Some((2, 2, op));
+                            let case = Case { kind, residual, nearest, ..base };
+                            deals.check(&case, &mut random, &format!("{ty} {op:?}"));
+                        }
+                    }
+                }
+            }
+        }
     }
 }

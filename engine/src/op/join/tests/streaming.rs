@@ -38,6 +38,7 @@ fn plan(kind: JoinKind, keyed: bool, residual: Option<Expr>) -> JoinPlan {
         kind,
         keys: keys.into_iter().collect(),
         residual,
+        nearest: None,
         schema: Schema::default(),
     }
 }
@@ -143,6 +144,7 @@ fn range(values: Vec<Scalar>, null_equal: bool) -> Option<(String, String)> {
         left: Table { rows: Vec::new(), ..right.clone() },
         right,
         keys: vec![(0, 0, null_equal)],
+        nearest: None,
         residual: None,
     };
     let (context, workers, mut random) = (context(7), workers(1), Random(1));
@@ -183,7 +185,7 @@ fn test_row_filter_keeps_exactly_the_matching_rows() {
     for kind in [JoinKind::Inner, JoinKind::LeftSemi, JoinKind::RightAnti, JoinKind::Left] {
         let left = Table { types: types.clone(), rows: Vec::new() };
         let keys = vec![(0, 0, false), (1, 1, false)];
-        let case = Case { kind, left, right: right.clone(), keys, residual: None };
+        let case = Case { kind, left, right: right.clone(), keys, residual: None, nearest: None };
         let mut random = Random(3);
         let morsels = right.morsels(&mut random, 5);
         let join = build(&case.plan(), &morsels, &context, &workers, &mut random).unwrap();
