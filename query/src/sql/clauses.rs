@@ -40,6 +40,7 @@ pub fn rewrite(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>> {
         "pivot_wider",
         "interval",
         "exclude",
+        "filter",
     ];
     let arrow = |token: &TokenWithSpan| {
         matches!(token.token, Token::Arrow | Token::HashArrow | Token::HashLongArrow)
@@ -51,7 +52,7 @@ pub fn rewrite(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>> {
         .into_iter()
         .filter(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF))
         .collect();
-    let code = intervals(percents(code));
+    let code = filters(intervals(percents(code)));
     let code = json::arrows(exclusions::rewrite(asof(code)?))?;
     let code = samples(code)?;
     statement(code)
@@ -162,6 +163,42 @@ fn intervals(mut code: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         }
     }
     code
+}
+
+/// `f(x) FILTER (condition)` is `f(x) FILTER (WHERE condition)`; behind a relation in parentheses FILTER is a name.
+fn filters(mut code: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let mut at = 2;
+    while at + 2 < code.len() {
+        if is(&code[at], "filter")
+            && code[at - 1].token == Token::RParen
+            && is_token(&code, at + 1, &Token::LParen)
+            && !is(&code[at + 2], "where")
+            && opened_by_call(&code[..at])
+        {
+            code.insert(at + 2, word("WHERE", &code[at].clone()));
+        }
+        at += 1;
+    }
+    code
+}
+
+/// Whether the parenthesis that ends these tokens is that of a call.
+fn opened_by_call(code: &[TokenWithSpan]) -> bool {
+    let mut depth = 0_usize;
+    let open = code.iter().rposition(|token| {
+        match token.token {
+            Token::RParen => depth += 1,
+            Token::LParen => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0
+    });
+    let before = open.and_then(|open| open.checked_sub(1)).map(|before| &code[before]);
+    let no_name = ["from", "join", "as", "lateral", "in", "exists", "select", "and", "or", "not"];
+    before.is_some_and(|token| {
+        matches!(token.token, Token::Word(_)) && !any(Some(token), &no_name)
+            || token.token == Token::RParen
+    })
 }
 
 /// `ASOF [LEFT] JOIN` is `GLOBAL [LEFT] JOIN`, unless the parser knows it by its MATCH_CONDITION.

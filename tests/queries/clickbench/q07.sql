@@ -1,0 +1,6 @@
+-- ties: AdvEngineID
+SELECT AdvEngineID, count(*)
+FROM hits
+WHERE AdvEngineID <> 0
+GROUP BY AdvEngineID
+ORDER BY count(*) DESC;

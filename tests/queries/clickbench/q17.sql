@@ -1,0 +1,5 @@
+-- ties: UserID, SearchPhrase
+SELECT UserID, SearchPhrase, count(*)
+FROM hits
+GROUP BY UserID, SearchPhrase
+LIMIT 10;

@@ -1,0 +1,6 @@
+-- ties: SearchPhrase
+SELECT SearchPhrase
+FROM hits
+WHERE SearchPhrase <> ''
+ORDER BY EventTime
+LIMIT 10;

@@ -1,0 +1,5 @@
+SELECT SearchPhrase
+FROM hits
+WHERE SearchPhrase <> ''
+ORDER BY SearchPhrase
+LIMIT 10;

@@ -1,0 +1,6 @@
+-- ties: WatchID
+SELECT SearchPhrase
+FROM hits
+WHERE SearchPhrase <> ''
+ORDER BY EventTime, SearchPhrase
+LIMIT 10;
