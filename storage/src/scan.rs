@@ -27,6 +27,10 @@ pub trait Relation: Send + Sync {
     fn column_range(&self, column: usize) -> ColumnRange;
     /// About how many distinct values a column has, if known without reading it.
     fn distinct(&self, column: usize) -> Option<u64>;
+    /// Whether values are decoded when they are read, so that rows that are left out early save work.
+    fn decodes(&self) -> bool {
+        false
+    }
     /// Opens a scan.
     ///
     /// # Errors
