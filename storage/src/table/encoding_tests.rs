@@ -393,26 +393,6 @@ fn test_segments_share_a_dictionary() {
 }
 
 #[test]
-fn test_segments_share_a_large_dictionary_where_it_is_much_smaller_than_theirs() {
-    // Each text in four rows, in another order in each segment.
-    let texts = |first: usize| -> ArrayRef {
-        let n = 70_000;
-        let text = |i: usize| format!("a long enough value {}", (first + i * 7) % n);
-        Arc::new((0..4 * n).map(|i| Some(text(i))).collect::<StringViewArray>())
-    };
-    let plain = [texts(0), texts(3), texts(40_000)];
-    let segments: Vec<_> = plain.iter().map(segment_of).collect();
-    // Two of 70,000 entries each have no more than twice as many together.
-    assert!(shared_dictionary(&segments[..2], 0).unwrap().is_none());
-    let shared = vec![shared_dictionary(&segments, 0).unwrap()];
-    for (i, plain) in plain.iter().enumerate() {
-        let segment = with_shared(&segments[i], i, &shared).unwrap();
-        assert_eq!(flat(&segment), plain.to_data());
-        assert_eq!(dictionary_of(&segment).0.len(), 70_000);
-    }
-}
-
-#[test]
 fn test_zeros_of_both_signs_share_no_dictionary() {
     let doubles = |zero: f64| -> ArrayRef {
         Arc::new((0..ROWS).map(|i| Some([zero, 1.5, 1e300][i * 31 % 3])).collect::<Float64Array>())

@@ -1,9 +1,8 @@
 //! One dictionary for a column of several segments, so that the codes of a value agree across them.
 //!
 //! Invariants: entries stand in the order in which the segments bring them, so an extension keeps all codes valid;
-//! entries stay distinct in SQL; a dictionary that would grow beyond `MOST_ENTRIES` is left as it is, except that segments
-//! which are loaded together share a larger one where it has half as many entries as theirs or fewer. Values never change:
-//! statistics stay what they are.
+//! entries stay distinct in SQL; a dictionary that would grow beyond `MOST_ENTRIES` is left as it is. Values never
+//! change: statistics stay what they are.
 //! Next: `tail.rs`, which does this to segments that are appended.
 
 use std::sync::Arc;
@@ -23,10 +22,7 @@ use crate::{
     encoding::Encoding,
     error::Result,
     table::{
-        encode::are_distinct,
-        interner::code_width,
-        segment::Segment,
-        sketch::{Sketch, bytes as hash_bytes},
+        encode::are_distinct, interner::code_width, segment::Segment, sketch::bytes as hash_bytes,
         tail::Part,
     },
     vector::DictionaryValues,
@@ -60,9 +56,7 @@ pub fn shared_dictionary(
     if ids.len() < 2 {
         return Ok(None);
     }
-    let entries = dictionaries.iter().flatten().map(|values| values.values().len()).sum();
-    let most = most_entries(segments, column, entries);
-    let mut union = Union::new(first.values().data_type(), most)?;
+    let mut union = Union::new(first.values().data_type())?;
     let mut translations = vec![];
     for values in &dictionaries {
         translations.push(match values {
@@ -75,27 +69,6 @@ pub fn shared_dictionary(
     }
     let values = union.finish()?;
     Ok(values.map(|values| SharedDictionary { values, translations }))
-}
-
-/// Most entries that a dictionary of segments may have which have so many together.
-fn most_entries(segments: &[Arc<Segment>], column: usize, entries: usize) -> usize {
-    if entries <= MOST_ENTRIES {
-        return MOST_ENTRIES;
-    }
-    let mut all = Sketch::new();
-    for segment in segments {
-        let Some(sketch) = &segment.columns()[column].statistics().sketch else {
-            return MOST_ENTRIES;
-        };
-        all.merge(sketch);
-    }
-    // The estimate is some percent off.
-    let estimate = usize::try_from(all.estimate()).unwrap_or(usize::MAX);
-    if estimate.saturating_add(estimate / 8) <= entries / 2 {
-        MOST_ENTRIES.max(entries / 2)
-    } else {
-        MOST_ENTRIES
-    }
 }
 
 /// Segment `number` of those that the shared dictionaries (one slot per column) were made for, with codes into them.
@@ -137,7 +110,7 @@ pub(crate) fn adopt(parts: &mut [Part]) -> Result<()> {
         if table.id() == mine.id() || table.values().len() > MOST_ENTRIES {
             continue;
         }
-        let mut union = Union::new(table.values().data_type(), MOST_ENTRIES)?;
+        let mut union = Union::new(table.values().data_type())?;
         let Some(_) = union.add(table.values())? else { continue };
         let Some(translation) = union.add(mine.values())? else { continue };
         let extended = match union.len() == table.values().len() {
@@ -234,12 +207,10 @@ struct Union {
     sources: Vec<ArrayRef>,
     /// Dictionary and entry of each code.
     picks: Vec<(usize, usize)>,
-    /// How many entries there may be.
-    most: usize,
 }
 
 impl Union {
-    fn new(ty: &DataType, most: usize) -> Result<Self> {
+    fn new(ty: &DataType) -> Result<Self> {
         Ok(Self {
             converter: RowConverter::new(vec![SortField::new(ty.clone())])?,
             table: HashTable::new(),
@@ -247,7 +218,6 @@ impl Union {
             ends: vec![],
             sources: vec![],
             picks: vec![],
-            most,
         })
     }
 
@@ -257,7 +227,7 @@ impl Union {
 
     /// The codes of a dictionary's entries; `None` when there are too many.
     fn add(&mut self, values: &ArrayRef) -> Result<Option<Vec<u32>>> {
-        if values.len() > self.most {
+        if values.len() > MOST_ENTRIES {
             return Ok(None);
         }
         let rows = self.converter.convert_columns(&[Arc::clone(values)])?;
@@ -276,7 +246,7 @@ impl Union {
                 codes.push(code);
                 continue;
             }
-            #[expect(clippy::cast_possible_truncation, reason = "rows of a few segments")]
+            #[expect(clippy::cast_possible_truncation, reason = "at most `MOST_ENTRIES`")]
             let code = self.picks.len() as u32;
             self.table.insert_unique(hash, (hash, code), |&(hash, _)| hash);
             self.bytes.extend_from_slice(value);
@@ -285,7 +255,7 @@ impl Union {
             codes.push(code);
         }
         self.sources.push(Arc::clone(values));
-        Ok((self.picks.len() <= self.most).then_some(codes))
+        Ok((self.picks.len() <= MOST_ENTRIES).then_some(codes))
     }
 
     /// The dictionary; `None` when SQL would take two entries for the same value.
