@@ -15,8 +15,14 @@ pub fn resident() -> Result<f64, Box<dyn std::error::Error>> {
 }
 
 /// Gives back what the allocator holds for reuse, as the shell does after long statements.
+pub fn give_back_all(database: &stoadb::Database) {
+    database.on_each_thread(give_back);
+    give_back();
+}
+
+/// Gives back what the allocator holds for this thread.
 #[expect(unsafe_code, reason = "a C function without a safe wrapper")]
-pub fn give_back() {
+fn give_back() {
     // SAFETY: the function takes no pointers, may be called at any time from any thread, and frees unused pages only.
     unsafe { libmimalloc_sys::mi_collect(true) }
 }

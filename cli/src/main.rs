@@ -124,7 +124,7 @@ fn open_file(connection: &Connection, path: &Path) -> Result<(), String> {
 fn script(connection: &Connection, text: &str, config: &Config) -> Result<bool, String> {
     let statements = connection.statements(text).map_err(|error| error.render(text))?;
     for statement in statements {
-        let shown = memory::frugal(|| {
+        let shown = memory::frugal(connection.database(), || {
             let result = statement.query(&[]).map_err(|error| error.render(text))?;
             show(result, config, text)
         })?;

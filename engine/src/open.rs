@@ -20,9 +20,17 @@ use crate::{
     expr::Expr,
     metrics::Metrics,
     op::{
-        Sink, Source, Transform, aggregate::Aggregate, collect::Collect, filter::Filter,
-        join::JoinBuild, project::Project, scan::TableScan, sort::Sort, unnest::Unnest,
-        values::Batches, window::Window,
+        Sink, Source, Transform,
+        aggregate::Aggregate,
+        collect::Collect,
+        filter::Filter,
+        join::JoinBuild,
+        project::Project,
+        scan::{Learnt, TableScan},
+        sort::Sort,
+        unnest::Unnest,
+        values::Batches,
+        window::Window,
     },
     pipeline::{self, Stream},
     plan::{JoinKind, JoinPlan, Plan, QueryPlan, ScanPlan, SortKey},
@@ -73,6 +81,9 @@ pub fn execute_into(
 /// So many rows are read by whoever asks, without waking a thread.
 const SHORT: usize = 1 << 10;
 
+/// A join's keys are looked for in a scan if they are at most one in so many numbers of the column's range.
+const FEW_KEYS: u128 = 8;
+
 struct Opener {
     context: Arc<QueryContext>,
     metrics: Arc<Metrics>,
@@ -83,8 +94,8 @@ struct Opener {
     shared: Vec<Arc<dyn Source>>,
     /// The rows of recursive queries' last runs, by the query's id.
     work: HashMap<usize, Arc<dyn Source>>,
-    /// What joins have learnt about the columns of scans yet to be opened, by the scan's node number.
-    prunes: HashMap<usize, Vec<Prune>>,
+    /// What joins have learnt about scans yet to be opened, by the scan's node number.
+    learnt: HashMap<usize, Learnt>,
     /// The positions of the only rows that scans yet to be opened read, by the scan's node number.
     rows: HashMap<usize, Arc<[u64]>>,
     /// What indexes answered of aggregations yet to be opened, by the aggregation's node number.
@@ -94,9 +105,9 @@ struct Opener {
 impl Opener {
     fn new(context: Arc<QueryContext>, metrics: Arc<Metrics>, workers: Workers) -> Self {
         let (subqueries, shared) = (Vec::new(), Vec::new());
-        let (work, prunes, rows) = (HashMap::new(), HashMap::new(), HashMap::new());
+        let (work, learnt, rows) = (HashMap::new(), HashMap::new(), HashMap::new());
         let answers = HashMap::new();
-        Self { context, metrics, workers, subqueries, shared, work, prunes, rows, answers }
+        Self { context, metrics, workers, subqueries, shared, work, learnt, rows, answers }
     }
 
     fn open_root(mut self, plan: &QueryPlan) -> Result<Stream> {
@@ -152,13 +163,13 @@ impl Opener {
                 Ok(Stream::new(node, Arc::new(Batches::from_rows(schema, rows, &context)?)))
             }
             Plan::Scan(scan) => {
-                let prunes = self.prunes.remove(&node).unwrap_or_default();
+                let learnt = self.learnt.remove(&node).unwrap_or_default();
                 let rows = match self.rows.remove(&node) {
-                    None => Target::new(scan, &context)?.fetch(&prunes, false)?,
+                    None => Target::new(scan, &context)?.fetch(&learnt.prunes, false)?,
                     rows => rows,
                 };
                 let most = context.settings().vector_size;
-                let scan = TableScan::open(scan, prunes, rows, most, &context)?;
+                let scan = TableScan::open(scan, learnt, rows, most, &context)?;
                 Ok(Stream::new(node, Arc::new(scan)))
             }
             Plan::Shared { id, .. } => {
@@ -329,13 +340,13 @@ impl Opener {
         node: usize,
         aggregate: &Aggregate,
     ) -> Result<Stream> {
-        let learnt = self.prunes.remove(&node).unwrap_or_default();
+        let learnt = self.learnt.remove(&node).unwrap_or_default();
         // What statistics say of the rows that pass is only what they say of all if they know the whole filter.
         let judged = learnt.is_empty() && (plan.filter.is_none() || plan.prune_is_exact);
         let target = Target::new(plan, &self.context)?;
         let may_answer = judged && target.use_statistics && target.path.allows_statistics();
         let of_statistics = may_answer && aggregate.is_of_statistics(&plan.projection);
-        let found = target.fetch(&learnt, of_statistics)?;
+        let found = target.fetch(&learnt.prunes, of_statistics)?;
         let rows = aggregate.vector_rows(plan, self.context.settings().vector_size);
         let mut scan = TableScan::open(plan, learnt, found, rows, &self.context)?;
         if may_answer && let Some(left) = aggregate.answer(&plan.projection, scan.scan())? {
@@ -358,12 +369,13 @@ impl Opener {
                 if let Some((min, max)) = build.key_range(index)
                     && let Some((scan, column)) = trace_column(&join.left, left, &key.left)
                 {
-                    self.prunes.entry(scan).or_default().extend([
+                    self.learnt.entry(scan).or_default().prunes.extend([
                         Prune::Compare { column, op: PruneOp::GtEq, value: min },
                         Prune::Compare { column, op: PruneOp::LtEq, value: max },
                     ]);
                 }
             }
+            self.learn_keys(join, left, &build)?;
         }
         let mut stream = self.open(&join.left, left)?;
         stream.push(node, &build.probe());
@@ -371,6 +383,29 @@ impl Opener {
             Some(unmatched) => Ok(Stream::concat(vec![stream, Stream::new(node, unmatched)])),
             None => Ok(stream),
         }
+    }
+
+    /// Lets a scan of the probe side, whose node is `left`, drop rows without a match before it decodes its other columns,
+    /// where few rows have one.
+    fn learn_keys(&mut self, join: &JoinPlan, left: usize, build: &Arc<JoinBuild>) -> Result<()> {
+        let places = join.keys.iter().map(|key| trace_column(&join.left, left, &key.left));
+        let Some(places) = places.collect::<Option<Vec<_>>>() else { return Ok(()) };
+        let Some(&(node, first)) = places.first() else { return Ok(()) };
+        let Some(scan) = find_scan(&join.left, left, node) else { return Ok(()) };
+        let (relation, _) = self.context.relation(scan.relation)?;
+        let columns: Vec<usize> = places.iter().map(|(_, column)| *column).collect();
+        let others = scan.projection.iter().any(|column| !columns.contains(column));
+        let values = relation.column_range(first).whole_numbers();
+        let few = values.is_some_and(|values| build.entries() as u128 * FEW_KEYS <= values);
+        if relation.decodes()
+            && others
+            && few
+            && places.iter().all(|(other, _)| *other == node)
+            && let Some(filter) = build.row_filter(&columns)
+        {
+            self.learnt.entry(node).or_default().filters.push(filter);
+        }
+        Ok(())
     }
 }
 
@@ -432,6 +467,18 @@ fn trace_column(plan: &Plan, node: usize, expr: &Expr) -> Option<(usize, usize)>
         | Plan::Window(_)
         | Plan::Unnest { .. }
         | Plan::Union { .. } => None,
+    }
+}
+
+/// The scan whose number is `wanted`, of the plan whose number is `node`.
+fn find_scan(plan: &Plan, node: usize, wanted: usize) -> Option<&ScanPlan> {
+    match plan {
+        Plan::Scan(scan) => (node == wanted).then_some(scan),
+        Plan::Filter { input, .. } | Plan::Project { input, .. } => {
+            find_scan(input, node + 1, wanted)
+        }
+        Plan::Join(join) => find_scan(&join.left, node + 1, wanted),
+        _ => None,
     }
 }
 

@@ -172,6 +172,16 @@ impl ColumnRange {
         self.max.as_ref().and_then(|max| compare_scalars(max, value))
     }
 
+    /// How many whole numbers lie within the bounds; `None` where they are unknown or of another type.
+    pub fn whole_numbers(&self) -> Option<u128> {
+        let (min, max) = (self.min.as_ref()?, self.max.as_ref()?);
+        let of = |bound: &Scalar| bound.as_i128().filter(|_| bound.ty().is_integer());
+        of(max)?
+            .checked_sub(of(min)?)
+            .and_then(|span| u128::try_from(span).ok())
+            .map(|span| span + 1)
+    }
+
     /// The range of two sets of rows together.
     pub fn union(&self, other: &Self) -> Self {
         let pick = |a: &Option<Scalar>, b: &Option<Scalar>, keep: Ordering| match (a, b) {
@@ -257,6 +267,16 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn test_whole_numbers_are_counted_where_bounds_are_known() {
+        let count = |min, max| range(min, max, true).whole_numbers();
+        assert_eq!(count(Scalar::int64(-3), Scalar::int64(4)), Some(8));
+        let all = count(Scalar::int64(i64::MIN), Scalar::int64(i64::MAX));
+        assert_eq!(all, Some(1 << 64));
+        assert_eq!(count(Scalar::float64(0.0), Scalar::float64(4.0)), None);
+        assert_eq!(ColumnRange::default().whole_numbers(), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! Why not bins of fixed exponents, which would be free of order: extracting three of them measured 3 to 4 ns a value
 //! (plain lanes: 0.6 to 0.9 from memory; this: 0.8 to 1.3), and their state per group is twice as large.
 //! Invariant: the bits are a function of the sequence of values of each morsel and of the order of morsels.
-//! Next: `moment.rs`; `lanes.rs` for masks.
+//! Next: `moment.rs`; `lanes/mod.rs` for masks.
 
 use arrow::buffer::BooleanBuffer;
 

@@ -10,7 +10,7 @@ use arrow::{
         Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Float64Array, Int64Array,
         StringViewArray, new_null_array,
     },
-    datatypes::{Decimal128Type, Float32Type, Float64Type},
+    datatypes::{Float32Type, Float64Type},
     util::display::{ArrayFormatter, FormatOptions},
 };
 
@@ -98,44 +98,40 @@ impl Scalar {
     /// NULL and for every other type.
     pub fn as_i128(&self) -> Option<i128> {
         use arrow::datatypes as dt;
+        use dt::{DataType as D, TimeUnit as U};
+        macro_rules! read {
+            ($arrow:ident) => {
+                i128::from(self.value.as_primitive::<dt::$arrow>().value(0))
+            };
+        }
         if self.is_null() {
             return None;
         }
-        macro_rules! read {
-            ($($arrow:ident),*) => {
-                match self.value.data_type() {
-                    dt::DataType::Decimal128(..) => Some(self.value.as_primitive::<Decimal128Type>().value(0)),
-                    $(ty if *ty == <dt::$arrow as dt::ArrowPrimitiveType>::DATA_TYPE =>
-                        Some(i128::from(self.value.as_primitive::<dt::$arrow>().value(0))),)*
-                    dt::DataType::Timestamp(unit, _) => Some(i128::from(match unit {
-                        dt::TimeUnit::Second => self.value.as_primitive::<dt::TimestampSecondType>().value(0),
-                        dt::TimeUnit::Millisecond => self.value.as_primitive::<dt::TimestampMillisecondType>().value(0),
-                        dt::TimeUnit::Microsecond => self.value.as_primitive::<dt::TimestampMicrosecondType>().value(0),
-                        dt::TimeUnit::Nanosecond => self.value.as_primitive::<dt::TimestampNanosecondType>().value(0),
-                    })),
-                    _ => None,
-                }
-            };
-        }
-        read!(
-            Int8Type,
-            Int16Type,
-            Int32Type,
-            Int64Type,
-            UInt8Type,
-            UInt16Type,
-            UInt32Type,
-            UInt64Type,
-            Date32Type,
-            Time32SecondType,
-            Time32MillisecondType,
-            Time64MicrosecondType,
-            Time64NanosecondType,
-            DurationSecondType,
-            DurationMillisecondType,
-            DurationMicrosecondType,
-            DurationNanosecondType
-        )
+        Some(match self.value.data_type() {
+            D::Int8 => read!(Int8Type),
+            D::Int16 => read!(Int16Type),
+            D::Int32 => read!(Int32Type),
+            D::Int64 => read!(Int64Type),
+            D::UInt8 => read!(UInt8Type),
+            D::UInt16 => read!(UInt16Type),
+            D::UInt32 => read!(UInt32Type),
+            D::UInt64 => read!(UInt64Type),
+            D::Decimal128(..) => read!(Decimal128Type),
+            D::Date32 => read!(Date32Type),
+            D::Time32(U::Second) => read!(Time32SecondType),
+            D::Time32(U::Millisecond) => read!(Time32MillisecondType),
+            D::Time64(U::Microsecond) => read!(Time64MicrosecondType),
+            D::Time64(U::Nanosecond) => read!(Time64NanosecondType),
+            D::Timestamp(U::Second, _) => read!(TimestampSecondType),
+            D::Timestamp(U::Millisecond, _) => read!(TimestampMillisecondType),
+            D::Timestamp(U::Microsecond, _) => read!(TimestampMicrosecondType),
+            D::Timestamp(U::Nanosecond, _) => read!(TimestampNanosecondType),
+            D::Duration(U::Second) => read!(DurationSecondType),
+            D::Duration(U::Millisecond) => read!(DurationMillisecondType),
+            D::Duration(U::Microsecond) => read!(DurationMicrosecondType),
+            D::Duration(U::Nanosecond) => read!(DurationNanosecondType),
+            _ => return None,
+        })
     }
 
     /// The value of a float as a double; `None` for NULL and for every other type.

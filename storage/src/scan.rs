@@ -35,6 +35,11 @@ pub trait Relation: Send + Sync {
     fn judged(&self, _prune: Option<&Prune>) -> Judged {
         Judged { read: self.rows(), whole: 0 }
     }
+
+    /// Whether values are decoded when they are read, so that rows that are left out early save work.
+    fn decodes(&self) -> bool {
+        false
+    }
     /// Opens a scan.
     ///
     /// # Errors

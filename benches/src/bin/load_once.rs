@@ -10,7 +10,7 @@ use std::{
 };
 
 use stoadb::Database;
-use stoadb_benches::{give_back, resident};
+use stoadb_benches::{give_back_all, resident};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -19,12 +19,13 @@ const MIB: f64 = 1024.0 * 1024.0;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let file = std::env::args().nth(1).ok_or("usage: load_once FILE")?;
-    let connection = Database::open_in_memory().connect();
+    let database = Database::open_in_memory();
+    let connection = database.connect();
     connection.execute("SET threads = 2")?;
     let before = resident()?;
     let start = Instant::now();
     connection.execute(&format!("CREATE TABLE t AS SELECT * FROM '{file}'"))?;
-    give_back();
+    give_back_all(&database);
     let seconds = start.elapsed().as_secs_f64();
     let at_once = (resident()? - before) / MIB;
     thread::sleep(Duration::from_secs(2));

@@ -3,7 +3,7 @@
 //! Invariant: a state takes exactly what `update` would take of the rows that count, in their order. Rows that do not count
 //! keep their places among the lanes of sums of doubles and the chunks of their moments, so that the bits may differ from
 //! those of rows that were gathered; whether rows are gathered is a property of the plan.
-//! Next: `storage/src/lanes.rs`.
+//! Next: `storage/src/lanes/mod.rs`.
 
 use std::cell::OnceCell;
 

@@ -341,7 +341,7 @@ mod tests {
     fn test_try_is_null_where_the_body_fails() {
         let column = || Expr::column(0, INT);
         let quotient = Expr::Arithmetic {
-            op: crate::expr::ArithmeticOp::Divide,
+            op: ArithmeticOp::Divide,
             left: Box::new(Expr::Literal(Scalar::int64(12))),
             right: Box::new(column()),
             ty: INT,

@@ -1,7 +1,7 @@
 //! The least and the greatest of doubles.
 //!
 //! Invariant: NaN is the greatest double; -0.0 and 0.0 are equal, and either may be given for both. Rows that a mask leaves
-//! out count for nothing, whatever they hold. Whole numbers: `storage/src/lanes.rs`.
+//! out count for nothing, whatever they hold. Whole numbers: `storage/src/lanes/mod.rs`.
 //! Next: `../agg/extreme.rs`.
 
 use stoadb_storage::{
@@ -13,6 +13,8 @@ use stoadb_storage::{
 const BLOCK: usize = 64;
 /// Values looked at side by side, so that one comparison does not wait for the one before.
 const LANES: usize = 8;
+/// How many bytes ahead of their use values are asked for.
+const AHEAD: usize = 4096;
 
 /// The least or the greatest double, of all or of those whose bit is set in `words`; `None` of none.
 pub(crate) fn extreme_double(values: &[f64], words: Option<&[u64]>, largest: bool) -> Option<f64> {
@@ -62,6 +64,7 @@ impl<const LARGEST: bool, const MASKED: bool> Kernel for Doubles<'_, LARGEST, MA
     fn run(self) -> Self::Output {
         let (mut best, mut nans) = ([none(LARGEST); LANES], [0_u64; LANES]);
         for (at, block) in self.blocks.iter().enumerate() {
+            simd::fetch_ahead(block, AHEAD);
             let mut word = if MASKED { self.words[at] } else { 0 };
             for chunk in block.as_chunks::<LANES>().0 {
                 let masks = [&NIBBLES[(word & 15) as usize], &NIBBLES[(word >> 4 & 15) as usize]];

@@ -18,6 +18,22 @@ use crate::{
     plan::ScanPlan,
 };
 
+/// What is known of a scan besides its plan.
+#[derive(Default)]
+pub struct Learnt {
+    /// Predicates that only rows without consequence fail, for statistics.
+    pub prunes: Vec<Prune>,
+    /// Filters that only such rows fail.
+    pub filters: Vec<Arc<dyn RowFilter>>,
+}
+
+impl Learnt {
+    /// Whether it is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.prunes.is_empty() && self.filters.is_empty()
+    }
+}
+
 /// An opened scan.
 pub struct TableScan {
     scan: Arc<dyn Scan>,
@@ -26,14 +42,14 @@ pub struct TableScan {
 }
 
 impl TableScan {
-    /// Opens a scan whose vectors have at most `vector_rows` rows; `prune` is what is known besides the plan (join keys'
-    /// ranges), `rows` the positions of the only rows to be read.
+    /// Opens a scan whose vectors have at most `vector_rows` rows; `learnt` is what joins know of its rows, `rows` are the
+    /// positions of the only rows to be read.
     ///
     /// # Errors
     /// When files cannot be opened or the filter does not compile.
     pub fn open(
         plan: &ScanPlan,
-        prune: Vec<Prune>,
+        learnt: Learnt,
         rows: Option<Arc<[u64]>>,
         vector_rows: usize,
         context: &QueryContext,
@@ -43,7 +59,10 @@ impl TableScan {
             Some(filter) => Some(Arc::new(ExprFilter::new(filter, context)?) as Arc<dyn RowFilter>),
             None => None,
         };
-        let mut prune: Vec<_> = plan.prune.iter().cloned().chain(prune).collect();
+        let filter = filter.into_iter().chain(learnt.filters);
+        let filter =
+            filter.reduce(|first, second| Arc::new(Both::new(first, second)) as Arc<dyn RowFilter>);
+        let mut prune: Vec<_> = plan.prune.iter().cloned().chain(learnt.prunes).collect();
         let scan = relation.scan(ScanSpec {
             projection: plan.projection.clone(),
             prune: if prune.len() > 1 { Some(Prune::And(prune)) } else { prune.pop() },
@@ -101,6 +120,66 @@ impl LocalSource for LocalScan {
         };
         self.context.progress().rows_done.fetch_add(batch.rows as u64, Ordering::Relaxed);
         Ok(Some(Batch { columns: batch.columns, rows: batch.rows, selection: batch.selection }))
+    }
+}
+
+/// Two filters, the second one of the rows that the first one keeps.
+struct Both {
+    filters: [Arc<dyn RowFilter>; 2],
+    columns: Vec<usize>,
+}
+
+impl Both {
+    fn new(first: Arc<dyn RowFilter>, second: Arc<dyn RowFilter>) -> Self {
+        let mut columns = [first.columns(), second.columns()].concat();
+        columns.sort_unstable();
+        columns.dedup();
+        Self { filters: [first, second], columns }
+    }
+}
+
+impl RowFilter for Both {
+    fn columns(&self) -> &[usize] {
+        &self.columns
+    }
+
+    fn local(&self) -> stoadb_storage::Result<Box<dyn LocalRowFilter>> {
+        let place = |column: &usize| self.columns.partition_point(|other| other < column);
+        let places = |filter: &Arc<dyn RowFilter>| filter.columns().iter().map(place).collect();
+        let [first, second] = &self.filters;
+        let filters = [(first.local()?, places(first)), (second.local()?, places(second))];
+        Ok(Box::new(LocalBoth { filters }))
+    }
+}
+
+/// Each filter with the places of its columns.
+struct LocalBoth {
+    filters: [(Box<dyn LocalRowFilter>, Vec<usize>); 2],
+}
+
+impl LocalRowFilter for LocalBoth {
+    fn select(
+        &mut self,
+        columns: &[Vector],
+        rows: usize,
+    ) -> stoadb_storage::Result<Option<Selection>> {
+        let [(first, first_places), (second, second_places)] = &mut self.filters;
+        let of = |places: &[usize]| -> Vec<Vector> {
+            places.iter().map(|&place| columns[place].clone()).collect()
+        };
+        let own = of(first_places);
+        let kept = first.select(&own, rows)?;
+        let own = of(second_places);
+        let Some(kept) = kept else { return second.select(&own, rows) };
+        if kept.is_empty() {
+            return Ok(Some(kept));
+        }
+        let own = own.iter().map(|column| column.select(&kept));
+        let own = own.collect::<stoadb_storage::Result<Vec<_>>>()?;
+        Ok(Some(match second.select(&own, kept.len())? {
+            None => kept,
+            Some(inner) => kept.compose(&inner),
+        }))
     }
 }
 

@@ -310,6 +310,18 @@ impl Database {
         self.functions().add_table(name, Arc::new(body))
     }
 
+    /// Runs something once on each of the threads that the database started, and waits until it has run on all; does nothing
+    /// where there are none yet, or where they are the host's. For allocators that keep what a thread freed until that
+    /// thread gives it back: the shell does so after long statements.
+    pub fn on_each_thread(&self, work: impl Fn() + Sync) {
+        let pool = self.shared.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = if let Pool::Own(Some(pool)) = &*pool { Some(Arc::clone(pool)) } else { None };
+        drop(pool);
+        if let Some(pool) = own {
+            pool.broadcast(|_| work());
+        }
+    }
+
     pub(crate) fn catalog(&self) -> &Arc<Catalog> {
         &self.shared.catalog
     }

@@ -318,6 +318,10 @@ impl Relation for ParquetDataset {
         counts.collect::<Option<Vec<_>>>()?.into_iter().max()
     }
 
+    fn decodes(&self) -> bool {
+        true
+    }
+
     fn scan(&self, spec: ScanSpec) -> Result<Box<dyn Scan>> {
         let (files, schema) = (Arc::clone(&self.files), Arc::clone(&self.schema));
         Ok(Box::new(ParquetScan::new(files, schema, spec)?))

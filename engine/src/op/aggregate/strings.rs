@@ -3,7 +3,10 @@
 //! Invariants: equal strings have one place; strings of up to 12 bytes lie in their view, longer ones in blocks that
 //! become Arrow buffers as they are. Next: `texts.rs`, which owns the parts.
 
-use arrow::array::builder::make_view;
+use arrow::{
+    array::{ArrayRef, AsArray, builder::make_view},
+    datatypes::DataType,
+};
 
 use super::texts::SHARD_BITS;
 use crate::{
@@ -162,6 +165,14 @@ impl Shard {
 /// Where a hash is looked for first; its lowest bits chose the shard.
 fn start(hash: u32, slots: usize) -> usize {
     (hash >> SHARD_BITS) as usize & (slots - 1)
+}
+
+/// Lengths, beginnings and places of texts or blobs: where those of two rows are equal, so are the rows.
+pub(super) fn views(array: &ArrayRef) -> &[u128] {
+    match array.data_type() {
+        DataType::Utf8View => array.as_string_view().views(),
+        _ => array.as_binary_view().views(),
+    }
 }
 
 #[cfg(test)]

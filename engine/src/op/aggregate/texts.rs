@@ -19,7 +19,7 @@ use arrow::{
 use hashbrown::HashMap;
 use stoadb_storage::{DictionaryValues, LogicalType, Vector, vector::DictionaryVector};
 
-use super::strings::{Candidate, Shard};
+use super::strings::{Candidate, Shard, views};
 use crate::{
     agg::input::text,
     context::{MemoryPool, QueryContext, Reservation},
@@ -110,10 +110,18 @@ impl Texts {
             }
             _ => {
                 let array = vector.flatten()?;
-                let is_valid = |row: &u32| nulls.as_ref().is_none_or(|n| n.is_valid(*row as usize));
-                let rows: Vec<u32> = (0..array.len() as u32).filter(is_valid).collect();
+                let views = views(&array);
+                let is_valid = |row: usize| nulls.as_ref().is_none_or(|n| n.is_valid(row));
+                // The row before has the same text: joins give the rows of one match after the other.
+                let repeats =
+                    |row: usize| row > 0 && views[row] == views[row - 1] && is_valid(row - 1);
+                let is_new = |row: &u32| is_valid(*row as usize) && !repeats(*row as usize);
+                let rows: Vec<u32> = (0..array.len() as u32).filter(is_new).collect();
                 hash_rows(&rows, |row| text(&array, row), &mut scratch.hashes);
                 self.intern(&rows, |row| text(&array, row), scratch, &mut numbers)?;
+                for row in (1..numbers.len()).filter(|&row| repeats(row)) {
+                    numbers[row] = numbers[row - 1];
+                }
             }
         }
         Ok(Vector::Flat(Arc::new(UInt32Array::new(numbers.into(), nulls))))
@@ -379,6 +387,33 @@ mod tests {
 
     use super::*;
     use crate::context::QuerySettings;
+
+    #[test]
+    fn test_rows_that_repeat_have_the_number_of_their_text() {
+        let context = QueryContext::new(QuerySettings::default(), Arc::default(), Vec::new());
+        for ty in [LogicalType::Text, LogicalType::Blob] {
+            let texts = Texts::new(&ty, &context);
+            let mut scratch = TextScratch::default();
+            let rows = "aab bba-aa--ccc ab".replace(' ', "").repeat(3);
+            let text = |c: char| (c != '-').then(|| format!("{c} of more than twelve bytes"));
+            let array = StringViewArray::from_iter(rows.chars().map(text));
+            // Rows of one view, as those that a join repeats are.
+            let ascending: UInt32Array = (0..rows.len() as u32).flat_map(|i| [i, i, i]).collect();
+            let array = compute::take(&array, &ascending, None).unwrap();
+            let array = compute::cast(&array, &ty.to_arrow()).unwrap();
+            let vector = Vector::Flat(Arc::clone(&array));
+            let numbers = texts.numbers(&vector, &mut scratch).unwrap().flatten().unwrap();
+            let numbers = numbers.as_primitive::<UInt32Type>();
+            assert_eq!(numbers.logical_nulls(), array.logical_nulls());
+            let valid = |row: &usize| array.is_valid(*row);
+            for a in (0..array.len()).filter(valid) {
+                for b in (0..array.len()).filter(valid) {
+                    let same = super::text(&array, a) == super::text(&array, b);
+                    assert_eq!(numbers.value(a) == numbers.value(b), same, "{a} {b}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn test_dictionaries_that_nobody_uses_are_forgotten_and_their_texts_keep_their_numbers() {

@@ -137,6 +137,11 @@ impl JoinBuild {
         self.shared.built.get().map_or(0, |built| built.rows as usize)
     }
 
+    /// How many different keys the build side has; 0 before it is complete.
+    pub fn entries(&self) -> usize {
+        self.shared.built.get().map_or(0, |built| built.table.entries)
+    }
+
     /// The smallest and the largest value of a build key (an ordinal of `JoinPlan::keys`). Probe rows outside of it have
     /// no match, so that a join that keeps only matching left rows (inner, left semi, right, right semi, right anti) may
     /// skip them. `None` when there is no value, NULL matches NULL in some row, the largest is NaN, the type has no cheap

@@ -4,7 +4,11 @@
 //! they become zero, or what changes no extreme, without a branch.
 //! Method: a mask's bits become masks of the numbers' width, a piece of rows at a time, from a table of what four or eight
 //! bits make; the loops over two slices that remain become vector instructions. 64-bit numbers are squared as halves of
-//! 32 bits, and sums of halves kept apart. Next: `simd.rs`.
+//! 32 bits, and sums of halves kept apart. `wide.rs` has the same loops for the registers that most processors have; these
+//! here are for all others, and what those are tested against. Next: `wide.rs`.
+
+#[cfg(target_arch = "x86_64")]
+mod wide;
 
 use std::ops::{BitAnd, BitOr, Not};
 
@@ -17,8 +21,8 @@ use crate::{
 
 /// Rows whose masks are made at once.
 const PIECE: usize = 512;
-/// Rows whose sums, and halves of squares, stay within the accumulators.
-const BLOCK: usize = 1 << 16;
+/// How many bytes ahead of their use numbers are asked for.
+const AHEAD: usize = 4096;
 
 /// Offsets of 8, 16 and 32 bits, and whole numbers of 64.
 pub trait Lane:
@@ -30,12 +34,29 @@ pub trait Lane:
     const LEAST: Self;
     /// The greatest number.
     const GREATEST: Self;
+    /// The numbers by their type.
+    fn numbers(values: &[Self]) -> Numbers<'_>;
+    /// A number of the type from one of 64 bits, which it is.
+    fn of(value: i64) -> Self;
     /// Makes of each bit a number whose bits are all the same.
     fn expand(bits: u64, masks: &mut [Self; 64]);
     /// The sum of at most 2^16 numbers.
     fn sum(values: impl ExactSizeIterator<Item = Self>) -> i128;
     /// Adds at most 2^16 numbers.
     fn square(values: impl ExactSizeIterator<Item = Self>, squares: &mut Squares);
+}
+
+/// Numbers by their type.
+#[derive(Debug, Clone, Copy)]
+pub enum Numbers<'a> {
+    /// Of 8 bits.
+    Bits8(&'a [u8]),
+    /// Of 16 bits.
+    Bits16(&'a [u16]),
+    /// Of 32 bits.
+    Bits32(&'a [u32]),
+    /// Of 64 bits, with a sign.
+    Bits64(&'a [i64]),
 }
 
 /// Sums of numbers and of their squares. 64-bit numbers are those that lie 2^63 above the ones given.
@@ -103,10 +124,16 @@ macro_rules! table {
 pub static NIBBLES: [[u64; 4]; 16] = table!(u64, 4);
 
 macro_rules! lane {
-    ($type:ty, $bits:literal) => {
+    ($type:ty, $bits:literal, $numbers:ident) => {
         const ZERO: Self = 0;
         const LEAST: Self = <$type>::MIN;
         const GREATEST: Self = <$type>::MAX;
+        fn numbers(values: &[Self]) -> Numbers<'_> {
+            Numbers::$numbers(values)
+        }
+        fn of(value: i64) -> Self {
+            value as $type
+        }
         #[inline(always)]
         fn expand(mut bits: u64, masks: &mut [Self; 64]) {
             static TABLE: [[$type; $bits]; 1 << $bits] = table!($type, $bits);
@@ -119,7 +146,7 @@ macro_rules! lane {
 }
 
 impl Lane for u8 {
-    lane!(u8, 8);
+    lane!(u8, 8, Bits8);
     #[inline(always)]
     fn sum(values: impl ExactSizeIterator<Item = Self>) -> i128 {
         values.fold(0_u32, |sum, value| sum.wrapping_add(value.into())).into()
@@ -138,7 +165,7 @@ impl Lane for u8 {
 }
 
 impl Lane for u16 {
-    lane!(u16, 8);
+    lane!(u16, 8, Bits16);
     #[inline(always)]
     fn sum(values: impl ExactSizeIterator<Item = Self>) -> i128 {
         values.fold(0_u32, |sum, value| sum.wrapping_add(value.into())).into()
@@ -159,7 +186,7 @@ impl Lane for u16 {
 }
 
 impl Lane for u32 {
-    lane!(u32, 4);
+    lane!(u32, 4, Bits32);
     #[inline(always)]
     fn sum(values: impl ExactSizeIterator<Item = Self>) -> i128 {
         values.fold(0_u64, |sum, value| sum.wrapping_add(value.into())).into()
@@ -181,7 +208,7 @@ impl Lane for u32 {
 }
 
 impl Lane for i64 {
-    lane!(i64, 4);
+    lane!(i64, 4, Bits64);
     #[inline(always)]
     fn sum(values: impl ExactSizeIterator<Item = Self>) -> i128 {
         let count = values.len() as i128;
@@ -276,9 +303,12 @@ impl<T: Lane, F: Fold<T>> Kernel for All<'_, T, F> {
     #[inline(always)]
     fn run(self) -> F {
         let mut fold = self.fold;
-        for block in self.values.chunks(BLOCK) {
-            fold.add(block.iter().copied());
+        let (pieces, rest) = self.values.as_chunks::<PIECE>();
+        for piece in pieces {
+            simd::fetch_ahead(piece, AHEAD);
+            fold.add(piece.iter().copied());
         }
+        fold.add(rest.iter().copied());
         fold
     }
 }
@@ -323,16 +353,40 @@ fn pass<T: Lane, F: Fold<T>>(values: &[T], words: Option<&[u64]>, fold: F) -> F 
 
 /// The exact sum of the numbers whose bit is set; without `words` of all. O(values).
 pub fn sum<T: Lane>(values: &[T], words: Option<&[u64]>) -> i128 {
-    pass(values, words, Sum(0)).0
+    #[cfg(target_arch = "x86_64")]
+    if let Some(sum) = wide::sum(T::numbers(values), words) {
+        return sum;
+    }
+    portable_sum(values, words)
 }
 
 /// The exact sum of the numbers and that of their squares, as `sum`.
 pub fn sums<T: Lane>(values: &[T], words: Option<&[u64]>) -> ExactSums {
-    pass(values, words, Squares::default()).total()
+    #[cfg(target_arch = "x86_64")]
+    if let Some(sums) = wide::sums(T::numbers(values), words) {
+        return sums;
+    }
+    portable_sums(values, words)
 }
 
 /// The least or the greatest of the numbers, as `sum`; that of none is the greatest or the least of the type.
 pub fn extreme<T: Lane>(values: &[T], words: Option<&[u64]>, largest: bool) -> T {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(best) = wide::extreme(T::numbers(values), words, largest) {
+        return T::of(best);
+    }
+    portable_extreme(values, words, largest)
+}
+
+fn portable_sum<T: Lane>(values: &[T], words: Option<&[u64]>) -> i128 {
+    pass(values, words, Sum(0)).0
+}
+
+fn portable_sums<T: Lane>(values: &[T], words: Option<&[u64]>) -> ExactSums {
+    pass(values, words, Squares::default()).total()
+}
+
+fn portable_extreme<T: Lane>(values: &[T], words: Option<&[u64]>, largest: bool) -> T {
     match largest {
         true => pass(values, words, Greatest(T::LEAST)).0,
         false => pass(values, words, Least(T::GREATEST)).0,
@@ -376,13 +430,17 @@ mod tests {
                 sum + i256::from_i128(wide(value)) * i256::from_i128(wide(value))
             });
             assert_eq!(sum(values, words), total);
+            assert_eq!(portable_sum(values, words), total);
             let (low, high) = squares.to_parts();
             let wanted = ExactSums { sum: total, squares: low, carries: high as u32 };
             assert_eq!(sums(values, words), wanted);
+            assert_eq!(portable_sums(values, words), wanted);
             let least = kept.iter().copied().min().unwrap_or(T::GREATEST);
             let greatest = kept.iter().copied().max().unwrap_or(T::LEAST);
             assert_eq!(extreme(values, words, false), least);
             assert_eq!(extreme(values, words, true), greatest);
+            assert_eq!(portable_extreme(values, words, false), least);
+            assert_eq!(portable_extreme(values, words, true), greatest);
         }
     }
 
@@ -390,7 +448,7 @@ mod tests {
     fn test_sums_and_extremes_are_those_of_numbers_one_by_one() {
         let mut random = Random(21);
         for rows in [0, 1, 3, 63, 64, 65, 511, 512, 513, 1100, 5000] {
-            for shift in [0, 1, 20, 31, 32, 33, 48, 63] {
+            for shift in [0, 1, 9, 10, 11, 20, 31, 32, 33, 48, 63] {
                 let values: Vec<i64> = (0..rows).map(|_| random.next() as i64 >> shift).collect();
                 check(&values, &mut random);
                 check(&values.iter().map(|&v| v as u32).collect::<Vec<_>>(), &mut random);
@@ -403,10 +461,15 @@ mod tests {
     #[test]
     fn test_nothing_overflows() {
         let mut random = Random(22);
-        let rows = 3 * BLOCK + 70;
-        for value in [i64::MIN, i64::MIN + 1, i64::MAX, -1, 0] {
+        let rows = 3 * (1 << 16) + 70;
+        let halves = 1 << 53;
+        for value in [i64::MIN, i64::MIN + 1, i64::MAX, -1, 0, halves - 1, halves, -halves] {
             check(&vec![value; rows], &mut random);
         }
+        // The numbers that two halves do not hold come late.
+        let mut values = vec![halves - 1; rows];
+        values[rows - 100] = i64::MIN;
+        check(&values, &mut random);
         check(&vec![u32::MAX; rows], &mut random);
         check(&vec![u16::MAX; rows], &mut random);
         check(&vec![u8::MAX; rows], &mut random);
