@@ -14,6 +14,7 @@ use std::{
 use stoadb_storage::{Relation, ScanLedger, VECTOR_SIZE};
 
 use crate::{
+    access::AccessPath,
     error::{EngineError, Result},
     function::FunctionRegistry,
     op::Sink,
@@ -33,6 +34,8 @@ pub struct QuerySettings {
     pub vector_size: usize,
     /// Whether aggregates are answered from statistics where these suffice. No answer depends on it.
     pub use_statistics: bool,
+    /// Which ways to rows and answers may be taken. No answer depends on it but for the last bits of sums of floats.
+    pub access_path: AccessPath,
 }
 
 impl Default for QuerySettings {
@@ -43,6 +46,7 @@ impl Default for QuerySettings {
             timeout: None,
             vector_size: VECTOR_SIZE,
             use_statistics: true,
+            access_path: AccessPath::Auto,
         }
     }
 }

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use stoadb_storage::{ColumnDef, Relation, Schema};
 
 use crate::{
+    access::{AccessPath, Choice, Target, sorted_scan},
+    error::Result,
     expr::Expr,
     op::aggregate::statistics::can_answer,
     plan::{AggregateCall, JoinKey, JoinKind, JoinPlan, Plan, QueryPlan, ScanPlan, UnnestColumn},
@@ -27,6 +29,42 @@ pub struct NodeMetrics {
     pub detail: Vec<String>,
 }
 
+/// How the scan of a node is read, where an index might serve; a sort's first rows may be skipped.
+fn choice(plan: &Plan, skipped: u64, details: Details) -> Option<Choice> {
+    let (scan, ask): (_, &dyn Fn(&Target<'_>) -> Result<Option<Choice>>) = match plan {
+        Plan::Scan(scan) => (scan, &|target| target.explain_fetch()),
+        Plan::Aggregate { input, groups, grouping_sets, aggregates, .. } => match &**input {
+            Plan::Scan(scan) if grouping_sets.is_empty() => {
+                (scan, &|target| match groups.as_slice() {
+                    [] => target.explain_answer(aggregates),
+                    [group] => target.explain_grouped(group, aggregates),
+                    _ => Ok(None),
+                })
+            }
+            _ => return None,
+        },
+        Plan::Sort { input, keys, limit: Some(limit) } => {
+            let (scan, _, keys) = sorted_scan(input, keys)?;
+            (scan, &move |target| target.explain_first(&keys, limit.saturating_sub(skipped)))
+        }
+        _ => return None,
+    };
+    let relation = details.relations.get(scan.relation.0)?;
+    if relation.indexes().is_empty() {
+        return None;
+    }
+    let ledger = relation.ledger();
+    let target = Target {
+        plan: scan,
+        relation: relation.as_ref(),
+        ledger: &ledger,
+        path: details.access,
+        use_statistics: details.statistics,
+    };
+    // What cannot be estimated is said to whoever runs the query.
+    ask(&target).ok().flatten()
+}
+
 /// What may be printed beside the plan. Node-wise facts are indexed by node number.
 #[derive(Clone, Copy, Default)]
 pub struct Details<'a> {
@@ -38,6 +76,8 @@ pub struct Details<'a> {
     pub metrics: &'a [NodeMetrics],
     /// Whether statistics are used, so that aggregates which they can answer are marked.
     pub statistics: bool,
+    /// Which ways to rows may be taken.
+    pub access: AccessPath,
 }
 
 /// Whether statistics can answer an aggregation, as far as its plan shows.
@@ -59,7 +99,7 @@ pub fn explain(plan: &QueryPlan) -> String {
 
 /// The plan as text with what is known besides.
 pub fn explain_with(plan: &QueryPlan, details: Details) -> String {
-    Printer { text: String::new(), node: 0, details }.query(plan)
+    Printer { text: String::new(), node: 0, details, is_found: false, skipped: 0 }.query(plan)
 }
 
 /// The number of the first node of each subquery, of each shared plan and of the main plan (the last entry).
@@ -80,6 +120,10 @@ struct Printer<'a> {
     text: String,
     node: usize,
     details: Details<'a>,
+    /// Whether an index finds what the next scan would read.
+    is_found: bool,
+    /// How many rows the limit above skips.
+    skipped: u64,
 }
 
 impl Printer<'_> {
@@ -100,8 +144,19 @@ impl Printer<'_> {
 
     fn plan(&mut self, plan: &Plan, depth: usize) {
         let indent = "  ".repeat(depth);
+        let choice = match plan {
+            Plan::Scan(_) if std::mem::take(&mut self.is_found) => None,
+            plan => choice(plan, self.skipped, self.details),
+        };
+        self.skipped = match plan {
+            Plan::Limit { offset, .. } => *offset,
+            Plan::Project { .. } => self.skipped,
+            _ => 0,
+        };
+        let by_index = choice.as_ref().is_some_and(Choice::is_by_index);
+        self.is_found |= by_index && !matches!(plan, Plan::Scan(_));
         self.text.push_str(&indent);
-        self.text.push_str(&self.line(plan));
+        self.text.push_str(&self.line(plan, by_index));
         if let Some(rows) = self.details.estimates.get(self.node) {
             self.text.push_str(&format!("  (~{rows} rows)"));
         }
@@ -111,6 +166,9 @@ impl Printer<'_> {
                 self.text.push_str(&format!("\n{indent}  - {detail}"));
             }
         }
+        if let Some(choice) = &choice {
+            self.text.push_str(&format!("\n{indent}  - {}", choice.describe()));
+        }
         self.text.push('\n');
         self.node += 1;
         for input in plan.inputs() {
@@ -118,8 +176,8 @@ impl Printer<'_> {
         }
     }
 
-    /// One operator, without its inputs.
-    fn line(&self, plan: &Plan) -> String {
+    /// One operator, without its inputs; whether an index gives what it asks of a scan.
+    fn line(&self, plan: &Plan, by_index: bool) -> String {
         match plan {
             Plan::Values { schema, rows } => {
                 format!("Values: {} rows of {}", rows.len(), names(schema))
@@ -138,7 +196,7 @@ impl Printer<'_> {
             Plan::Project { input, schema, exprs } => project_line(input.schema(), schema, exprs),
             Plan::Aggregate { input, groups, grouping_sets, aggregates, .. } => {
                 let line = aggregate_line(input.schema(), groups, grouping_sets, aggregates);
-                let answered = self.details.statistics && may_be_answered(plan);
+                let answered = self.details.statistics && !by_index && may_be_answered(plan);
                 if answered { line + " (from statistics where they suffice)" } else { line }
             }
             Plan::Join(join) => join_line(join),

@@ -18,10 +18,12 @@ pub mod kernel; // free functions over slices
 pub mod scheduler; // Workers: indexed work on the thread pool
 pub mod agg; // aggregate functions: states as columns
 pub mod op; // the operators: Source, Transform, Sink and their implementations
+pub mod access; // AccessPath: statistics, an index or the rows
 pub mod pipeline; // Stream, Chain: how batches flow into a sink
 pub mod result; // ResultStream: the last pipeline, run for its reader
 pub mod open; // from plan to pipelines
 
+pub use access::AccessPath;
 pub use batch::Batch;
 pub use context::{QueryContext, QuerySettings};
 pub use error::{EngineError, Result};

@@ -14,6 +14,7 @@ use hashbrown::HashMap;
 use stoadb_storage::{Prune, PruneOp, Scalar};
 
 use crate::{
+    access::{Target, sorted_scan},
     context::QueryContext,
     error::{EngineError, Result},
     expr::Expr,
@@ -24,7 +25,7 @@ use crate::{
         values::Batches, window::Window,
     },
     pipeline::{self, Stream},
-    plan::{JoinKind, JoinPlan, Plan, QueryPlan, ScanPlan},
+    plan::{JoinKind, JoinPlan, Plan, QueryPlan, ScanPlan, SortKey},
     result::{Bounds, ResultStream},
     scheduler::Workers,
 };
@@ -37,15 +38,18 @@ pub fn execute(
     workers: Workers,
 ) -> ResultStream {
     let metrics = Arc::new(Metrics::new(plan.node_count()));
+    let mut opener = Opener::new(Arc::clone(&context), Arc::clone(&metrics), workers.clone());
     let bounds = match &plan.root {
         Plan::Limit { offset, limit, .. } => {
-            Bounds { offset: *offset, limit: limit.unwrap_or(u64::MAX) }
+            // What fails here fails again when the plan is opened.
+            let skipped = opener.skip(&plan.root, plan.first_node()).unwrap_or(0);
+            Bounds { offset: *offset - skipped, limit: limit.unwrap_or(u64::MAX) }
         }
         _ => Bounds::ALL,
     };
-    let opener = Opener::new(Arc::clone(&context), Arc::clone(&metrics), workers.clone());
+    let at_once = opener.is_short(&plan);
     let open = move || opener.open_root(&plan);
-    ResultStream::spawn(schema, bounds, context, metrics, workers, open)
+    ResultStream::spawn(schema, bounds, context, metrics, workers, at_once, open)
 }
 
 /// Runs a plan to its end into a sink, on the calling thread and the pool.
@@ -66,6 +70,9 @@ pub fn execute_into(
     pipeline::run(&stream, node, sink, context, &metrics, workers)
 }
 
+/// So many rows are read by whoever asks, without waking a thread.
+const SHORT: usize = 1 << 10;
+
 struct Opener {
     context: Arc<QueryContext>,
     metrics: Arc<Metrics>,
@@ -78,13 +85,18 @@ struct Opener {
     work: HashMap<usize, Arc<dyn Source>>,
     /// What joins have learnt about the columns of scans yet to be opened, by the scan's node number.
     prunes: HashMap<usize, Vec<Prune>>,
+    /// The positions of the only rows that scans yet to be opened read, by the scan's node number.
+    rows: HashMap<usize, Arc<[u64]>>,
+    /// What indexes answered of aggregations yet to be opened, by the aggregation's node number.
+    answers: HashMap<usize, Arc<dyn Source>>,
 }
 
 impl Opener {
     fn new(context: Arc<QueryContext>, metrics: Arc<Metrics>, workers: Workers) -> Self {
         let (subqueries, shared) = (Vec::new(), Vec::new());
-        let (work, prunes) = (HashMap::new(), HashMap::new());
-        Self { context, metrics, workers, subqueries, shared, work, prunes }
+        let (work, prunes, rows) = (HashMap::new(), HashMap::new(), HashMap::new());
+        let answers = HashMap::new();
+        Self { context, metrics, workers, subqueries, shared, work, prunes, rows, answers }
     }
 
     fn open_root(mut self, plan: &QueryPlan) -> Result<Stream> {
@@ -141,8 +153,13 @@ impl Opener {
             }
             Plan::Scan(scan) => {
                 let prunes = self.prunes.remove(&node).unwrap_or_default();
-                let rows = context.settings().vector_size;
-                Ok(Stream::new(node, Arc::new(TableScan::open(scan, prunes, rows, &context)?)))
+                let rows = match self.rows.remove(&node) {
+                    None => Target::new(scan, &context)?.fetch(&prunes, false)?,
+                    rows => rows,
+                };
+                let most = context.settings().vector_size;
+                let scan = TableScan::open(scan, prunes, rows, most, &context)?;
+                Ok(Stream::new(node, Arc::new(scan)))
             }
             Plan::Shared { id, .. } => {
                 let missing = || EngineError::Internal(format!("the plan names shared plan {id}"));
@@ -166,6 +183,13 @@ impl Opener {
                 Ok(stream)
             }
             Plan::Aggregate { input, schema, groups, grouping_sets, aggregates } => {
+                let answer = match self.answers.remove(&node) {
+                    None => answered(plan, &context)?,
+                    answer => answer,
+                };
+                if let Some(rows) = answer {
+                    return Ok(Stream::new(node, rows));
+                }
                 let aggregate = Aggregate::new(
                     input.schema(),
                     groups,
@@ -183,13 +207,17 @@ impl Opener {
             }
             Plan::Join(join) => self.open_join(join, node),
             Plan::Sort { input, keys, limit } => {
+                if let Some(limit) = limit {
+                    self.find_first(input, node + 1, keys, 0, *limit)?;
+                }
                 let stream = self.open(input, node + 1)?;
                 let sort = Sort::new(input.schema(), keys, *limit, &context)?;
                 self.run(&stream, node, sort.clone())?;
                 Ok(Stream::new(node, sort.source()))
             }
             Plan::Limit { input, offset, limit } => {
-                let bounds = Bounds { offset: *offset, limit: limit.unwrap_or(u64::MAX) };
+                let offset = *offset - self.skip(plan, node)?;
+                let bounds = Bounds { offset, limit: limit.unwrap_or(u64::MAX) };
                 let collect = Collect::new(bounds);
                 let stream = self.open(input, node + 1)?;
                 self.run(&stream, node, collect.clone())?;
@@ -223,6 +251,77 @@ impl Opener {
         }
     }
 
+    /// Whether indexes find all that a plan reads, which is little; what they found is kept for when it is opened.
+    fn is_short(&mut self, plan: &QueryPlan) -> bool {
+        let alone = plan.subqueries.is_empty() && plan.shared.is_empty();
+        // What fails here fails again when the plan is opened.
+        alone && self.find(&plan.root, plan.first_node()).unwrap_or(false)
+    }
+
+    fn find(&mut self, plan: &Plan, node: usize) -> Result<bool> {
+        match plan {
+            Plan::Limit { input, .. }
+            | Plan::Filter { input, .. }
+            | Plan::Project { input, .. } => self.find(input, node + 1),
+            Plan::Sort { input, keys, limit } => {
+                if let Some(limit) = limit {
+                    self.find_first(input, node + 1, keys, 0, *limit)?;
+                }
+                self.find(input, node + 1)
+            }
+            Plan::Aggregate { .. } => {
+                let Some(answer) = answered(plan, &self.context)? else { return Ok(false) };
+                self.answers.insert(node, answer);
+                Ok(true)
+            }
+            Plan::Scan(scan) => {
+                if let hashbrown::hash_map::Entry::Vacant(entry) = self.rows.entry(node) {
+                    let rows = Target::new(scan, &self.context)?.fetch(&[], false)?;
+                    let Some(rows) = rows else { return Ok(false) };
+                    entry.insert(rows);
+                }
+                Ok(self.rows.get(&node).is_some_and(|rows| rows.len() <= SHORT))
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Notes the rows that the first `limit` ones after `offset` of a sorted input are among, where an index finds them;
+    /// says whether it does.
+    fn find_first(
+        &mut self,
+        input: &Plan,
+        node: usize,
+        keys: &[SortKey],
+        offset: u64,
+        limit: u64,
+    ) -> Result<bool> {
+        let Some((scan, below, keys)) = sorted_scan(input, keys) else { return Ok(false) };
+        let node = node + below;
+        if self.rows.contains_key(&node) {
+            return Ok(true);
+        }
+        let Some(rows) = Target::new(scan, &self.context)?.first(&keys, offset, limit)? else {
+            return Ok(false);
+        };
+        self.rows.insert(node, rows);
+        Ok(true)
+    }
+
+    /// How many of the rows that a limit skips an index leaves out: all or none.
+    fn skip(&mut self, plan: &Plan, mut node: usize) -> Result<u64> {
+        let Plan::Limit { input, offset: offset @ 1.., .. } = plan else { return Ok(0) };
+        let mut input = &**input;
+        node += 1;
+        while let Plan::Project { input: below, .. } = input {
+            (input, node) = (below, node + 1);
+        }
+        let Plan::Sort { input, keys, limit: Some(limit) } = input else { return Ok(0) };
+        let limit = limit.saturating_sub(*offset);
+        let found = self.find_first(input, node + 1, keys, *offset, limit)?;
+        Ok(if found { *offset } else { 0 })
+    }
+
     /// The rows of a scan that statistics do not give to the aggregation.
     fn open_answered(
         &mut self,
@@ -233,12 +332,13 @@ impl Opener {
         let learnt = self.prunes.remove(&node).unwrap_or_default();
         // What statistics say of the rows that pass is only what they say of all if they know the whole filter.
         let judged = learnt.is_empty() && (plan.filter.is_none() || plan.prune_is_exact);
+        let target = Target::new(plan, &self.context)?;
+        let may_answer = judged && target.use_statistics && target.path.allows_statistics();
+        let of_statistics = may_answer && aggregate.is_of_statistics(&plan.projection);
+        let found = target.fetch(&learnt, of_statistics)?;
         let rows = aggregate.vector_rows(plan, self.context.settings().vector_size);
-        let mut scan = TableScan::open(plan, learnt, rows, &self.context)?;
-        if judged
-            && self.context.settings().use_statistics
-            && let Some(left) = aggregate.answer(&plan.projection, scan.scan())?
-        {
+        let mut scan = TableScan::open(plan, learnt, found, rows, &self.context)?;
+        if may_answer && let Some(left) = aggregate.answer(&plan.projection, scan.scan())? {
             scan = scan.only(left);
         }
         Ok(Stream::new(node, Arc::new(scan)))
@@ -271,6 +371,20 @@ impl Opener {
             Some(unmatched) => Ok(Stream::concat(vec![stream, Stream::new(node, unmatched)])),
             None => Ok(stream),
         }
+    }
+}
+
+/// The rows of an aggregation over a scan, where an index answers it.
+fn answered(plan: &Plan, context: &QueryContext) -> Result<Option<Arc<dyn Source>>> {
+    let Plan::Aggregate { input, groups, grouping_sets, aggregates, .. } = plan else {
+        return Ok(None);
+    };
+    let (Plan::Scan(scan), []) = (&**input, grouping_sets.as_slice()) else { return Ok(None) };
+    let target = Target::new(scan, context)?;
+    match groups.as_slice() {
+        [] => target.answer(aggregates),
+        [group] => target.grouped(group, aggregates, context),
+        _ => Ok(None),
     }
 }
 

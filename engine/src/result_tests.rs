@@ -149,7 +149,9 @@ fn read(
     let schema = ArrowSchema::new(vec![Field::new("n", DataType::Int64, true)]);
     let workers = Workers::new(Arc::clone(pool), threads);
     let metrics = Arc::new(Metrics::new(1));
-    ResultStream::spawn(Arc::new(schema), bounds, context(threads), metrics, workers, || Ok(stream))
+    ResultStream::spawn(Arc::new(schema), bounds, context(threads), metrics, workers, false, || {
+        Ok(stream)
+    })
 }
 
 fn values(batch: &RecordBatch) -> Vec<i64> {
@@ -285,7 +287,8 @@ fn test_an_open_error_reaches_the_reader() {
     let workers = Workers::new(pool(1), 1);
     let metrics = Arc::new(Metrics::new(1));
     let open = || panic!("boom");
-    let mut reader = ResultStream::spawn(schema, Bounds::ALL, context(1), metrics, workers, open);
+    let mut reader =
+        ResultStream::spawn(schema, Bounds::ALL, context(1), metrics, workers, false, open);
     assert!(reader.next().unwrap().unwrap_err().to_string().contains("boom"));
     assert!(reader.next().is_none());
 }

@@ -38,7 +38,9 @@ pub use ledger::{BlockUse, Level, ScanLedger};
 pub use moment::{Moment, MomentSum};
 pub use prune::{ColumnRange, Prune, PruneOp};
 pub use scalar::Scalar;
-pub use scan::{LocalRowFilter, MorselScan, Relation, RowFilter, Scan, ScanBatch, ScanSpec};
+pub use scan::{
+    Judged, LocalRowFilter, MorselScan, Relation, RowFilter, Scan, ScanBatch, ScanSpec,
+};
 pub use table::{
     BatchTable, ExactSums, Segment, SegmentBuilder, Statistics, Sums, TableBuilder, TableVersion,
 };

@@ -10,7 +10,7 @@ use crate::{
     error::Result,
     ledger::ScanLedger,
     prune::{ColumnRange, Prune},
-    table::Statistics,
+    table::{Statistics, TableIndex},
     types::Schema,
     vector::{Selection, Vector},
 };
@@ -27,11 +27,28 @@ pub trait Relation: Send + Sync {
     fn column_range(&self, column: usize) -> ColumnRange;
     /// About how many distinct values a column has, if known without reading it.
     fn distinct(&self, column: usize) -> Option<u64>;
+    /// The indexes over its rows, whose row ids are what `ScanSpec::rows` names rows by.
+    fn indexes(&self) -> &[Arc<TableIndex>] {
+        &[]
+    }
+    /// What statistics leave to be read of a predicate's rows, for estimates. O(blocks).
+    fn judged(&self, _prune: Option<&Prune>) -> Judged {
+        Judged { read: self.rows(), whole: 0 }
+    }
     /// Opens a scan.
     ///
     /// # Errors
     /// When a file cannot be opened or is damaged.
     fn scan(&self, spec: ScanSpec) -> Result<Box<dyn Scan>>;
+}
+
+/// What statistics make of a predicate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Judged {
+    /// Rows of the blocks that may hold a match.
+    pub read: u64,
+    /// Of these the rows of blocks that statistics stand for: no row is deleted and all match.
+    pub whole: u64,
 }
 
 /// What to read.
@@ -43,6 +60,8 @@ pub struct ScanSpec {
     pub prune: Option<Prune>,
     /// The predicate, evaluated by the scan on the columns that it needs before the others are read.
     pub filter: Option<Arc<dyn RowFilter>>,
+    /// Positions of the only rows that are read, ascending, each once; of relations with indexes. `None` for all rows.
+    pub rows: Option<Arc<[u64]>>,
     /// Most rows of a batch, at most `BLOCK_ROWS`. More than `VECTOR_SIZE` pay where whatever reads them makes no
     /// intermediate vectors; scans of files give no more than that.
     pub vector_size: usize,

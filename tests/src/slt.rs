@@ -28,6 +28,8 @@ pub const MATRIX: &[Config] = &[
     Config { name: "vectors of seven rows", setup: &["SET vector_size = 7", "SET threads = 3"] },
     Config { name: "optimizer off", setup: &["SET optimizer = false"] },
     Config { name: "statistics off", setup: &["SET use_statistics = false"] },
+    Config { name: "indexes wherever they serve", setup: &["SET access_path = 'index'"] },
+    Config { name: "scans only", setup: &["SET access_path = 'scan'"] },
 ];
 
 /// What a file's records did.

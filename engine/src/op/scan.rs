@@ -27,13 +27,14 @@ pub struct TableScan {
 
 impl TableScan {
     /// Opens a scan whose vectors have at most `vector_rows` rows; `prune` is what is known besides the plan (join keys'
-    /// ranges).
+    /// ranges), `rows` the positions of the only rows to be read.
     ///
     /// # Errors
     /// When files cannot be opened or the filter does not compile.
     pub fn open(
         plan: &ScanPlan,
         prune: Vec<Prune>,
+        rows: Option<Arc<[u64]>>,
         vector_rows: usize,
         context: &QueryContext,
     ) -> Result<Self> {
@@ -47,6 +48,7 @@ impl TableScan {
             projection: plan.projection.clone(),
             prune: if prune.len() > 1 { Some(Prune::And(prune)) } else { prune.pop() },
             filter,
+            rows,
             vector_size: vector_rows,
             ledger: Arc::clone(ledger),
         })?;

@@ -205,6 +205,7 @@ pub fn plan_query(
     let functions = functions::functions(&options);
     guarded(statement, || {
         let (raw, spelling) = raw_plan(statement, catalog, settings, &options, &functions, 0)?;
+        let raw = rules::unmark_groups(raw)?;
         let names = output::output_names(&raw, &spelling);
         let raw = rules::sort_names(raw)?;
         let repeatable = rules::is_repeatable(&raw)?;
@@ -329,12 +330,14 @@ fn raw_plan(
     let spelling = sql::names::fold_statement(&mut folded, &clashing, false);
     sql::using::rewrite(&mut folded, &columns)?;
     sql::order_by::rewrite(&mut folded);
+    sql::grouped::mark(&mut folded);
     let (plan, mut spelling) = match planner.sql_statement_to_plan(folded) {
         Ok(plan) => (plan, spelling),
         Err(error) if diagnose::is_duplicate_name(&error) => {
             let spelling = sql::names::fold_statement(&mut statement, &clashing, true);
             sql::using::rewrite(&mut statement, &columns)?;
             sql::order_by::rewrite(&mut statement);
+            sql::grouped::mark(&mut statement);
             (planner.sql_statement_to_plan(statement)?, spelling)
         }
         Err(error) => return Err(error.into()),

@@ -3,7 +3,7 @@
 //! Invariants: an exact type stays exact: whole numbers stay what they are, decimals stay decimals; a function declared
 //! here runs as a kernel of the engine, so that nothing here computes. Next: `hooks.rs`, which makes `divide_op`.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, Field, FieldRef, IntervalUnit, TimeUnit};
 use datafusion_common::{DataFusionError, Result, ScalarValue, exec_err, plan_err};
@@ -45,10 +45,14 @@ const NAMES: &[(&str, &[&str], usize, usize)] = &[
     (SIGNED_SUM, &[], 2, usize::MAX),
     (ANY_OF, &[], 1, usize::MAX),
     (ALL_OF, &[], 1, usize::MAX),
+    (SAME, &[], 1, 1),
 ];
 
 /// The division of decimals.
 pub(crate) const DIVIDE: &str = "divide_op";
+
+/// The argument itself, which rewrites take for another value.
+pub(crate) const SAME: &str = "same_op";
 
 /// A long chain of `+` and `-`: a text of signs, and the terms.
 pub(crate) const SIGNED_SUM: &str = "signed_sum_op";
@@ -70,6 +74,16 @@ pub(super) fn scalars() -> impl Iterator<Item = Arc<ScalarUDF>> {
             signature: Signature::user_defined(Volatility::Immutable),
         }))
     })
+}
+
+/// A call of `SAME`.
+pub(super) fn same(expr: Expr) -> Expr {
+    static FUNCTION: LazyLock<Option<Arc<ScalarUDF>>> =
+        LazyLock::new(|| scalars().find(|function| function.name() == SAME));
+    match &*FUNCTION {
+        Some(function) => function.call(vec![expr]),
+        None => expr,
+    }
 }
 
 /// How many digits after the point a quotient of decimals or an average has: as many as the dividend, at least 16 where

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use stoadb_engine::{
-    Plan, QueryContext, QueryPlan,
+    AccessPath, Plan, QueryContext, QueryPlan,
     explain::{Details, explain_with},
 };
-use stoadb_storage::{BlockUse, Level, ScanLedger};
+use stoadb_storage::{BlockUse, Level, Relation, ScanLedger};
 
 use crate::{
     error::{Error, Result},
@@ -83,8 +83,14 @@ pub(crate) fn explain(
 }
 
 fn plain(session: &Session<'_>, prepared: &Prepared) -> String {
-    let (relations, statistics) = (&*prepared.relations, session.settings.engine.use_statistics);
-    explain_with(&prepared.plan, Details { relations, statistics, ..Details::default() })
+    explain_with(&prepared.plan, details(session, &prepared.relations))
+}
+
+fn details<'a>(session: &Session<'_>, relations: &'a [Arc<dyn Relation>]) -> Details<'a> {
+    let settings = &session.settings.engine;
+    let access = settings.access_path;
+    let statistics = settings.use_statistics && access != AccessPath::Scan;
+    Details { relations, statistics, access, ..Details::default() }
 }
 
 fn run(session: &Session<'_>, prepared: Prepared) -> Result<String> {
@@ -107,9 +113,7 @@ fn run(session: &Session<'_>, prepared: Prepared) -> Result<String> {
             metrics.detail = ledger_lines(ledger);
         }
     }
-    let statistics = session.settings.engine.use_statistics;
-    let details =
-        Details { relations: &relations, metrics: &metrics, statistics, ..Details::default() };
+    let details = Details { metrics: &metrics, ..details(session, &relations) };
     let mut text = explain_with(&plan, details);
     text.push_str(&totals(&context, rows, elapsed));
     Ok(text)

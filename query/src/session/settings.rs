@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use stoadb_engine::QuerySettings;
+use stoadb_engine::{AccessPath, QuerySettings};
 use stoadb_storage::{VECTOR_SIZE, catalog::name::MAIN};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -43,6 +43,30 @@ pub(crate) struct Setting {
 
 /// All settings, by name.
 pub(crate) const SETTINGS: &[Setting] = &[
+    Setting {
+        name: "access_path",
+        meaning: "which ways to rows and aggregates are taken: 'auto' for the cheapest, or indexes, block statistics or scans only; answers do not depend on it but for the last digits of sums of doubles",
+        get: |settings| {
+            match settings.engine.access_path {
+                AccessPath::Auto => "auto",
+                AccessPath::Index => "index",
+                AccessPath::Scan => "scan",
+                AccessPath::Statistics => "statistics",
+            }
+            .into()
+        },
+        set: |settings, value| {
+            settings.engine.access_path = match value.to_ascii_lowercase().as_str() {
+                "auto" => AccessPath::Auto,
+                "index" => AccessPath::Index,
+                "scan" => AccessPath::Scan,
+                "statistics" => AccessPath::Statistics,
+                _ => return None,
+            };
+            Some(())
+        },
+        values: "'auto', 'index', 'scan' or 'statistics'",
+    },
     Setting {
         name: "default_null_order",
         meaning: "where NULLs sort when ORDER BY does not say, in both directions",

@@ -14,6 +14,7 @@ pub mod friendly; // aliases reused, * RENAME, COLUMNS
 pub mod gate; // refusals by name, with their place
 pub mod named_windows; // WINDOW clauses, spelt out
 pub mod names; // folding of identifiers and the spelling of output columns
+pub mod grouped; // a mark behind the expressions of GROUP BY
 pub mod order_by; // keys of ORDER BY beside aliases of the same name
 pub mod parse; // text -> statements
 pub mod pivot; // PIVOT and UNPIVOT

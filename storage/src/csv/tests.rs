@@ -52,7 +52,7 @@ fn open(path: &str, options: &CsvOptions) -> Result<Arc<CsvDataset>> {
 
 fn spec(relation: &CsvDataset, projection: Vec<usize>, ledger: Arc<ScanLedger>) -> ScanSpec {
     assert_eq!(ledger.columns(), relation.schema().len());
-    ScanSpec { projection, prune: None, filter: None, vector_size: 2048, ledger }
+    ScanSpec { projection, prune: None, filter: None, rows: None, vector_size: 2048, ledger }
 }
 
 /// All rows, one line each; values parted by bars, NULL as `~`.

@@ -10,6 +10,7 @@
 mod code; // values as numbers in SQL's order
 mod spec; // IndexSpec: what an index is over; keys as one code
 mod range; // KeyRange: from where to where
+mod predicate; // KeyRanges: what a predicate leaves
 
 mod offsets; // whole numbers in the narrowest width
 mod words; // a static tree over words
@@ -34,12 +35,16 @@ mod unique; // one entry a key
 mod effects; // distinct keys of several parts
 mod view; // RangeView: counts, sums, bounds of a range
 mod select; // ... order statistics
+mod order; // ... rows
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod predicate_tests;
 
 pub use entries::Entries;
 pub use merge::{Merge, Merged};
+pub use predicate::KeyRanges;
 pub use range::KeyRange;
 pub use select::{Between, DepthBucket, EntryIter};
 pub use sort::{Serial, Workers};

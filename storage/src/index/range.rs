@@ -55,7 +55,7 @@ impl KeyRef<'_> {
 }
 
 /// A place between entries.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Cut {
     /// Before the first entry.
     Start,
@@ -80,6 +80,13 @@ impl KeyRange {
 
     fn none() -> Self {
         Self { lower: Cut::End, upper: Cut::End }
+    }
+
+    /// What lies in both.
+    pub fn intersect(&self, other: &Self) -> Self {
+        let lower = (&self.lower).max(&other.lower).clone();
+        let upper = (&self.upper).min(&other.upper).max(&lower).clone();
+        Self { lower, upper }
     }
 }
 

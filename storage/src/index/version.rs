@@ -269,6 +269,16 @@ impl Index {
         columns.get(column).ok_or_else(super::code::misfit)?.scalar(entry.at)
     }
 
+    /// How many parts it has: what every question is asked of.
+    pub fn parts(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// Nodes on the ways to the entries of a range's ends, over all parts. `O(parts)`.
+    pub fn nodes(&self) -> u64 {
+        self.parts.iter().map(|part| 2 * part.run.height() as u64).sum()
+    }
+
     /// What it takes and consists of.
     pub fn info(&self) -> IndexInfo {
         let sizes = || self.parts.iter().map(|part| part.run.len() as u64);

@@ -192,23 +192,33 @@ impl<'a> RangeView<'a> {
     /// # Errors
     /// `Internal` never.
     pub fn statistics(&self, column: IndexColumn) -> Result<Statistics> {
+        self.statistics_with(column, true, true)
+    }
+
+    /// As `statistics`; without `squares`, what goes back to squares means nothing; without `bounds` there are none.
+    ///
+    /// # Errors
+    /// As `statistics`.
+    pub fn statistics_with(
+        &self,
+        column: IndexColumn,
+        squares: bool,
+        bounds: bool,
+    ) -> Result<Statistics> {
         let rows = self.count() as usize;
-        let Some(totals) = self.totals(column, true) else {
+        let Some(totals) = self.totals(column, squares) else {
             return Ok(Statistics { rows, unknown: true, ..Statistics::default() });
         };
         let sums = match totals.to_sums() {
             // Of values that have no squares nothing is claimed.
-            Sums::Exact(_) if totals.exact_squares().is_none() => Sums::None,
+            Sums::Exact(_) if squares && totals.exact_squares().is_none() => Sums::None,
             sums => sums,
         };
-        Ok(Statistics {
-            rows,
-            nulls: rows - totals.values() as usize,
-            nans: totals.nans() as usize,
-            unknown: false,
-            min: self.min(column)?,
-            max: self.max(column)?,
-            sums,
-        })
+        let [min, max] = match bounds {
+            true => [self.min(column)?, self.max(column)?],
+            false => [None, None],
+        };
+        let (nulls, nans) = (rows - totals.values() as usize, totals.nans() as usize);
+        Ok(Statistics { rows, nulls, nans, unknown: false, min, max, sums })
     }
 }

@@ -25,6 +25,7 @@ fn read_with(
         projection: (0..columns.len()).collect(),
         prune: None,
         filter: None,
+        rows: None,
         vector_size: 3,
         ledger: relation.ledger(),
     };

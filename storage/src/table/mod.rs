@@ -5,6 +5,7 @@
 //! Read the modules in the order below.
 
 mod scan; // RunScan: morsels over runs of rows, for both kinds
+mod picked; // rows by their positions
 
 mod batches; // BatchTable: registered Arrow batches
 

@@ -10,9 +10,10 @@ use arrow::array::Int64Array;
 use crate::{
     error::Result,
     ledger::ScanLedger,
-    prune::ColumnRange,
-    scan::{Relation, Scan, ScanSpec},
+    prune::{ColumnRange, Prune},
+    scan::{Judged, Relation, Scan, ScanSpec},
     table::{
+        indexes::TableIndex,
         scan::{Account, Live, Parts, RunScan},
         stats::Statistics,
         tail::PartList,
@@ -82,6 +83,14 @@ impl Relation for WithPositions {
             true => Some(self.table.rows()),
             false => self.table.distinct(column),
         }
+    }
+
+    fn indexes(&self) -> &[Arc<TableIndex>] {
+        self.table.indexes()
+    }
+
+    fn judged(&self, prune: Option<&Prune>) -> Judged {
+        self.table.judged(prune)
     }
 
     fn scan(&self, spec: ScanSpec) -> Result<Box<dyn Scan>> {

@@ -19,7 +19,10 @@ use crate::{
     ledger::{BlockUse, ColumnCharge, Level, array_bytes},
     prune::ColumnRange,
     scan::{LocalRowFilter, MorselScan, Scan, ScanBatch, ScanSpec},
-    table::{Statistics, Sums},
+    table::{
+        Statistics, Sums,
+        picked::{both, picked_in},
+    },
     vector::{Selection, Vector},
 };
 
@@ -32,6 +35,8 @@ pub(crate) struct Run {
     pub(crate) offset: usize,
     /// How many rows.
     pub(crate) rows: usize,
+    /// Those of `ScanSpec::rows` that it holds; it begins with the first of them.
+    pub(crate) picked: Range<usize>,
 }
 
 /// Rows in memory, in parts of any length.
@@ -163,6 +168,7 @@ pub(crate) fn blocks(part: usize, rows: usize) -> impl Iterator<Item = Run> {
         part,
         offset,
         rows: BLOCK_ROWS.min(rows - offset),
+        picked: 0..0,
     })
 }
 
@@ -194,6 +200,9 @@ impl<P: Parts> Scan for RunScan<P> {
 
     fn whole(&self) -> Vec<Option<u64>> {
         let shared = self.shared.as_ref();
+        if shared.spec.rows.is_some() {
+            return Vec::new();
+        }
         let mut parts = WholeParts { shared, part: usize::MAX, all: false };
         let morsel = |runs: &Range<usize>| {
             let runs = &shared.runs[runs.clone()];
@@ -252,7 +261,9 @@ impl<P: Parts> Scan for RunScan<P> {
 
     fn open(&self, morsel: usize) -> Result<Box<dyn MorselScan>> {
         let shared = Arc::clone(&self.shared);
-        shared.spec.ledger.count_blocks(BlockUse::Read, shared.morsels[morsel].len());
+        if shared.spec.rows.is_none() {
+            shared.spec.ledger.count_blocks(BlockUse::Read, shared.morsels[morsel].len());
+        }
         let filter = match &shared.spec.filter {
             None => None,
             Some(filter) => {
@@ -275,7 +286,7 @@ struct WholeParts<'a, P> {
 
 impl<P: Parts> WholeParts<'_, P> {
     fn is_whole(&mut self, run: &Run) -> bool {
-        let Run { part, offset, rows } = *run;
+        let &Run { part, offset, rows, .. } = run;
         let Shared { parts, spec, .. } = self.shared;
         if !matches!(parts.live(part, offset..offset + rows), Live::All) {
             return false;
@@ -305,8 +316,8 @@ struct RunMorsel<P: Parts> {
 
 impl<P: Parts> MorselScan for RunMorsel<P> {
     fn next(&mut self) -> Result<Option<ScanBatch>> {
-        while let Some((part, rows)) = self.advance() {
-            if let Some(batch) = self.batch(part, rows)? {
+        while let Some((run, rows)) = self.advance() {
+            if let Some(batch) = self.batch(run, rows)? {
                 return Ok(Some(batch));
             }
         }
@@ -315,7 +326,7 @@ impl<P: Parts> MorselScan for RunMorsel<P> {
 }
 
 impl<P: Parts> RunMorsel<P> {
-    /// The next vector's part and rows.
+    /// The next vector's run and rows.
     fn advance(&mut self) -> Option<(usize, Range<usize>)> {
         while !self.runs.is_empty() {
             let run = &self.shared.runs[self.runs.start];
@@ -323,7 +334,7 @@ impl<P: Parts> RunMorsel<P> {
                 let first = run.offset + self.done;
                 let rows = self.shared.vector_size.min(run.rows - self.done);
                 self.done += rows;
-                return Some((run.part, first..first + rows));
+                return Some((self.runs.start, first..first + rows));
             }
             self.runs.start += 1;
             self.done = 0;
@@ -331,12 +342,22 @@ impl<P: Parts> RunMorsel<P> {
         None
     }
 
-    fn batch(&mut self, part: usize, rows: Range<usize>) -> Result<Option<ScanBatch>> {
+    fn batch(&mut self, run: usize, rows: Range<usize>) -> Result<Option<ScanBatch>> {
+        let run = &self.shared.runs[run];
+        let part = run.part;
         let live = match self.shared.parts.live(part, rows.clone()) {
             Live::None => return Ok(None),
             Live::All => None,
             Live::Some(live) => Some(live),
         };
+        let picked = self.shared.spec.rows.as_ref().and_then(|all| picked_in(run, all, &rows));
+        let live = match (live, picked) {
+            (Some(live), Some(picked)) => Some(both(&live, &picked)),
+            (live, picked) => live.or(picked),
+        };
+        if live.as_ref().is_some_and(Selection::is_empty) {
+            return Ok(None);
+        }
         let (filtered, selection) = match self.filter.take() {
             None => (vec![], live),
             Some(mut filter) => {

@@ -195,7 +195,14 @@ pub(crate) fn spec(
     projection: Vec<usize>,
     vector_size: usize,
 ) -> ScanSpec {
-    ScanSpec { projection, prune: None, filter: None, vector_size, ledger: relation.ledger() }
+    ScanSpec {
+        projection,
+        prune: None,
+        filter: None,
+        rows: None,
+        vector_size,
+        ledger: relation.ledger(),
+    }
 }
 
 /// Reads a whole scan: the columns flattened and selected, concatenated; and the number of rows.

@@ -16,13 +16,14 @@ use crate::{
     index::{Serial, Workers},
     ledger::{BlockUse, Level, ScanLedger},
     prune::{ColumnRange, Prune},
-    scan::{Relation, Scan, ScanSpec},
+    scan::{Judged, Relation, Scan, ScanSpec},
     table::{
         column::Column,
         deletes::DeleteMask,
         indexes::{self, Indexes, TableIndex},
         info,
         moves::Moves,
+        picked::{judged, picked_runs},
         row_set::RowSet,
         rules::TableRules,
         scan::{Account, Live, Parts, Run, RunScan, blocks},
@@ -317,6 +318,9 @@ impl TableVersion {
 
     /// The runs of rows that a scan has to read, and how many rows that are at most. Charges what is consulted.
     pub(crate) fn runs(&self, spec: &ScanSpec) -> (Vec<Run>, u64) {
+        if let Some(rows) = &spec.rows {
+            return (picked_runs(self.parts.iter(), rows, &spec.ledger), rows.len() as u64);
+        }
         let mut runs = vec![];
         for (i, part) in self.parts.iter().enumerate() {
             match &spec.prune {
@@ -400,6 +404,14 @@ impl Relation for TableVersion {
             all.merge(part.segment.columns()[column].statistics().sketch.as_ref()?);
         }
         Some(all.estimate().min(self.rows))
+    }
+
+    fn indexes(&self) -> &[Arc<TableIndex>] {
+        &self.indexes
+    }
+
+    fn judged(&self, prune: Option<&Prune>) -> Judged {
+        judged(self.parts.iter(), prune)
     }
 
     fn scan(&self, spec: ScanSpec) -> Result<Box<dyn Scan>> {

@@ -38,7 +38,7 @@ struct Columns {
 }
 
 /// Whether statistics can answer an aggregate of a bare column.
-fn answers(function: Function, ty: Option<&LogicalType>) -> bool {
+pub(crate) fn answers(function: Function, ty: Option<&LogicalType>) -> bool {
     let Some(ty) = ty else { return function == Function::CountStar };
     let digits = match ty {
         _ if ty.is_integer() || ty.is_float() => Some(0),
@@ -78,6 +78,11 @@ pub(crate) fn can_answer(call: &AggregateCall) -> bool {
 }
 
 impl Aggregate {
+    /// Whether all that it asks of a scan may be found in statistics.
+    pub(crate) fn is_of_statistics(&self, projection: &[usize]) -> bool {
+        self.shared.answerable(projection).is_some()
+    }
+
     /// Takes what it can from the statistics of a scan, whose filter is no more than what its `prune` says; `projection`
     /// gives the scan's columns as ordinals of the relation. Gives the morsels that are left to be read, in order; `None`
     /// when statistics answer none.

@@ -224,8 +224,14 @@ fn test_footers_answer_as_the_values_do() {
         let path = write(folder.path(), "x.parquet", &batch, small_groups());
         let dataset = open(&path).unwrap();
         let ledger = dataset.ledger();
-        let spec =
-            ScanSpec { projection: vec![0], prune: None, filter: None, vector_size: 2048, ledger };
+        let spec = ScanSpec {
+            projection: vec![0],
+            prune: None,
+            filter: None,
+            rows: None,
+            vector_size: 2048,
+            ledger,
+        };
         let scan = dataset.scan(spec).unwrap();
         let canonical = canonical(&array);
         let ty = LogicalType::from_arrow(array.data_type()).unwrap();

@@ -151,6 +151,7 @@ fn test_row_groups_are_pruned_by_statistics() {
             projection: vec![0],
             prune: Some(prune),
             filter: None,
+            rows: None,
             vector_size: 2048,
             ledger: dataset.ledger(),
         };

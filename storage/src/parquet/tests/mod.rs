@@ -94,6 +94,7 @@ fn scan(relation: &dyn Relation, request: &Request) -> Result<(Vec<ScanBatch>, A
         projection: request.projection.clone(),
         prune: request.prune.clone(),
         filter: request.filter.clone(),
+        rows: None,
         vector_size: request.vector_size,
         ledger: Arc::clone(&ledger),
     })?;
