@@ -28,10 +28,10 @@ pub(crate) struct Args {
     /// without the ending
     #[arg(value_name = "PATH")]
     pub(crate) inputs: Vec<PathBuf>,
-    /// Run SQL statements and exit; may be repeated
+    /// Run SQL statements and exit, at the first error; may be repeated
     #[arg(short = 'c', long = "command", value_name = "SQL")]
     pub(crate) commands: Vec<String>,
-    /// Run a file of SQL statements and exit, '-' for standard input; may be repeated
+    /// Run a file of SQL statements and exit, at the first error; '-' for standard input; may be repeated
     #[arg(short = 'f', long = "file", value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     /// How results are written [default: table]

@@ -476,3 +476,137 @@ fn test_export_and_import() {
     fourth.execute(&place.sql("IMPORT DATABASE '{dir}/csv'")).unwrap();
     assert_eq!(rows(&fourth, "SELECT \"a b\" FROM \"odd Name\" ORDER BY 1"), ["1", "2"]);
 }
+
+/// Tables, rules, schemas, macros and views with names that need quotes, and values at the edges.
+const DATABASE: &str = "CREATE SCHEMA \"odd Schema\";
+    CREATE MACRO seven() AS 7;
+    CREATE MACRO \"odd Schema\".eight() AS seven() + 1;
+    CREATE MACRO \"odd Schema\".rows_of(least) AS TABLE SELECT i FROM \"odd Schema\".\"t \"\" q\" WHERE i >= least;
+    CREATE TABLE \"odd Schema\".\"t \"\" q\" (i INTEGER PRIMARY KEY DEFAULT \"odd Schema\".eight(),
+        \"a b\" VARCHAR NOT NULL DEFAULT 'it''s', c DECIMAL(38,5) CONSTRAINT \"Positive C\" CHECK (c > 0 AND c < seven() * 1e9),
+        UNIQUE (c, \"a b\"));
+    INSERT INTO \"odd Schema\".\"t \"\" q\" VALUES (1, '', 0.00001), (2, 'NULL', NULL), (DEFAULT, DEFAULT, 1);
+    CREATE TABLE flat (id INTEGER, t VARCHAR, bl BLOB, d DOUBLE, f FLOAT, iv INTERVAL, ts TIMESTAMP, s TIMESTAMP_S,
+        ms TIMESTAMP_MS, ns TIMESTAMP_NS, tz TIMESTAMPTZ, dt DATE, tm TIME, bo BOOLEAN, u UBIGINT, i8 TINYINT);
+    INSERT INTO flat VALUES
+        (1, '', '\\x00\\xAB\"a,'::BLOB, 'nan'::DOUBLE, 'inf'::FLOAT, INTERVAL '-1 month 2 days 3.5 seconds', '2020-01-01 00:00:00.123456',
+            '1960-01-01 00:00:01', '9999-12-31 00:00:00.001', '2262-01-01 00:00:00.000000001', '1500-01-01 00:00:00+02',
+            '0001-01-01', '23:59:59.999999', true, 18446744073709551615, -128),
+        (2, NULL, ''::BLOB, '-inf'::DOUBLE, 0.1::FLOAT, INTERVAL '0 days', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+        (3, ' #,\"x\"\n\\N\u{feff}', NULL, '-0.0'::DOUBLE, 1e-45::FLOAT, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+    CREATE TABLE one (t VARCHAR);
+    INSERT INTO one VALUES (''), (NULL), ('\u{feff}x'), (NULL);
+    CREATE TABLE empty (x INTEGER);
+    CREATE VIEW later AS SELECT i FROM \"odd Schema\".rows_of(2) UNION ALL SELECT seven();
+    CREATE VIEW \"a view\" AS SELECT count(*) AS \"n o\" FROM later;
+    CREATE TEMP TABLE mine (x INTEGER)";
+
+const SAME: [&str; 10] = [
+    "SELECT * FROM \"odd Schema\".\"t \"\" q\" ORDER BY 1",
+    "SELECT * FROM flat ORDER BY id",
+    "SELECT hex(bl), t IS NULL, length(t) FROM flat ORDER BY id",
+    "SELECT t IS NULL, length(t) FROM one",
+    "FROM \"a view\"",
+    "FROM later ORDER BY 1",
+    "SELECT \"odd Schema\".eight()",
+    "DESCRIBE \"odd Schema\".\"t \"\" q\"",
+    "SELECT schema_name, table_name, column_count FROM duckdb_tables() WHERE NOT temporary ORDER BY ALL",
+    "DESCRIBE flat",
+];
+
+#[test]
+fn test_an_export_gives_back_the_same_database() {
+    let place = Place::new();
+    for statement in DATABASE.split(";\n") {
+        place.run(statement);
+    }
+    let nested = "CREATE TABLE nested (id INTEGER, l INTEGER[], s STRUCT(\"a b\" VARCHAR[], \"q\"\"\" STRUCT(c DOUBLE)), \
+                  m MAP(VARCHAR, INTEGER), ls STRUCT(x TIMESTAMP_NS)[])";
+    let values = "INSERT INTO nested SELECT 1, [1, NULL], {'a b': ['', NULL], 'q\"': {'c': 1.5}}, MAP {'k': 1}, \
+                  [{'x': TIMESTAMP '2020-01-01'}] UNION ALL SELECT 2, [], NULL, NULL, NULL";
+    for (format, extras) in [
+        ("parquet", true),
+        ("arrow", true),
+        ("parquet, COMPRESSION zstd", true),
+        ("json", true),
+        ("json, COMPRESSION gzip", true),
+        ("csv", false),
+        ("csv, COMPRESSION gzip", false),
+        ("csv, DELIMITER '|', QUOTE '''', NULL 'NULL', HEADER false, COMPRESSION zstd", false),
+    ] {
+        place.run("DROP TABLE IF EXISTS nested");
+        let mut queries = SAME.to_vec();
+        if extras {
+            place.run(nested);
+            place.run(values);
+            queries.push("SELECT id, CAST(l AS VARCHAR), CAST(s AS VARCHAR), m['k'], ls[1].x FROM nested ORDER BY 1");
+            queries.push("DESCRIBE nested");
+        }
+        if format.starts_with("parquet") {
+            // Parquet has no such intervals.
+            place.run("UPDATE flat SET iv = INTERVAL '2 days'");
+        } else {
+            place.run("UPDATE flat SET iv = INTERVAL '-1 month 2 days 3.5 seconds' WHERE id = 1");
+        }
+        let wanted: Vec<_> = queries.iter().map(|query| place.rows(query)).collect();
+        let _ = fs::remove_dir_all(place.path("out=1"));
+        place.run(&format!("EXPORT DATABASE '{{dir}}/out' (FORMAT {format})"));
+        let other = Database::open_in_memory().connect();
+        other.execute("CREATE SCHEMA elsewhere").unwrap();
+        other.execute("USE elsewhere").unwrap();
+        other.execute("CREATE TEMP TABLE flat (x INTEGER)").unwrap();
+        other.execute(&place.sql("IMPORT DATABASE '{dir}/out=1'")).unwrap_or_else(|error| {
+            panic!("{format}: {error}\n{}", place.text("out=1/schema.sql"))
+        });
+        other.execute("DROP TABLE temp.flat").unwrap();
+        other.execute("DROP SCHEMA IF EXISTS other").unwrap();
+        for (query, wanted) in queries.iter().zip(&wanted) {
+            assert_eq!(rows(&other, query), *wanted, "{format}: {query}");
+        }
+        // A second export is the same text.
+        let before = place.text("out=1/schema.sql");
+        other.execute("USE main").unwrap();
+        other.execute("DROP SCHEMA elsewhere").unwrap();
+        fs::remove_dir_all(place.path("out=1")).unwrap();
+        other
+            .execute(&place.sql(&format!("EXPORT DATABASE '{{dir}}/out' (FORMAT {format})")))
+            .unwrap();
+        assert_eq!(place.text("out=1/schema.sql"), before, "{format}");
+    }
+    let error = {
+        place.run(nested.replace("nested", "more").as_str());
+        place.error("EXPORT DATABASE '{dir}/refused' (FORMAT csv)")
+    };
+    assert!(error.contains("more.l") && error.contains("INTEGER[]"), "{error}");
+    assert!(
+        place.error("EXPORT DATABASE '{dir}/refused' (PARTITION_BY id)").contains("partition_by")
+    );
+    assert!(!place.path("refused").exists());
+}
+
+#[test]
+#[cfg(unix)]
+fn test_links_and_long_names() {
+    let place = Place::new();
+    place.run("CREATE TABLE t AS SELECT * FROM (VALUES (1, 'a'), (2, 'b')) v(k, x)");
+    let long = "n".repeat(250);
+    place.run(&format!("COPY t TO '{{dir}}/{long}' (FORMAT csv)"));
+    assert_eq!(place.text(&long), "k,x\n1,a\n2,b\n");
+    std::os::unix::fs::symlink("real.csv", place.path("link.csv")).unwrap();
+    place.run("COPY t TO '{dir}/link.csv'");
+    assert!(place.path("link.csv").is_symlink());
+    assert_eq!(place.text("real.csv"), "k,x\n1,a\n2,b\n");
+    fs::create_dir(place.path("folder")).unwrap();
+    std::os::unix::fs::symlink("folder", place.path("linked")).unwrap();
+    place.run("COPY t TO '{dir}/linked' (FORMAT csv, PARTITION_BY k, OVERWRITE)");
+    assert!(place.path("linked").is_symlink());
+    assert_eq!(place.text("folder/k=2/data_0.csv"), "x\nb\n");
+    // Where one file cannot be added, none is.
+    fs::remove_dir_all(place.path("folder/k=1")).unwrap();
+    fs::remove_file(place.path("folder/k=2/data_0.csv")).unwrap();
+    fs::create_dir(place.path("folder/k=2/data_0.csv")).unwrap();
+    place.error("COPY t TO '{dir}/linked' (FORMAT csv, PARTITION_BY k, OVERWRITE_OR_IGNORE)");
+    let folders: Vec<_> = fs::read_dir(place.path("folder")).unwrap().collect();
+    assert_eq!(folders.len(), 1);
+    assert!(place.files().iter().all(|file| !file.contains(".tmp")), "{:?}", place.files());
+}

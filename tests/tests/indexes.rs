@@ -394,3 +394,52 @@ fn test_indexes_are_within_the_memory_limit() {
                 FROM index_info('i')";
     assert_eq!(rows(&connection, info), ["1000000|1|16|true|true"]);
 }
+
+#[test]
+fn test_large_changes_and_compaction_leave_every_key_where_its_row_is() {
+    let connection = Database::open_in_memory().connect();
+    connection
+        .execute(
+            "CREATE TABLE t (id BIGINT PRIMARY KEY, v INTEGER);
+             CREATE INDEX i ON t (v DESC) INCLUDE (id);
+             CREATE TABLE plain (id BIGINT, v INTEGER)",
+        )
+        .unwrap();
+    let both = |statement: &str| {
+        for table in ["t", "plain"] {
+            connection.execute(&statement.replace("$t", table)).unwrap();
+        }
+    };
+    both("INSERT INTO $t SELECT x * 7 % 150001, x % 1000 FROM range(150000) r(x)");
+    both("DELETE FROM $t WHERE v < 450");
+    both("UPDATE $t SET id = id + 1000000, v = v + 1 WHERE v > 900");
+    both("DELETE FROM $t WHERE id % 3 = 0");
+    both("VACUUM $t");
+    both("DELETE FROM $t WHERE id % 5 = 1 AND v < 700");
+    both("INSERT INTO $t SELECT -x - 1, x % 77 FROM range(70000) r(x)");
+    let counts = "SELECT count(*), count(DISTINCT id), sum(v), sum(id)";
+    let want = rows(&connection, &format!("{counts} FROM plain"));
+    assert_eq!(rows(&connection, &format!("{counts} FROM t")), want);
+    let entries = "SELECT DISTINCT entries = (SELECT count(*) FROM plain) FROM index_info('t')";
+    assert_eq!(rows(&connection, entries), ["true"]);
+    // Every key is found, with its row, and none that is gone.
+    let upsert = "INSERT INTO t SELECT id, v FROM plain ON CONFLICT (id) DO NOTHING";
+    assert_eq!(connection.execute(upsert).unwrap(), 0);
+    let update = "INSERT INTO t SELECT id, v + 1 FROM plain
+                  ON CONFLICT (id) DO UPDATE SET v = CASE WHEN excluded.v = t.v + 1 THEN t.v END";
+    connection.execute(update).unwrap();
+    assert_eq!(rows(&connection, &format!("{counts} FROM t")), want);
+    let gone = "INSERT INTO t SELECT x, 0 FROM range(150001) r(x)
+                WHERE x NOT IN (SELECT id FROM plain)";
+    assert!(connection.execute(gone).unwrap() > 50_000);
+    for (low, high) in [(0, 10), (450, 460), (900, 2000), (-5, 0)] {
+        let count = |table: &str| {
+            let only = if table == "t" { " AND id IN (SELECT id FROM plain)" } else { "" };
+            let sql = format!(
+                "SELECT count(*), sum(id) FROM {table} WHERE v BETWEEN {low} AND {high}{only}"
+            );
+            rows(&connection, &sql)
+        };
+        assert_eq!(count("t"), count("plain"));
+    }
+}

@@ -145,6 +145,37 @@ fn test_keys_hold_between_transactions() {
 }
 
 #[test]
+fn test_keys_hold_when_connections_insert_at_once() {
+    let database = Database::open_in_memory();
+    let one = database.connect();
+    one.execute("CREATE TABLE t (k INTEGER PRIMARY KEY, by_whom INTEGER)").unwrap();
+    std::thread::scope(|scope| {
+        for writer in 0..4 {
+            let connection = database.connect();
+            scope.spawn(move || {
+                for key in 0..60 {
+                    let sql = match (key + writer) % 3 {
+                        0 => format!("INSERT INTO t VALUES ({key}, {writer})"),
+                        1 => {
+                            format!("INSERT INTO t VALUES ({key}, {writer}) ON CONFLICT DO NOTHING")
+                        }
+                        _ => format!("BEGIN; INSERT INTO t VALUES ({key}, {writer}); COMMIT"),
+                    };
+                    if let Err(error) = connection.execute(&sql) {
+                        let known = [ErrorKind::Constraint, ErrorKind::Catalog];
+                        assert!(known.contains(&error.kind), "{error}");
+                        // A statement that fails leaves its transaction open.
+                        let _ = connection.execute("ROLLBACK");
+                    }
+                }
+            });
+        }
+    });
+    let found = rows(&one, "SELECT count(*), count(DISTINCT k), min(k), max(k) FROM t");
+    assert_eq!(found, ["60|60|0|59"]);
+}
+
+#[test]
 fn test_parameters_by_name_and_prepared_statements() {
     let connection = Database::open_in_memory().connect();
     connection.execute("CREATE TABLE t (a INTEGER, s VARCHAR)").unwrap();

@@ -2,6 +2,8 @@
 //!
 //! Invariant: `error` fails for every row that it is computed for, and not for others.
 
+use std::sync::Arc;
+
 use arrow::{
     array::{ArrayRef, new_null_array},
     datatypes::DataType,
@@ -10,6 +12,7 @@ use datafusion_common::{Result, exec_err};
 use stoadb_storage::LogicalType;
 
 use super::{Call, Def, Gives, TEXT, shown};
+use crate::sql::calls::NAMED;
 
 pub(super) const TABLE: &[Def] = &[
     Def {
@@ -21,6 +24,13 @@ pub(super) const TABLE: &[Def] = &[
     },
     Def { name: "typeof", aliases: &["type_of"], takes: "any", gives: TEXT, body: type_of },
     Def { name: "pg_typeof", aliases: &[], takes: "any", gives: TEXT, body: pg_typeof },
+    Def {
+        name: NAMED,
+        aliases: &[],
+        takes: "constant any",
+        gives: Gives::Same(1),
+        body: |call| Ok(Arc::clone(&call.args[1])),
+    },
     Def {
         name: "constant_or_null",
         aliases: &[],

@@ -30,6 +30,7 @@ mod errors; // error(), typeof()
 mod format; // format(), printf(), sizes for people
 mod lists; // lists by position and by condition
 mod maps; // maps and structs
+mod moments; // moments beyond those that nanoseconds hold
 mod numbers; // numbers
 mod paths; // parts of file names
 mod patterns; // regular expressions
@@ -37,6 +38,7 @@ mod strptime; // texts to moments by C's patterns
 mod unified; // the library's functions of lists and elements
 
 use call::Call;
+pub(crate) use moments::moments;
 pub(crate) use unified::unified;
 
 /// A function.
@@ -135,6 +137,27 @@ struct Function {
     aliases: Vec<String>,
     signature: Signature,
     def: Body,
+}
+
+/// What is said of a call with another number of arguments than the function takes.
+pub(crate) fn arity_text(name: &str, (least, most): (usize, usize), given: usize) -> String {
+    let wanted = match most {
+        most if most == least => least.to_string(),
+        usize::MAX => format!("at least {least}"),
+        _ => format!("{least} to {most}"),
+    };
+    format!("{name}() takes {wanted} argument(s), not {given}")
+}
+
+/// The field of a function's result, of the type that follows from the arguments' types and constants.
+pub(crate) fn result_field(
+    name: &str,
+    args: &ReturnFieldArgs,
+    result: impl FnOnce(&[DataType], &[Option<&ScalarValue>]) -> Result<DataType>,
+) -> Result<FieldRef> {
+    let types: Vec<DataType> =
+        args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
+    Ok(Arc::new(Field::new(name, result(&types, args.scalar_arguments)?, true)))
 }
 
 /// The SQL name of a type.
@@ -269,13 +292,7 @@ impl ScalarUDFImpl for Function {
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         let (least, most) = self.arity();
         if types.len() < least || types.len() > most {
-            let wanted = match most {
-                most if most == least => least.to_string(),
-                usize::MAX => format!("at least {least}"),
-                _ => format!("{least} to {most}"),
-            };
-            let (name, given) = (self.name, types.len());
-            return plan_err!("{name}() takes {wanted} argument(s), not {given}");
+            return plan_err!("{}", arity_text(self.name, (least, most), types.len()));
         }
         let kinds: Vec<&str> = self.def.0.takes.split_whitespace().collect();
         let coerce = |(position, ty): (usize, &DataType)| {
@@ -296,10 +313,7 @@ impl ScalarUDFImpl for Function {
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
-        let types: Vec<DataType> =
-            args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
-        let ty = self.result(&types, args.scalar_arguments)?;
-        Ok(Arc::new(Field::new(self.name, ty, true)))
+        result_field(self.name, &args, |types, constants| self.result(types, constants))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {

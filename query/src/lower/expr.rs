@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    planner::scalars::{ALL_OF, ANY_OF, DIVIDE, SIGNED_SUM},
+    planner::scalars::{ALL_OF, ANY_OF, DIVIDE, SAME, SIGNED_SUM},
 };
 
 fn conditions(args: Vec<Expr>) -> Result<Vec<Expr>> {
@@ -85,6 +85,11 @@ impl Lowerer {
                     ANY_OF => return Ok(or(conditions(args)?)),
                     ALL_OF => return Ok(and(conditions(args)?)),
                     _ => {}
+                }
+                if function.name() == SAME
+                    && let Some(argument) = args.pop()
+                {
+                    return Ok(argument);
                 }
                 if function.name() == DIVIDE
                     && let (Some(right), Some(left)) = (args.pop(), args.pop())

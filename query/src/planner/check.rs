@@ -4,7 +4,7 @@
 //! the node's input exactly once, and every node is one that `lower` knows.
 
 use datafusion_common::{
-    Column, DFSchema,
+    Column, DFSchema, HashMap,
     tree_node::{TreeNode, TreeNodeRecursion},
 };
 use datafusion_expr::{Expr, LogicalPlan};
@@ -45,6 +45,28 @@ pub fn check_lateral(plan: &LogicalPlan) -> Result<()> {
         Ok(if what.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     })?;
     what.map_or(Ok(()), |what| Err(Error::unsupported(what)))
+}
+
+/// Whether an aggregation groups by two expressions or computes two of one name, which later steps could not tell apart.
+///
+/// # Errors
+/// Those of the walk, of which there are none.
+pub fn has_namesakes(plan: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::Aggregate(node) = node
+            && node.group_expr.len() + node.aggr_expr.len() > 1
+        {
+            let names = node.group_expr.iter().chain(&node.aggr_expr);
+            let mut seen: HashMap<String, &Expr> = HashMap::new();
+            for expr in names {
+                let before = seen.insert(expr.schema_name().to_string(), expr);
+                found |= before.is_some_and(|before| before != expr);
+            }
+        }
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
 }
 
 fn check_node(plan: &LogicalPlan) -> Result<()> {

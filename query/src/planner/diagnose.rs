@@ -6,7 +6,7 @@ use datafusion_common::{Column, DataFusionError, Diagnostic, SchemaError};
 
 use crate::{
     error::{Error, ErrorKind, Span},
-    planner::places,
+    planner::{places, wording},
     sql::names::{EXACT, fold, unmark, unmark_text},
 };
 
@@ -76,7 +76,10 @@ impl Seen {
             DataFusionError::SQL(inner, _) => {
                 Error::new(ErrorKind::Syntax, strip_kind(&inner.to_string()))
             }
-            DataFusionError::NotImplemented(message) => Error::unsupported(plain(message)),
+            DataFusionError::NotImplemented(message) => {
+                let text = plain(message);
+                wording::reworded(&text).unwrap_or_else(|| Error::unsupported(text))
+            }
             DataFusionError::Plan(message) | DataFusionError::Configuration(message) => {
                 plan_error(message)
             }
@@ -91,7 +94,9 @@ impl Seen {
             DataFusionError::IoError(inner) => Error::new(ErrorKind::Io, inner.to_string()),
             other => {
                 let message = other.strip_backtrace();
-                places::mismatch(&message).unwrap_or_else(|| Error::internal(plain(&message)))
+                places::mismatch(&message)
+                    .or_else(|| wording::reworded(&plain(&message)))
+                    .unwrap_or_else(|| Error::internal(plain(&message)))
             }
         }
     }
@@ -224,6 +229,9 @@ fn plan_error(message: &str) -> Error {
         return error;
     }
     let text = plain(message);
+    if let Some(error) = wording::reworded(&text) {
+        return error;
+    }
     if let Some((_, rest)) = text.split_once(" in GROUP BY or an aggregate function: While")
         && let Some(column) = rest.split('"').nth(1)
     {

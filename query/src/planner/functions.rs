@@ -77,8 +77,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("least_common_multiple", "lcm"),
     ("prefix", "starts_with"),
     ("suffix", "ends_with"),
-    ("transaction_timestamp", "now"),
-    ("get_current_timestamp", "now"),
+    (crate::sql::calls::NOW, "now"),
     ("get_current_time", "current_time"),
     ("gen_random_uuid", "uuid"),
     ("uuidv4", "uuid"),
@@ -111,6 +110,7 @@ impl Functions {
         functions.add_scalar(Arc::new(ScalarUDF::new_from_impl(DatePart::new())));
         scalars().for_each(|udf| functions.add_scalar(udf));
         moment_texts().for_each(|udf| functions.add_scalar(udf));
+        crate::functions::moments(options).for_each(|udf| functions.add_scalar(udf));
         crate::functions::definitions().for_each(|udf| functions.add_scalar(udf));
         for (alias, name) in ALIASES {
             if let Some(udf) = functions.scalar.get(*name).map(Arc::clone) {

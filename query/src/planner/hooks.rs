@@ -20,7 +20,8 @@ use datafusion_expr::{
     },
 };
 use datafusion_sql::sqlparser::ast::{
-    BinaryOperator, DataType as SqlType, ExactNumberInfo, TimezoneInfo,
+    ArrayElemTypeDef, BinaryOperator, DataType as SqlType, ExactNumberInfo, StructField,
+    TimezoneInfo,
 };
 
 use crate::functions::dates::{INTERVAL_SHARE, INTERVAL_TIMES};
@@ -29,6 +30,7 @@ use crate::planner::{
     parameters::type_addend,
     scalars::{DIVIDE, TIMESTAMP, digits},
 };
+use crate::sql::file_options::type_named;
 
 /// The expression planners in the order in which they are asked.
 pub fn expr_planners(functions: &Arc<Functions>) -> Vec<Arc<dyn ExprPlanner>> {
@@ -314,8 +316,37 @@ pub struct StoaTypes {
 }
 
 impl StoaTypes {
+    /// A type within another one.
+    fn part(&self, ty: &SqlType) -> Result<DataType> {
+        if let SqlType::Array(ArrayElemTypeDef::SquareBracket(item, None)) = ty {
+            return Ok(DataType::List(Arc::new(Field::new("item", self.part(item)?, true))));
+        }
+        if let Some(ty) = self.plan(ty)? {
+            return Ok(ty);
+        }
+        match type_named(&ty.to_string()) {
+            Some(ty) => Ok(ty.to_arrow()),
+            None => not_impl_err!("the type {ty}"),
+        }
+    }
+
     fn plan(&self, ty: &SqlType) -> Result<Option<DataType>> {
         Ok(Some(match ty {
+            SqlType::Struct(fields, _) => {
+                let field = |field: &StructField| match &field.field_name {
+                    Some(name) => Ok(Field::new(&name.value, self.part(&field.field_type)?, true)),
+                    None => {
+                        plan_err!("a field of a STRUCT has a name and a type: STRUCT(a INTEGER)")
+                    }
+                };
+                DataType::Struct(fields.iter().map(field).collect::<Result<_>>()?)
+            }
+            SqlType::Map(key, value) => {
+                let key = Field::new("keys", self.part(key)?, false);
+                let value = Field::new("values", self.part(value)?, true);
+                let entries = DataType::Struct(vec![key, value].into());
+                DataType::Map(Arc::new(Field::new("entries", entries, false)), false)
+            }
             SqlType::Timestamp(precision, zone) => {
                 let zoned = matches!(zone, TimezoneInfo::Tz | TimezoneInfo::WithTimeZone);
                 let zone = zoned.then(|| self.time_zone.as_deref().unwrap_or("UTC").into());

@@ -23,6 +23,7 @@ pub mod source; // relations as the library sees them
 pub mod subqueries; // EXISTS, IN, ANY, ALL and correlated subqueries become joins
 pub mod to_char; // dates and times as texts
 pub mod windows; // window functions: names and types
+mod wording; // the library's errors about clauses
 
 #[cfg(test)]
 mod tests;
@@ -205,6 +206,7 @@ pub fn plan_query(
     let functions = functions::functions(&options);
     guarded(statement, || {
         let (raw, spelling) = raw_plan(statement, catalog, settings, &options, &functions, 0)?;
+        let raw = rules::unmark_groups(raw)?;
         let names = output::output_names(&raw, &spelling);
         let raw = rules::sort_names(raw)?;
         let repeatable = rules::is_repeatable(&raw)?;
@@ -329,16 +331,31 @@ fn raw_plan(
     let spelling = sql::names::fold_statement(&mut folded, &clashing, false);
     sql::using::rewrite(&mut folded, &columns)?;
     sql::order_by::rewrite(&mut folded);
-    let (plan, mut spelling) = match planner.sql_statement_to_plan(folded) {
-        Ok(plan) => (plan, spelling),
-        Err(error) if diagnose::is_duplicate_name(&error) => {
-            let spelling = sql::names::fold_statement(&mut statement, &clashing, true);
-            sql::using::rewrite(&mut statement, &columns)?;
-            sql::order_by::rewrite(&mut statement);
-            (planner.sql_statement_to_plan(statement)?, spelling)
-        }
-        Err(error) => return Err(error.into()),
+    sql::grouped::mark(&mut folded);
+    let again = |mut statement: Statement| -> Result<_> {
+        let spelling = sql::names::fold_statement(&mut statement, &clashing, true);
+        sql::using::rewrite(&mut statement, &columns)?;
+        sql::order_by::rewrite(&mut statement);
+        sql::grouped::mark(&mut statement);
+        Ok((planner.sql_statement_to_plan(statement), spelling))
     };
+    let mut planned = (planner.sql_statement_to_plan(folded), spelling);
+    if matches!(&planned.0, Err(error) if diagnose::is_duplicate_name(error)) {
+        planned = again(statement.clone())?;
+    }
+    let clashes = match &planned.0 {
+        Ok(plan) => check::has_namesakes(plan)?,
+        Err(error) => diagnose::is_duplicate_name(error),
+    };
+    if clashes {
+        // The library's names say nothing of casts: `sum(i)` and `sum(i::DOUBLE)` are one to it.
+        sql::calls::name_casts(&mut statement);
+        let named = again(statement)?;
+        if !matches!(&named.0, Err(error) if diagnose::is_duplicate_name(error)) {
+            planned = named;
+        }
+    }
+    let (plan, mut spelling) = (planned.0?, planned.1);
     spelling.extend(provider.view_spelling());
     Ok((plan, spelling))
 }

@@ -90,6 +90,10 @@ fn expr_name(expr: &Expr, input: &LogicalPlan, spelling: &Spelling) -> String {
                 (None, _) if spelling.get(plain).is_some() => {
                     spelling.get(plain).unwrap_or(plain).to_owned()
                 }
+                // `unnest(struct)`: a field has its own name.
+                (None, Expr::Column(column)) if unnested(&column.name).is_some() => {
+                    unnested(&column.name).unwrap_or(plain).to_owned()
+                }
                 // The library itself tells equal names apart as `a`, `a:1`, ...
                 (None, Expr::Column(column)) if is_numbered(plain, &column.name) => {
                     expr_name(&alias.expr, input, spelling)
@@ -101,11 +105,25 @@ fn expr_name(expr: &Expr, input: &LogicalPlan, spelling: &Spelling) -> String {
             Ok(index) => name(input, index, spelling),
             Err(_) => unmark(&column.name).to_owned(),
         },
+        // A field has its own name, whatever holds it.
+        Expr::ScalarFunction(call) if call.func.name() == "get_field" => match call.args.last() {
+            Some(Expr::Literal(name, _)) => match name.try_as_str().flatten() {
+                Some(name) => name.to_owned(),
+                None => unmark(&expr.schema_name().to_string()).to_owned(),
+            },
+            _ => unmark(&expr.schema_name().to_string()).to_owned(),
+        },
         other => {
             let name = other.schema_name().to_string();
             unmark(&name).to_owned()
         }
     }
+}
+
+/// The field of an unnested struct that a column is, by the library's name for it.
+fn unnested(name: &str) -> Option<&str> {
+    let (_, field) = name.strip_prefix("__unnest_placeholder(")?.rsplit_once(").")?;
+    Some(field).filter(|field| !field.ends_with(')'))
 }
 
 fn is_numbered(name: &str, column: &str) -> bool {

@@ -5,7 +5,7 @@
 
 use std::ops::ControlFlow;
 
-use datafusion_sql::sqlparser::ast::{Expr, Spanned, Statement, Visit, Visitor};
+use datafusion_sql::sqlparser::ast::{Expr, Select, Spanned, Statement, Visit, Visitor};
 
 use crate::{
     error::{Error, ErrorKind, Span},
@@ -63,7 +63,7 @@ pub(super) fn mismatch(text: &str) -> Option<Error> {
 }
 
 /// The library's names of types in SQL's words.
-fn sql_types(text: &str) -> String {
+pub(super) fn sql_types(text: &str) -> String {
     let text = text.lines().next().unwrap_or_default().trim_end_matches('.');
     let mut out = String::with_capacity(text.len());
     let mut word = String::new();
@@ -143,6 +143,13 @@ struct Finder<'a> {
 
 impl Visitor for Finder<'_> {
     type Break = ();
+
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
+        if self.error.span.is_none() && self.error.message.starts_with("WHERE ") {
+            self.calls.extend(select.selection.as_ref().and_then(|expr| place(expr.span())));
+        }
+        ControlFlow::Continue(())
+    }
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
         match expr {

@@ -3,17 +3,18 @@
 //! Invariants: an exact type stays exact: whole numbers stay what they are, decimals stay decimals; a function declared
 //! here runs as a kernel of the engine, so that nothing here computes. Next: `hooks.rs`, which makes `divide_op`.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use arrow::datatypes::{DataType, Field, FieldRef, IntervalUnit, TimeUnit};
+use crate::{
+    error::Error,
+    functions::{arity_text, result_field, shown},
+};
+use arrow::datatypes::{DataType, FieldRef, IntervalUnit, TimeUnit};
 use datafusion_common::{DataFusionError, Result, ScalarValue, exec_err, plan_err};
 use datafusion_expr::{
     ColumnarValue, Expr, Operator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
     Signature, Volatility, type_coercion::binary::BinaryTypeCoercer,
 };
-use stoadb_storage::LogicalType;
-
-use crate::error::Error;
 
 /// Timestamps as SQL's TIMESTAMP has them.
 pub(crate) const TIMESTAMP: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
@@ -45,10 +46,14 @@ const NAMES: &[(&str, &[&str], usize, usize)] = &[
     (SIGNED_SUM, &[], 2, usize::MAX),
     (ANY_OF, &[], 1, usize::MAX),
     (ALL_OF, &[], 1, usize::MAX),
+    (SAME, &[], 1, 1),
 ];
 
 /// The division of decimals.
 pub(crate) const DIVIDE: &str = "divide_op";
+
+/// The argument itself, which rewrites take for another value.
+pub(crate) const SAME: &str = "same_op";
 
 /// A long chain of `+` and `-`: a text of signs, and the terms.
 pub(crate) const SIGNED_SUM: &str = "signed_sum_op";
@@ -70,6 +75,16 @@ pub(super) fn scalars() -> impl Iterator<Item = Arc<ScalarUDF>> {
             signature: Signature::user_defined(Volatility::Immutable),
         }))
     })
+}
+
+/// A call of `SAME`.
+pub(super) fn same(expr: Expr) -> Expr {
+    static FUNCTION: LazyLock<Option<Arc<ScalarUDF>>> =
+        LazyLock::new(|| scalars().find(|function| function.name() == SAME));
+    match &*FUNCTION {
+        Some(function) => function.call(vec![expr]),
+        None => expr,
+    }
 }
 
 /// How many digits after the point a quotient of decimals or an average has: as many as the dividend, at least 16 where
@@ -109,8 +124,7 @@ fn is_text(ty: &DataType) -> bool {
 
 impl Scalar {
     fn refuse(&self, what: &str, ty: &DataType) -> Result<DataType> {
-        let ty = LogicalType::from_arrow(ty).map_or_else(|_| ty.to_string(), |ty| ty.to_string());
-        plan_err!("{}() needs {what}, not {ty}", self.name)
+        plan_err!("{}() needs {what}, not {}", self.name, shown(ty))
     }
 
     /// The type that an argument is cast to.
@@ -238,9 +252,7 @@ fn same_moments(coerced: &mut [DataType], given: &[DataType]) {
 /// The type of a sum of numbers: a decimal has digits for thousands of terms.
 fn sum_type(types: &[DataType]) -> Result<DataType> {
     if let Some(other) = types.iter().find(|ty| !ty.is_numeric() && !ty.is_null()) {
-        let other =
-            LogicalType::from_arrow(other).map_or_else(|_| other.to_string(), |ty| ty.to_string());
-        let what = format!("more than 256 additions and subtractions with a {other}");
+        let what = format!("more than 256 additions and subtractions with a {}", shown(other));
         return Err(DataFusionError::External(Box::new(Error::unsupported(what))));
     }
     let floating = types.iter().any(DataType::is_floating);
@@ -292,10 +304,7 @@ impl ScalarUDFImpl for Scalar {
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         if types.len() < self.least || types.len() > self.most {
-            let (name, least, most) = (self.name, self.least, self.most);
-            let wanted =
-                if least == most { least.to_string() } else { format!("{least} to {most}") };
-            return plan_err!("{name}() takes {wanted} argument(s), not {}", types.len());
+            return plan_err!("{}", arity_text(self.name, (self.least, self.most), types.len()));
         }
         let coerced = types.iter().enumerate().map(|(position, ty)| self.coerce(position, ty));
         let mut coerced = coerced.collect::<Result<Vec<_>>>()?;
@@ -310,10 +319,7 @@ impl ScalarUDFImpl for Scalar {
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
-        let types: Vec<DataType> =
-            args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
-        let ty = self.result(&types, args.scalar_arguments)?;
-        Ok(Arc::new(Field::new(self.name, ty, true)))
+        result_field(self.name, &args, |types, constants| self.result(types, constants))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -331,6 +337,8 @@ impl ScalarUDFImpl for Scalar {
 
 #[cfg(test)]
 mod tests {
+    use arrow::datatypes::Field;
+
     use super::*;
 
     fn result(name: &str, args: &[DataType], places: Option<i64>) -> DataType {

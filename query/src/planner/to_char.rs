@@ -13,26 +13,31 @@ use arrow::{
     },
     temporal_conversions,
 };
-use chrono::{DateTime, Datelike, NaiveDateTime, Offset, Timelike, Utc};
+use chrono::{DateTime, Datelike, NaiveDateTime, Offset, Timelike, Utc, format::StrftimeItems};
 use datafusion_common::{Result, exec_err, plan_err};
 use datafusion_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use stoadb_engine::kernel::{DAY_NAMES, MONTH_NAMES};
 
+use crate::functions::shown;
+
 /// The functions of this file.
 pub(super) fn moment_texts() -> impl Iterator<Item = Arc<ScalarUDF>> {
-    let strftime = Strftime { inner: datafusion_functions::datetime::to_char() };
-    let to_char = ToChar { signature: Signature::user_defined(Volatility::Immutable) };
+    let signature = Signature::user_defined(Volatility::Immutable);
+    let inner = datafusion_functions::datetime::to_char();
+    let strftime = Strftime { inner, signature: signature.clone() };
+    let to_char = ToChar { signature };
     [ScalarUDF::new_from_impl(strftime), ScalarUDF::new_from_impl(to_char)]
         .into_iter()
         .map(Arc::new)
 }
 
-/// The library's function of C's patterns.
+/// C's patterns. Times of day are left to the library's function.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Strftime {
     inner: Arc<ScalarUDF>,
+    signature: Signature,
 }
 
 impl ScalarUDFImpl for Strftime {
@@ -41,16 +46,81 @@ impl ScalarUDFImpl for Strftime {
     }
 
     fn signature(&self) -> &Signature {
-        self.inner.signature()
+        &self.signature
     }
 
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        self.inner.return_type(types)
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        match types {
+            [time @ (DataType::Time32(_) | DataType::Time64(_)), _] => {
+                Ok(vec![time.clone(), DataType::Utf8])
+            }
+            types => coerce_moment("strftime", types),
+        }
+    }
+
+    fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Utf8)
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        self.inner.invoke_with_args(args)
+        let [moments, formats] = args.args.as_slice() else {
+            return exec_err!("strftime() takes a date or timestamp and a format");
+        };
+        if matches!(moments.data_type(), DataType::Time32(_) | DataType::Time64(_)) {
+            return self.inner.invoke_with_args(args);
+        }
+        let rows = args.number_rows;
+        let moments = moments.to_array(rows)?;
+        let formats = formats.to_array(rows)?;
+        let formats: &StringArray = formats.as_string();
+        let mut texts = StringBuilder::with_capacity(rows, rows * 20);
+        let (mut known, mut items) = ("", Vec::new());
+        for row in 0..moments.len() {
+            if moments.is_null(row) || formats.is_null(row) {
+                texts.append_null();
+                continue;
+            }
+            let format = formats.value(row);
+            if format != known {
+                items = StrftimeItems::new(format).collect();
+                known = format;
+                if items.contains(&chrono::format::Item::Error) {
+                    return exec_err!("'{format}' has a pattern that is none");
+                }
+            }
+            let Some(local) = local(&moments, row) else {
+                return exec_err!("a date or timestamp is out of range");
+            };
+            let written = match local {
+                Local::Plain(local) => {
+                    write!(texts, "{}", local.format_with_items(items.iter()))
+                }
+                Local::Zoned(zoned) => {
+                    write!(texts, "{}", zoned.format_with_items(items.iter()))
+                }
+            };
+            if written.is_err() {
+                return exec_err!("'{format}' has a pattern that a date has not");
+            }
+            texts.append_value("");
+        }
+        Ok(ColumnarValue::Array(Arc::new(texts.finish())))
     }
+}
+
+/// The types of a moment and its format.
+fn coerce_moment(name: &str, types: &[DataType]) -> Result<Vec<DataType>> {
+    let [moment, _] = types else {
+        return plan_err!("{name}() takes a date or timestamp and a format");
+    };
+    let moment = match moment {
+        DataType::Null => DataType::Timestamp(TimeUnit::Microsecond, None),
+        DataType::Date32 | DataType::Timestamp(..) => moment.clone(),
+        other => {
+            return plan_err!("{name}() needs a date or a timestamp, not {}", shown(other));
+        }
+    };
+    Ok(vec![moment, DataType::Utf8])
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -68,19 +138,7 @@ impl ScalarUDFImpl for ToChar {
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        let [moment, _] = types else {
-            return plan_err!("to_char() takes a date or timestamp and a format");
-        };
-        let moment = match moment {
-            DataType::Null => DataType::Timestamp(TimeUnit::Microsecond, None),
-            DataType::Date32 | DataType::Timestamp(..) => moment.clone(),
-            other => {
-                let ty = stoadb_storage::LogicalType::from_arrow(other)
-                    .map_or_else(|_| other.to_string(), |ty| ty.to_string());
-                return plan_err!("to_char() needs a date or a timestamp, not {ty}");
-            }
-        };
-        Ok(vec![moment, DataType::Utf8])
+        coerce_moment("to_char", types)
     }
 
     fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
@@ -128,8 +186,14 @@ struct Moment {
     zone: Option<(String, i32)>,
 }
 
-fn moment(array: &ArrayRef, row: usize) -> Option<Moment> {
-    let local = match array.data_type() {
+/// A moment as its zone's clocks and calendars show it.
+enum Local {
+    Plain(NaiveDateTime),
+    Zoned(DateTime<arrow::array::timezone::Tz>),
+}
+
+fn local(array: &ArrayRef, row: usize) -> Option<Local> {
+    let moment = match array.data_type() {
         DataType::Date32 => temporal_conversions::date32_to_datetime(
             array.as_primitive::<arrow::datatypes::Date32Type>().value(row),
         )?,
@@ -150,13 +214,22 @@ fn moment(array: &ArrayRef, row: usize) -> Option<Moment> {
         _ => return None,
     };
     let DataType::Timestamp(_, Some(zone)) = array.data_type() else {
-        return Some(Moment { local, zone: None });
+        return Some(Local::Plain(moment));
     };
     let zone: arrow::array::timezone::Tz = zone.parse().ok()?;
-    let zoned = DateTime::<Utc>::from_naive_utc_and_offset(local, Utc).with_timezone(&zone);
-    let name = zoned.format("%Z").to_string();
-    let ahead = zoned.offset().fix().local_minus_utc();
-    Some(Moment { local: zoned.naive_local(), zone: Some((name, ahead)) })
+    let zoned = DateTime::<Utc>::from_naive_utc_and_offset(moment, Utc).with_timezone(&zone);
+    Some(Local::Zoned(zoned))
+}
+
+fn moment(array: &ArrayRef, row: usize) -> Option<Moment> {
+    Some(match local(array, row)? {
+        Local::Plain(local) => Moment { local, zone: None },
+        Local::Zoned(zoned) => {
+            let name = zoned.format("%Z").to_string();
+            let ahead = zoned.offset().fix().local_minus_utc();
+            Moment { local: zoned.naive_local(), zone: Some((name, ahead)) }
+        }
+    })
 }
 
 /// How letters are written.

@@ -11,6 +11,8 @@ use datafusion_expr::{
     function::{PartitionEvaluatorArgs, WindowUDFFieldArgs},
 };
 
+use crate::functions::shown;
+
 /// What a window function gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Gives {
@@ -102,10 +104,13 @@ impl WindowUDFImpl for WindowFunction {
                 args.len()
             );
         }
+        let number = |ty: &DataType, what: &str| match ty.is_integer() || ty.is_null() {
+            true => Ok(DataType::Int64),
+            false => plan_err!("{}() needs a whole number of {what}, not {}", self.name, shown(ty)),
+        };
         let coerce = |(position, ty): (usize, &DataType)| match position {
-            // How far, which row, how many buckets.
-            1 => Ok(DataType::Int64),
-            0 if self.name == "ntile" => Ok(DataType::Int64),
+            0 if self.name == "ntile" => number(ty, "buckets"),
+            1 => number(ty, "rows"),
             // The default value takes the type of the values.
             2 => Ok(args[0].clone()),
             _ => Ok(ty.clone()),

@@ -320,7 +320,7 @@ impl Altered<'_> {
     fn constrain(mut self, constraint: &TableConstraint) -> Result<TableVersion> {
         let (keys, checks) = (self.rules.keys.len(), self.rules.checks.len());
         let table = self.target.alias.value.clone();
-        rules::add(&mut self.schema, &mut self.rules, &table, constraint)?;
+        rules::add(self.session, &mut self.schema, &mut self.rules, &table, constraint)?;
         rules::check_conditions(self.session, &table, &self.schema, &self.rules)?;
         for key in self.rules.keys[keys..].iter().filter(|key| key.primary) {
             key.columns.iter().try_for_each(|&column| self.refuse_nulls(column))?;
@@ -400,6 +400,16 @@ impl Altered<'_> {
         let session = self.session.reading(Arc::clone(&self.target.table) as Arc<_>);
         let types = create::result_schema(&session.prepare(&statement)?)?;
         self.schema.columns[column].ty = types.columns[column].ty.clone();
+        if let Some(text) = self.rules.defaults.get(&column) {
+            let changed = &self.schema.columns[column];
+            let (name, ty) = (&changed.name, changed.ty.to_string());
+            self.constant(text, &ty).map_err(|error| {
+                let message =
+                    format!("DEFAULT {text} of the column '{name}' is no {ty}: {}", error.message);
+                Error { message, span: None, ..error }
+                    .with_hint("ALTER TABLE ... ALTER COLUMN ... DROP DEFAULT, or set another one")
+            })?;
+        }
         rules::check_conditions(self.session, &self.target.name, &self.schema, &self.rules)?;
         self.rewritten(items)
     }

@@ -4,7 +4,7 @@
 //! `COPY ... FROM` is the INSERT of what the file's reader gives, so that a statement that fails leaves the table as it was.
 //! Next: `copy_options.rs`; `stoadb_storage::write`.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, path::Path, sync::Arc};
 
 use arrow::{
     array::{
@@ -14,7 +14,7 @@ use arrow::{
 };
 use stoadb_engine::{Plan, scheduler::Workers};
 use stoadb_storage::{
-    ColumnDef, LogicalType, Scalar, Schema, StorageError,
+    ColumnDef, LogicalType, Scalar, Schema, StorageError, TimeUnit,
     write::{CsvStyle, FileStyle, FileWriter, Jobs, PartitionedWriter, Quoted},
 };
 
@@ -31,7 +31,7 @@ use crate::{
     sql::{
         self, ParsedStatement,
         ast::{CopySource, CopyTarget, Ident, ObjectName, Statement},
-        file_options::{FileOption, OptionValue, is_text_type},
+        file_options::{FileOption, OptionValue, is_text_type, type_named},
     },
 };
 
@@ -314,15 +314,22 @@ fn insert_text(
             "read_csv"
         }
         Format::Json => {
-            let typed = chosen
-                .iter()
-                .map(|def| format!("{}: {}", quoted(&def.name), quoted(&sql_type(&def.ty))));
+            let typed = chosen.iter().map(|def| {
+                // What the reader does not know is read as a text, and cast by the INSERT.
+                let ty = Some(sql_type(&def.ty)).filter(|ty| type_named(ty).is_some());
+                format!("{}: {}", quoted(&def.name), quoted(&ty.unwrap_or("VARCHAR".into())))
+            });
             arguments.push(format!("columns = {{{}}}", typed.collect::<Vec<_>>().join(", ")));
             let names = chosen.iter().map(|def| Ident::with_quote('"', &def.name).to_string());
             items = names.collect::<Vec<_>>().join(", ");
             "read_json"
         }
     };
+    let hive = options.iter().any(|option| option.name == "hive_partitioning");
+    if !hive && !matches!(format, Format::Arrow(_)) && Path::new(path).is_file() {
+        // The folders that one file stands in say nothing of its columns.
+        arguments.push("hive_partitioning = false".into());
+    }
     for option in options.iter().filter(|option| option.name != "format") {
         // PostgreSQL's names of what StoaDB does anyway.
         if option.name == "encoding" || (option.name == "freeze" && format == Format::Csv) {
@@ -342,7 +349,7 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-pub(crate) fn value_text(value: &OptionValue) -> String {
+fn value_text(value: &OptionValue) -> String {
     let list = |values: Vec<String>| values.join(", ");
     match value {
         OptionValue::Boolean(flag) => flag.to_string(),
@@ -358,6 +365,16 @@ pub(crate) fn value_text(value: &OptionValue) -> String {
     }
 }
 
+/// Digits behind the second.
+fn digits(unit: TimeUnit) -> usize {
+    match unit {
+        TimeUnit::Second => 0,
+        TimeUnit::Millisecond => 3,
+        TimeUnit::Microsecond => 6,
+        TimeUnit::Nanosecond => 9,
+    }
+}
+
 /// The name of a type as a statement reads it back.
 pub(crate) fn sql_type(ty: &LogicalType) -> String {
     let part = |ty: &DataType| {
@@ -365,6 +382,12 @@ pub(crate) fn sql_type(ty: &LogicalType) -> String {
     };
     match ty {
         LogicalType::Null => "INTEGER".into(),
+        LogicalType::Time(unit) if *unit != TimeUnit::Microsecond => {
+            format!("TIME({})", digits(*unit))
+        }
+        LogicalType::Timestamp(unit, Some(_)) if *unit != TimeUnit::Microsecond => {
+            format!("TIMESTAMP({}) WITH TIME ZONE", digits(*unit))
+        }
         LogicalType::List(item) => format!("{}[]", part(item.data_type())),
         LogicalType::Struct(fields) => {
             let field = |field: &FieldRef| {

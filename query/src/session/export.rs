@@ -7,15 +7,16 @@
 use std::{
     fs,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use stoadb_storage::{
-    Scalar, TableVersion,
+    LogicalType, Scalar, Schema, TableVersion,
     catalog::{
         Entry,
         name::{MAIN, is_temporary, shown_name, split_name},
     },
+    write::{CsvStyle, Existing, FileStyle, NewFolder, TextCompression, write_file},
 };
 
 use crate::{
@@ -24,8 +25,10 @@ use crate::{
         connection::{Connection, State},
         copy,
         copy_options::{CopyTo, Format},
+        create,
         index_info,
         kept::KeptPlan,
+        macros,
         result::QueryResult,
         run::{self, Session},
     },
@@ -35,10 +38,13 @@ use crate::{
             CopyTarget, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
             Statement,
         },
-        file_options::{FileOption, OptionValue},
+        file_options::{FileOption, OptionValue, type_named},
         names::fold,
     },
 };
+
+/// Most bytes of the part of a file's name that is its table's.
+const MOST_NAME: usize = 100;
 
 /// Whether a call is one that the parser made of EXPORT DATABASE or IMPORT DATABASE.
 pub(crate) fn is_call(call: &Function) -> bool {
@@ -76,46 +82,82 @@ fn folder(call: &Function) -> Result<String> {
     Err(Error::new(ErrorKind::Type, "the folder is named by a text"))
 }
 
-fn write_error(path: &Path, error: std::io::Error) -> Error {
-    let path = path.display();
-    Error::new(ErrorKind::Io, format!("cannot write '{path}': {error}"))
-}
-
 fn export(session: &Session<'_>, folder: &str, options: &[FileOption]) -> Result<QueryResult> {
     let mut given = options.to_vec();
     if !given.iter().any(|option| option.name == "format") {
         let value = OptionValue::Text("parquet".into());
         given.push(FileOption { name: "format".into(), value, place: None });
     }
-    let format = CopyTo::new(folder, &given)?.format;
-    let target = PathBuf::from(folder);
-    let used = fs::read_dir(&target).is_ok_and(|mut entries| entries.next().is_some());
-    if used || target.is_file() {
-        let message = format!("cannot write '{folder}': it exists and is not an empty folder");
-        return Err(Error::new(ErrorKind::Io, message));
+    // The folder holds one file for each table, and is new.
+    let others = ["partition_by", "overwrite", "overwrite_or_ignore", "force_quote"];
+    if let Some(option) = given.iter().find(|option| others.contains(&option.name.as_str())) {
+        let what = format!("the option {} of EXPORT DATABASE", option.name);
+        return Err(Error::unsupported(what).or_span(option.place));
     }
-    let name = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let temporary = target.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
-    fs::create_dir(&temporary).map_err(|error| write_error(&target, error))?;
-    let result = export_into(session, folder, &temporary, format, &given).and_then(|rows| {
-        // Renaming replaces an empty folder.
-        fs::rename(&temporary, &target).map_err(|error| write_error(&target, error))?;
-        Ok(QueryResult::changed(rows))
-    });
-    if result.is_err() {
-        // Nothing better can be done about a folder that cannot be removed.
-        let _ = fs::remove_dir_all(&temporary);
+    let copy = CopyTo::new(folder, &given)?;
+    for (name, entry) in session.names.snapshot.all_entries() {
+        match entry {
+            Entry::Table(table) if !is_temporary(name) => {
+                refuse_types(session, name, table.shared_schema(), copy.format)?;
+            }
+            _ => {}
+        }
     }
-    result
+    let made = NewFolder::create(folder, Existing::Refuse)?;
+    let rows = export_into(session, folder, made.path(), &copy, &given)?;
+    made.finish()?;
+    Ok(QueryResult::changed(rows))
+}
+
+/// Refuses columns whose values would not come back as they are.
+fn refuse_types(session: &Session<'_>, table: &str, schema: &Schema, format: Format) -> Result<()> {
+    let names: Vec<Ident> = schema.columns.iter().map(|column| ident(&column.name)).collect();
+    for (column, name) in schema.columns.iter().zip(&names) {
+        let (ty, column_name) = (&column.ty, &column.name);
+        let text = copy::sql_type(ty);
+        let declared = format!("SELECT CAST(NULL AS {text}) AS {name}");
+        let again = sql::parse(&declared).and_then(|parsed| {
+            let Some(parsed) = parsed.first() else { return Err(Error::internal("no query")) };
+            create::result_schema(&session.prepare(&parsed.statement)?)
+        });
+        let kept = again.is_ok_and(|again| {
+            *ty == LogicalType::Null
+                || again.columns.first().is_some_and(|again| copy::sql_type(&again.ty) == text)
+        });
+        let zone = match ty {
+            LogicalType::Timestamp(_, Some(zone)) => matches!(zone.as_ref(), "UTC" | "+00:00"),
+            _ => true,
+        };
+        let table = shown_name(table);
+        if !kept || !zone {
+            let what = format!("EXPORT DATABASE with '{table}.{column_name}' of type {ty}");
+            return Err(Error::unsupported(what)
+                .with_hint("CREATE TABLE has no name for this type: cast the column"));
+        }
+        let readable = match format {
+            Format::Csv => !ty.is_nested(),
+            Format::Json => !ty.is_nested() || type_named(&text).is_some(),
+            Format::Parquet | Format::Arrow(_) => true,
+        };
+        if !readable {
+            let files = format.extension();
+            let what = format!(
+                "EXPORT DATABASE to {files} files with '{table}.{column_name}' of type {ty}"
+            );
+            return Err(Error::unsupported(what).with_hint("FORMAT parquet and arrow keep it"));
+        }
+    }
+    Ok(())
 }
 
 fn export_into(
     session: &Session<'_>,
     folder: &str,
     temporary: &Path,
-    format: Format,
+    copy: &CopyTo,
     options: &[FileOption],
 ) -> Result<u64> {
+    let extension = extension(copy);
     let (mut schemas, mut macros) = (String::new(), String::new());
     let (mut tables, mut indexes, mut load) = (String::new(), String::new(), String::new());
     let (mut rows, mut files, mut views) = (0, Vec::new(), Vec::new());
@@ -127,7 +169,7 @@ fn export_into(
         match entry {
             Entry::Table(table) => {
                 tables.push_str(&create_text(&quoted, table)?);
-                let file = file_name(name, format, &mut files);
+                let file = file_name(name, &extension, &mut files);
                 let query = sql::parse(&format!("SELECT * FROM {quoted}"))?;
                 let Some(query) = query.first() else { return Err(Error::internal("no query")) };
                 let path = temporary.join(&file).to_string_lossy().into_owned();
@@ -136,7 +178,7 @@ fn export_into(
                     let text = index_info::create_text(index, &quoted, table.shared_schema());
                     indexes.extend(text.map(|text| format!("{text};\n")));
                 }
-                load.push_str(&load_text(&quoted, &format!("{folder}/{file}"), format, options));
+                load.push_str(&load_text(&quoted, &format!("{folder}/{file}"), copy));
             }
             Entry::View(view) => views.push((name, view.sql.as_str())),
             Entry::External(_) => {
@@ -151,23 +193,18 @@ fn export_into(
             }
             Entry::Macro(text) => {
                 let (of, within) = split_name(name);
-                if !of.eq_ignore_ascii_case(MAIN) {
-                    return Err(Error::unsupported(format!(
-                        "EXPORT DATABASE with the macro '{of}.{within}' outside of the schema main"
-                    )));
-                }
-                macros.push_str(&format!("{};\n", text.sql));
+                let path = [ident(of), ident(within)];
+                macros.push_str(&format!("{};\n", macros::create_text(&text.sql, path)?));
             }
         }
     }
-    // Defaults and checks may use macros.
+    // Views may use macros.
     let mut schema = schemas + &macros + &tables + &indexes;
     for (name, sql) in in_order(session, views)? {
         schema.push_str(&format!("CREATE VIEW {} AS {sql};\n", quoted(name)));
     }
     for (name, text) in [("schema.sql", schema), ("load.sql", load)] {
-        let path = temporary.join(name);
-        fs::write(&path, text).map_err(|error| write_error(&path, error))?;
+        write_file(&temporary.join(name), text.as_bytes())?;
     }
     Ok(rows)
 }
@@ -181,6 +218,7 @@ fn in_order<'v>(
     let reads = |sql: &str| -> Result<Vec<String>> {
         let mut keys = Vec::new();
         for mut parsed in sql::parse(sql)? {
+            macros::expand(&plain, &mut parsed.statement)?;
             for relation in sql::sources::collect(&mut parsed.statement)?.relations {
                 let parts: Vec<&str> =
                     relation.parts.iter().map(|(part, _)| part.as_str()).collect();
@@ -210,22 +248,34 @@ fn ident(name: &str) -> Ident {
     Ident::with_quote('"', name)
 }
 
-/// An entry's name, with its schema's where that is not `main`.
+/// An entry's name with its schema's.
 fn quoted(name: &str) -> String {
-    match split_name(name) {
-        (MAIN, name) => ident(name).to_string(),
-        (schema, name) => format!("{}.{}", ident(schema), ident(name)),
-    }
+    let (schema, name) = split_name(name);
+    format!("{}.{}", ident(schema), ident(name))
+}
+
+/// What the names of files end in: readers find out by it how texts are compressed.
+fn extension(copy: &CopyTo) -> String {
+    let end = match &copy.style {
+        FileStyle::Csv(_, compression) | FileStyle::Json { compression, .. } => match compression {
+            TextCompression::None => "",
+            TextCompression::Gzip(_) => ".gz",
+            TextCompression::Zstd(_) => ".zst",
+        },
+        FileStyle::Parquet(_) | FileStyle::Arrow { .. } => "",
+    };
+    format!("{}{end}", copy.format.extension())
 }
 
 /// A name for a table's file that no other table has.
-fn file_name(table: &str, format: Format, files: &mut Vec<String>) -> String {
+fn file_name(table: &str, extension: &str, files: &mut Vec<String>) -> String {
     let plain = |c: char| if c.is_alphanumeric() || c == '_' { c } else { '_' };
     let base: String = table.chars().map(plain).collect::<String>().to_lowercase();
-    let mut name = format!("{base}.{}", format.extension());
+    let base = &base[..base.floor_char_boundary(MOST_NAME)];
+    let mut name = format!("{base}.{extension}");
     let mut number = 1;
     while files.contains(&name) {
-        name = format!("{base}_{number}.{}", format.extension());
+        name = format!("{base}_{number}.{extension}");
         number += 1;
     }
     files.push(name.clone());
@@ -261,20 +311,23 @@ fn create_text(name: &str, table: &TableVersion) -> Result<String> {
     Ok(format!("CREATE TABLE {name} ({});\n", parts.join(", ")))
 }
 
-fn load_text(table: &str, path: &str, format: Format, options: &[FileOption]) -> String {
-    let mut given = vec![format!("FORMAT {}", format.extension())];
-    if format == Format::Csv {
-        let names = ["delim", "sep", "delimiter", "quote", "escape", "null", "nullstr", "header"];
-        let header = options.iter().any(|option| option.name == "header");
-        if !header {
-            given.push("HEADER true".into());
-        }
-        for option in options.iter().filter(|option| names.contains(&option.name.as_str())) {
-            given.push(format!("{} {}", option.name, copy::value_text(&option.value)));
-        }
+/// The statement that reads a table's file. Nothing is left to be found out from the file.
+fn load_text(table: &str, path: &str, copy: &CopyTo) -> String {
+    let text = |text: &str| format!("'{}'", text.replace('\'', "''"));
+    let byte = |byte: u8| text(&char::from(byte).to_string());
+    let mut given = vec![format!("FORMAT {}", copy.format.extension())];
+    if let FileStyle::Csv(style, _) = &copy.style {
+        let CsvStyle { header, delimiter, quote, escape, null, .. } = style;
+        given.push(format!(
+            "HEADER {header}, DELIMITER {}, QUOTE {}",
+            byte(*delimiter),
+            byte(*quote)
+        ));
+        given.push(format!("ESCAPE {}, NULLSTR {}", byte(*escape), text(null)));
+        // A text that was written in quotes is one, whatever stands for NULL.
+        given.push("ALLOW_QUOTED_NULLS false".into());
     }
-    let path = path.replace('\'', "''");
-    format!("COPY {table} FROM '{path}' ({});\n", given.join(", "))
+    format!("COPY {table} FROM {} ({});\n", text(path), given.join(", "))
 }
 
 fn import(connection: &Connection, state: &mut State, folder: &str) -> Result<QueryResult> {
@@ -295,6 +348,8 @@ fn import(connection: &Connection, state: &mut State, folder: &str) -> Result<Qu
     if own {
         state.transaction = Some(connection.database().catalog().begin());
     }
+    // The texts mean what they meant in `main`, wherever they are read.
+    let schema = std::mem::replace(&mut state.settings.schema, MAIN.into());
     let before = state.transaction.as_ref().map(|transaction| transaction.savepoint());
     let run = || {
         statements
@@ -302,6 +357,7 @@ fn import(connection: &Connection, state: &mut State, folder: &str) -> Result<Qu
             .try_fold(0, |rows, statement| Ok(rows + one(connection, state, statement, folder)?))
     };
     let result = catch_unwind(AssertUnwindSafe(run));
+    state.settings.schema = schema;
     // Whatever happened, a panic included, the statement's own transaction ends with it.
     let mut transaction = if own { state.transaction.take() } else { None };
     let result = result.unwrap_or_else(|panic| resume_unwind(panic));

@@ -26,7 +26,7 @@ use crate::{
     sql::{
         self,
         ast::{
-            BinaryOperator, DropFunction, Expr, Function, FunctionArg, FunctionArgExpr,
+            AccessExpr, BinaryOperator, DropFunction, Expr, Function, FunctionArg, FunctionArgExpr,
             FunctionArgumentList, FunctionArguments, Ident, MacroArg, MacroDefinition, ObjectName,
             OneOrManyWithParens, Query, Select, SelectItem, Spanned, Statement, TableAlias,
             TableFactor, Value, Visit, VisitMut, Visitor, VisitorMut,
@@ -100,7 +100,7 @@ pub(crate) fn drop(
 }
 
 /// The catalog's name of a macro.
-fn key_of(names: &Names<'_>, name: &ObjectName) -> Result<String> {
+pub(super) fn key_of(names: &Names<'_>, name: &ObjectName) -> Result<String> {
     let parts: Vec<_> = name.0.iter().filter_map(|part| part.as_ident()).collect();
     let parts: Vec<&str> = parts.iter().map(|part| part.value.as_str()).collect();
     let Some((last, before)) = parts.split_last() else {
@@ -110,6 +110,18 @@ fn key_of(names: &Names<'_>, name: &ObjectName) -> Result<String> {
         Some(schema) => macro_name(&schema, last),
         None => names.find(|schema| macro_name(schema, last)),
     })
+}
+
+/// The statement that makes a macro again, under a name with its schema's.
+pub(crate) fn create_text(sql: &str, path: [Ident; 2]) -> Result<String> {
+    let parsed = sql::parse(sql)?.pop().map(|parsed| parsed.statement);
+    let Some(Statement::CreateMacro { args, definition, .. }) = parsed else {
+        return Err(Error::internal(format!("{sql} creates no macro")));
+    };
+    let name = ObjectName::from(path.to_vec());
+    let statement =
+        Statement::CreateMacro { or_replace: false, temporary: false, name, args, definition };
+    Ok(statement.to_string())
 }
 
 /// The parameters of a macro and what it stands for.
@@ -181,15 +193,16 @@ fn has_placeholder(statement: &Statement) -> bool {
 
 /// Refuses the columns of an expression outside of its subqueries: a macro knows its parameters alone.
 fn refuse_columns(statement: &Statement) -> Result<()> {
-    let Statement::CreateMacro { args, definition: MacroDefinition::Expr(body), .. } = statement
-    else {
-        return Ok(());
-    };
+    let Statement::CreateMacro { args, definition, .. } = statement else { return Ok(()) };
     let is_own = |name: &str| args.iter().flatten().any(|arg| fold(&arg.name.value) == fold(name));
-    let lambdas = lambda_parameters(body);
+    let lambdas = match definition {
+        MacroDefinition::Expr(body) => lambda_parameters(body),
+        MacroDefinition::Table(body) => lambda_parameters(body.as_ref()),
+    };
     if let Some(both) = lambdas.iter().find(|name| is_own(name)) {
         return Err(Error::unsupported(format!("a lambda over the macro's parameter {both}")));
     }
+    let MacroDefinition::Expr(body) = definition else { return Ok(()) };
     let is_parameter = |name: &str| is_own(name) || lambdas.contains(&fold(name));
     let mut body = body.clone();
     sql::walk::change(&mut body, |expr| {
@@ -203,8 +216,8 @@ fn refuse_columns(statement: &Statement) -> Result<()> {
     })
 }
 
-/// The parameters of the lambdas in an expression, folded.
-fn lambda_parameters(expr: &Expr) -> Vec<String> {
+/// The parameters of the lambdas in a text, folded.
+fn lambda_parameters(node: &impl Visit) -> Vec<String> {
     struct Lambdas(Vec<String>);
     impl Visitor for Lambdas {
         type Break = ();
@@ -221,7 +234,7 @@ fn lambda_parameters(expr: &Expr) -> Vec<String> {
         }
     }
     let mut lambdas = Lambdas(Vec::new());
-    let _ = Visit::visit(expr, &mut lambdas);
+    let _ = Visit::visit(node, &mut lambdas);
     lambdas.0
 }
 
@@ -253,9 +266,18 @@ fn refuse_recursion(
 
 /// Puts what macros stand for in the place of their calls.
 pub(crate) fn expand(names: &Names<'_>, statement: &mut Statement) -> Result<()> {
-    let mut expander =
-        Expander { names, known: HashMap::new(), levels: Vec::new(), depth: 0, calls: 0, nodes: 0 };
-    match statement.visit(&mut expander) {
+    expand_in(names, statement, false)
+}
+
+/// The same in an expression that is kept: what functions say of a connection is left to the one that asks.
+pub(crate) fn expand_kept(names: &Names<'_>, expr: &mut Expr) -> Result<()> {
+    expand_in(names, expr, true)
+}
+
+fn expand_in(names: &Names<'_>, node: &mut impl VisitMut, kept: bool) -> Result<()> {
+    let (known, levels) = (HashMap::new(), Vec::new());
+    let mut expander = Expander { names, kept, known, levels, depth: 0, calls: 0, nodes: 0 };
+    match node.visit(&mut expander) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }
@@ -263,6 +285,8 @@ pub(crate) fn expand(names: &Names<'_>, statement: &mut Statement) -> Result<()>
 
 struct Expander<'a> {
     names: &'a Names<'a>,
+    /// Whether the text is kept, and read by other connections.
+    kept: bool,
     /// The macros that were asked for, by the catalog's name.
     known: HashMap<String, Arc<Definition>>,
     /// For each node that the walk is within, whether it was a call.
@@ -383,7 +407,7 @@ impl Expander<'_> {
 
     /// What functions about the connection say.
     fn known_value(&self, function: &Function) -> Option<Expr> {
-        if arguments(function).is_none_or(|args| !args.is_empty()) {
+        if self.kept || arguments(function).is_none_or(|args| !args.is_empty()) {
             return None;
         }
         let text = match fold(&function.name.to_string()).as_str() {
@@ -550,10 +574,27 @@ impl VisitorMut for Substitute<'_> {
     type Break = ();
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if let Expr::Identifier(name) = expr
-            && let Some(value) = self.0.get(&fold(&name.value))
-        {
-            *expr = Expr::Nested(Box::new(value.clone()));
+        let value = |name: &Ident| {
+            let value = self.0.get(&fold(&name.value))?;
+            Some(Expr::Nested(Box::new(value.clone())))
+        };
+        match expr {
+            Expr::Identifier(name) => {
+                if let Some(value) = value(name) {
+                    *expr = value;
+                }
+            }
+            // A field of an argument.
+            Expr::CompoundIdentifier(names) => {
+                let (Some(root), Some(fields)) = (names.first().and_then(value), names.get(1..))
+                else {
+                    return ControlFlow::Continue(());
+                };
+                let field = |name: &Ident| AccessExpr::Dot(Expr::Identifier(name.clone()));
+                let access_chain = fields.iter().map(field).collect();
+                *expr = Expr::CompoundFieldAccess { root: Box::new(root), access_chain };
+            }
+            _ => {}
         }
         ControlFlow::Continue(())
     }

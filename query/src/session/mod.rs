@@ -20,6 +20,7 @@ mod index_info; // ... what they consist of
 mod schemas; // CREATE SCHEMA, DROP SCHEMA, USE
 mod information; // information_schema
 mod macros; // CREATE MACRO, and what calls stand for
+mod pragma; // PRAGMA
 mod prepared; // PREPARE, EXECUTE, DEALLOCATE
 mod copy; // COPY
 mod copy_options; // options of COPY ... TO

@@ -6,7 +6,10 @@ use stoadb_storage::{
     Relation,
     catalog::{
         CatalogSnapshot, Entry,
-        name::{MAIN, entry_name, is_plain, is_temporary, schema_name, shown_name, split_name},
+        name::{
+            MAIN, entry_name, is_plain, is_temporary, macro_name, schema_name, shown_name,
+            split_name,
+        },
     },
     csv::CsvDataset,
     ipc,
@@ -19,10 +22,14 @@ use crate::{
     planner::{Catalog, CatalogEntry, ObjectNameParts, diagnose::closest},
     session::{database::Database, index_info, information, macros, storage_info},
     sql::{
-        ast::{Ident, ObjectName, ObjectNamePart, Query, Statement, VisitMut, VisitorMut},
+        ast::{
+            Expr, Ident, ObjectName, ObjectNamePart, Query, Select, SelectItem, Statement,
+            TableFactor, VisitMut, VisitorMut,
+        },
         file_options,
-        names::fold,
+        names::{expression_name, fold},
         sources::FileRequest,
+        walk,
     },
 };
 
@@ -153,15 +160,20 @@ impl Names<'_> {
         }
     }
 
-    /// Writes the schema before the names of relations that are not of `main`, so that a text that is kept means the same
-    /// wherever it is read.
+    /// Writes the schema before the names of relations and macros that are not of `main`, so that a text that is kept means
+    /// the same wherever it is read.
     ///
     /// # Errors
     /// When one is of this connection alone and `temporary` does not say that the text is, too.
     pub(crate) fn qualify(&self, node: &mut impl VisitMut, temporary: bool) -> Result<()> {
         let mut ctes = CteNames(Vec::new());
         let _ = node.visit(&mut ctes);
-        match node.visit(&mut Qualifier { names: self, ctes: ctes.0, temporary }) {
+        match node.visit(&mut Qualifier {
+            names: self,
+            ctes: ctes.0,
+            temporary,
+            of_function: false,
+        }) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(error) => Err(error),
         }
@@ -210,30 +222,95 @@ struct Qualifier<'a> {
     names: &'a Names<'a>,
     ctes: Vec<String>,
     temporary: bool,
+    /// Whether the name that comes next is a function's.
+    of_function: bool,
+}
+
+impl Qualifier<'_> {
+    /// Writes the schema before the name of what stands under `key`, if that is in the catalog and not of `main`.
+    fn qualify(&self, name: &mut ObjectName, key: &str) -> Result<()> {
+        let [ObjectNamePart::Identifier(last)] = name.0.as_slice() else { return Ok(()) };
+        let schema = split_name(key).0;
+        if self.names.snapshot.relation(key).is_none() || schema == MAIN {
+            return Ok(());
+        }
+        if is_temporary(schema) && !self.temporary {
+            let message = format!("'{}' is temporary, what would use it is not", last.value);
+            let error = Error::new(ErrorKind::Catalog, message);
+            return Err(error.with_hint("make it TEMPORARY too"));
+        }
+        let shown = if is_temporary(schema) { TEMPORARY } else { schema };
+        name.0.insert(0, ObjectNamePart::Identifier(Ident::with_quote('"', shown)));
+        Ok(())
+    }
+
+    fn qualify_call(&self, name: &mut ObjectName) -> Result<()> {
+        self.key_of_call(name).map_or(Ok(()), |key| self.qualify(name, &key))
+    }
+
+    fn key_of_call(&self, name: &ObjectName) -> Option<String> {
+        let [ObjectNamePart::Identifier(last)] = name.0.as_slice() else { return None };
+        Some(self.names.find(|schema| macro_name(schema, &last.value)))
+    }
+}
+
+/// How a walk goes on.
+fn flow(result: Result<()>) -> ControlFlow<Error> {
+    match result {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => ControlFlow::Break(error),
+    }
 }
 
 impl VisitorMut for Qualifier<'_> {
     type Break = Error;
 
     fn pre_visit_relation(&mut self, name: &mut ObjectName) -> ControlFlow<Error> {
+        let of_function = std::mem::take(&mut self.of_function);
         let [ObjectNamePart::Identifier(last)] = name.0.as_slice() else {
             return ControlFlow::Continue(());
         };
-        let key = self.names.find(|schema| entry_name(schema, &last.value));
-        let schema = split_name(&key).0;
-        let known = self.names.snapshot.relation(&key).is_some();
-        if !known || schema == MAIN || self.ctes.contains(&fold(&last.value)) {
+        if of_function || self.ctes.contains(&fold(&last.value)) {
             return ControlFlow::Continue(());
         }
-        let shown = if is_temporary(schema) { TEMPORARY } else { schema };
-        if is_temporary(schema) && !self.temporary {
-            let message = format!("'{}' is temporary, what would read it is not", last.value);
-            let error = Error::new(ErrorKind::Catalog, message);
-            return ControlFlow::Break(error.with_hint("make it TEMPORARY too"));
+        let key = self.names.find(|schema| entry_name(schema, &last.value));
+        flow(self.qualify(name, &key))
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
+        // A column keeps the name that its call gives it.
+        for item in &mut select.projection {
+            let SelectItem::UnnamedExpr(expr) = item else { continue };
+            let changes = |expr: &Expr| {
+                let Expr::Function(function) = expr else { return false };
+                self.key_of_call(&function.name).is_some_and(|key| {
+                    self.names.snapshot.relation(&key).is_some() && split_name(&key).0 != MAIN
+                })
+            };
+            if walk::any(expr, changes) {
+                let alias = Ident::with_quote('"', expression_name(expr));
+                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+            }
         }
-        let schema = ObjectNamePart::Identifier(Ident::with_quote('"', shown));
-        name.0.insert(0, schema);
         ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        match expr {
+            Expr::Function(function) => flow(self.qualify_call(&mut function.name)),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Error> {
+        match factor {
+            TableFactor::Table { name, args: Some(_), .. } => {
+                self.of_function = true;
+                flow(self.qualify_call(name))
+            }
+            TableFactor::Function { name, .. } => flow(self.qualify_call(name)),
+            _ => ControlFlow::Continue(()),
+        }
     }
 }
 

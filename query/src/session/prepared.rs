@@ -58,7 +58,10 @@ pub(crate) fn run(
             Ok(QueryResult::changed(0))
         }
         Statement::Execute { name: Some(name), parameters: values, .. } => {
-            let known = state.prepared.get(&fold(&name.to_string().replace('"', "")));
+            let known = match name.0.as_slice() {
+                [part] => part.as_ident().and_then(|name| state.prepared.get(&fold(&name.value))),
+                _ => None,
+            };
             let Some(named) = known.map(Arc::clone) else { return Err(unknown(name)) };
             let session = Session::new(connection, state, parameters);
             let values = arguments(&session, &named.statement, values)?;
@@ -109,7 +112,13 @@ fn arguments(
             let message = format!("the statement has {wanted} parameters, {given} were given");
             return Err(Error::new(ErrorKind::Value, message));
         };
-        *slot = Some(value.clone());
+        if slot.replace(value.clone()).is_some() {
+            let name = statement.names.get(number).cloned().unwrap_or((number + 1).to_string());
+            return Err(Error::new(
+                ErrorKind::Value,
+                format!("the parameter ${name} is given twice"),
+            ));
+        }
     }
     let wanted = values.len();
     let values: Vec<Expr> = values.into_iter().flatten().collect();

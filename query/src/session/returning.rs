@@ -9,14 +9,17 @@ use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use stoadb_storage::{Relation, ledger::array_bytes};
 
 use crate::{
-    error::Result,
+    error::{Error, Result},
     session::{
         change::{Target, query},
         run::{Prepared, Session},
     },
     sql::{
-        ast::{SelectItem, SetExpr, With},
+        ast::{Expr, SelectItem, SetExpr, Spanned, With},
+        gate::is_aggregate_call,
+        parse::place,
         rewrite::select_all,
+        walk,
     },
 };
 
@@ -34,6 +37,7 @@ pub(super) fn returning(
     rows: Arc<dyn Relation>,
     items: &[SelectItem],
 ) -> Result<Returned> {
+    refuse_aggregates(items)?;
     let mut select = select_all(target.factor());
     select.projection = items.to_vec();
     let statement = query(with, SetExpr::Select(Box::new(select)));
@@ -50,4 +54,27 @@ pub(super) fn returning(
         batches.push(batch);
     }
     Ok((schema, batches))
+}
+
+/// RETURNING gives a row for each row: what takes several is refused.
+fn refuse_aggregates(items: &[SelectItem]) -> Result<()> {
+    for item in items {
+        let mut found = None;
+        let several = |expr: &Expr| {
+            let Expr::Function(function) = expr else { return false };
+            let what = match function.over {
+                Some(_) => "a window function",
+                None if is_aggregate_call(function) => "an aggregate",
+                None => return false,
+            };
+            found = Some((what, place(expr.span())));
+            true
+        };
+        if walk::any(item, several)
+            && let Some((what, place)) = found
+        {
+            return Err(Error::unsupported(format!("{what} in RETURNING")).or_span(place));
+        }
+    }
+    Ok(())
 }

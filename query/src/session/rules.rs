@@ -1,11 +1,11 @@
 //! Rules of tables: NOT NULL, DEFAULT, CHECK, PRIMARY KEY and UNIQUE, as they are declared and as they are kept.
 //!
 //! Invariants: a rule that is not kept is refused by name; the text of a default or a condition was planned before it is
-//! kept, and reads no other table. Keys are enforced below (`stoadb_storage::TableRules`), conditions here, over the new
+//! kept, reads no other table and calls no macro: what a macro stands for is kept in its place. Keys are enforced below (`stoadb_storage::TableRules`), conditions here, over the new
 //! rows before they are published.
 //! Next: `create.rs`, `insert.rs`, `alter.rs`.
 
-use std::sync::Arc;
+use std::{ops::ControlFlow, sync::Arc};
 
 use stoadb_storage::{
     ColumnDef, LogicalType, Scalar, Schema, TableVersion,
@@ -19,15 +19,17 @@ use crate::{
         change::{Target, query},
         create::{check_names, declared_types},
         insert::column_of,
+        macros,
         run::Session,
     },
     sql::{
         self,
         ast::{
             CheckConstraint, ColumnDef as AstColumn, ColumnOption, Expr, Ident, IndexColumn,
-            ObjectName, SelectItem, SetExpr, Statement, TableConstraint, UnaryOperator, Visit,
-            VisitMut, Visitor, VisitorMut,
+            ObjectName, OneOrManyWithParens, SelectItem, SetExpr, Statement, TableConstraint,
+            UnaryOperator, VisitMut, VisitorMut,
         },
+        names::fold,
         rewrite::select_all,
     },
 };
@@ -54,7 +56,7 @@ pub(crate) fn declared(
                     rules.defaults.insert(ordinal, text);
                 }
                 ColumnOption::Check(check) => {
-                    rules.checks.push(condition(table, name, &check.expr));
+                    rules.checks.push(condition(session, &schema, table, name, &check.expr)?);
                 }
                 ColumnOption::PrimaryKey(_) => add_key(&mut schema, &mut rules, name, &own, true)?,
                 ColumnOption::Unique(_) => add_key(&mut schema, &mut rules, name, &own, false)?,
@@ -71,7 +73,7 @@ pub(crate) fn declared(
         }
     }
     for constraint in constraints {
-        add(&mut schema, &mut rules, table, constraint)?;
+        add(session, &mut schema, &mut rules, table, constraint)?;
     }
     check_conditions(session, table, &schema, &rules)?;
     Ok((schema, rules))
@@ -79,6 +81,7 @@ pub(crate) fn declared(
 
 /// Adds a constraint of a table.
 pub(crate) fn add(
+    session: &Session<'_>,
     schema: &mut Schema,
     rules: &mut TableRules,
     table: &str,
@@ -103,7 +106,7 @@ pub(crate) fn add(
             add_key(schema, rules, key.name.as_ref(), &columns, false)
         }
         TableConstraint::Check(CheckConstraint { name, expr, enforced: None }) => {
-            rules.checks.push(condition(table, name.as_ref(), expr));
+            rules.checks.push(condition(session, schema, table, name.as_ref(), expr)?);
             Ok(())
         }
         TableConstraint::ForeignKey(_) => Err(foreign_key()),
@@ -111,22 +114,35 @@ pub(crate) fn add(
     }
 }
 
-/// A condition, whose columns are named without the table, which may get another name.
-fn condition(table: &str, name: Option<&Ident>, expr: &Expr) -> CheckRule {
+/// A condition, whose columns are named without the table, which may get another name, and whose macros are what they stand
+/// for, whatever becomes of them.
+fn condition(
+    session: &Session<'_>,
+    schema: &Schema,
+    table: &str,
+    name: Option<&Ident>,
+    expr: &Expr,
+) -> Result<CheckRule> {
     let mut expr = expr.clone();
-    let changed = sql::walk::change(&mut expr, |expr| {
+    macros::expand_kept(&session.names, &mut expr)?;
+    let is_column = |name: &Ident| {
+        schema.columns.iter().any(|column| column.name.eq_ignore_ascii_case(&name.value))
+    };
+    let table = split_name(table).1;
+    sql::walk::change(&mut expr, |expr| {
         if let Expr::CompoundIdentifier(names) = expr
-            && let [of, column] = names.as_slice()
-            && of.value.eq_ignore_ascii_case(split_name(table).1)
+            && let [of, column, ..] = names.as_slice()
+            && of.value.eq_ignore_ascii_case(table)
+            && is_column(column)
         {
-            *expr = Expr::Identifier(column.clone());
+            names.remove(0);
+            if names.len() == 1 {
+                *expr = Expr::Identifier(names.remove(0));
+            }
         }
-        Ok::<(), std::convert::Infallible>(())
-    });
-    match changed {
-        Ok(()) => CheckRule { name: named(name), sql: expr.to_string() },
-        Err(never) => match never {},
-    }
+        Ok::<(), Error>(())
+    })?;
+    Ok(CheckRule { name: named(name), sql: expr.to_string() })
 }
 
 fn named(name: Option<&Ident>) -> Option<String> {
@@ -167,8 +183,13 @@ fn add_key(
 
 /// The text of a column's default, after it was planned as one.
 pub(crate) fn default(session: &Session<'_>, column: &ColumnDef, value: &Expr) -> Result<String> {
+    let mut value = value.clone();
+    macros::expand_kept(&session.names, &mut value)?;
+    while let Expr::Nested(inner) = value {
+        value = *inner;
+    }
     let text = value.to_string();
-    if sql::walk::has_query(value) {
+    if sql::walk::has_query(&value) {
         return Err(Error::unsupported(format!("a subquery in DEFAULT {text}")));
     }
     let planned = format!("VALUES (CAST(({text}) AS {}))", column.ty);
@@ -277,57 +298,74 @@ pub(crate) fn enforce(
 
 /// Whether a text of an expression names a column.
 pub(crate) fn names_column(text: &str, column: &str) -> Result<bool> {
-    let mut finder = Finder { column, found: false };
-    let _ = Visit::visit(&expression(text)?, &mut finder);
-    Ok(finder.found)
+    let mut columns = Columns::new(column, None);
+    let _ = VisitMut::visit(&mut expression(text)?, &mut columns);
+    Ok(columns.found)
 }
 
 /// The same with the column renamed.
 pub(crate) fn with_column_renamed(text: &str, column: &str, new: &str) -> Result<String> {
     let mut expr = expression(text)?;
-    let _ = VisitMut::visit(&mut expr, &mut Renamer { column, new });
+    let _ = VisitMut::visit(&mut expr, &mut Columns::new(column, Some(new)));
     match expr {
         Expr::Nested(inner) => Ok(inner.to_string()),
         other => Ok(other.to_string()),
     }
 }
 
-struct Finder<'a> {
+/// Finds a column in a condition, and gives it another name if there is one. The parameters of lambdas and the fields
+/// of structs are none, whatever they are called.
+struct Columns<'a> {
     column: &'a str,
+    new: Option<&'a str>,
     found: bool,
+    /// Parameters of the lambdas around.
+    parameters: Vec<Vec<String>>,
 }
 
-impl Visitor for Finder<'_> {
-    type Break = ();
+impl<'a> Columns<'a> {
+    fn new(column: &'a str, new: Option<&'a str>) -> Self {
+        Self { column, new, found: false, parameters: Vec::new() }
+    }
 
-    fn pre_visit_expr(&mut self, expr: &Expr) -> std::ops::ControlFlow<()> {
-        let is = |name: &Ident| name.value.eq_ignore_ascii_case(self.column);
-        self.found |= match expr {
-            Expr::Identifier(name) => is(name),
-            Expr::CompoundIdentifier(names) => names.last().is_some_and(is),
-            _ => false,
-        };
-        std::ops::ControlFlow::Continue(())
+    fn see(&mut self, name: &mut Ident) {
+        let folded = fold(&name.value);
+        let hidden = self.parameters.iter().flatten().any(|parameter| *parameter == folded);
+        if hidden || folded != fold(self.column) {
+            return;
+        }
+        self.found = true;
+        if let Some(new) = self.new {
+            *name = Ident::with_quote('"', new);
+        }
     }
 }
 
-struct Renamer<'a> {
-    column: &'a str,
-    new: &'a str,
-}
-
-impl VisitorMut for Renamer<'_> {
+impl VisitorMut for Columns<'_> {
     type Break = ();
 
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> std::ops::ControlFlow<()> {
-        let name = match expr {
-            Expr::Identifier(name) => Some(name),
-            Expr::CompoundIdentifier(names) => names.last_mut(),
-            _ => None,
-        };
-        if let Some(name) = name.filter(|name| name.value.eq_ignore_ascii_case(self.column)) {
-            *name = Ident::with_quote('"', self.new);
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::Identifier(name) => self.see(name),
+            Expr::CompoundIdentifier(names) => {
+                names.first_mut().into_iter().for_each(|n| self.see(n))
+            }
+            Expr::Lambda(lambda) => {
+                let names = match &lambda.params {
+                    OneOrManyWithParens::One(one) => std::slice::from_ref(one),
+                    OneOrManyWithParens::Many(many) => many.as_slice(),
+                };
+                self.parameters.push(names.iter().map(|name| fold(&name.name.value)).collect());
+            }
+            _ => {}
         }
-        std::ops::ControlFlow::Continue(())
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if matches!(expr, Expr::Lambda(_)) {
+            self.parameters.pop();
+        }
+        ControlFlow::Continue(())
     }
 }

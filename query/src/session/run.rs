@@ -27,7 +27,7 @@ use crate::{
         kept::{KeptPlan, Runnable},
         macros, merge,
         names::Names,
-        prepared,
+        pragma, prepared,
         result::QueryResult,
         save, schemas,
         settings::Settings,
@@ -131,6 +131,9 @@ pub(crate) fn run(
             [name] => show::show_setting(&state.settings, &name.value),
             _ => Err(unsupported(&parsed.statement)),
         },
+        Statement::Pragma { name, value, .. } => {
+            pragma::run(connection, state, name, value.as_ref().map(|value| &value.value))
+        }
         Statement::Copy { .. } => copy::run(connection, state, parsed, parameters),
         Statement::Call(call) if export::is_call(call) => {
             export::run(connection, state, call, &parsed.options, parameters)

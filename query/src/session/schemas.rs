@@ -61,9 +61,14 @@ pub(crate) fn drop(
     missing_ok: bool,
     cascade: bool,
 ) -> Result<QueryResult> {
+    let current = state.settings.schema.clone();
     run::change(session.connection, state, |transaction| {
         for name in names {
             let schema = named(name)?;
+            if schema.eq_ignore_ascii_case(&current) && session.names.has_schema(&schema) {
+                let message = format!("the schema '{schema}' is the current one");
+                return Err(Error::new(ErrorKind::Catalog, message).with_hint("USE main first"));
+            }
             let snapshot = std::sync::Arc::clone(transaction.snapshot());
             if session.names.has_schema(&schema)
                 && snapshot.relation(&schema_name(&schema)).is_none()
@@ -104,21 +109,35 @@ pub(crate) fn used(connection: &Connection, state: &mut State, used: &Use) -> Re
         Use::Object(name) | Use::Schema(name) => {
             let parts: Vec<_> = name.0.iter().filter_map(|part| part.as_ident()).collect();
             let parts: Vec<_> = parts.iter().map(|part| part.value.as_str()).collect();
-            set(connection, state, &parts.join("."))
+            enter(connection, state, &parts, name)
         }
         other => Err(Error::unsupported(other)),
     }
 }
 
-/// Makes a schema the current one.
+/// Makes a schema the current one; its name is given as the value of a setting.
 pub(crate) fn set(connection: &Connection, state: &mut State, text: &str) -> Result<QueryResult> {
-    let parts: Vec<&str> = text.split('.').map(|part| part.trim().trim_matches('"')).collect();
+    // Where there is a schema of the whole text, it is meant: a dot may be part of a name.
+    let whole = Session::new(connection, state, &[]).names.has_schema(text);
+    let parts: Vec<&str> = match whole {
+        true => vec![text],
+        false => text.split('.').map(|part| part.trim().trim_matches('"')).collect(),
+    };
+    enter(connection, state, &parts, &text)
+}
+
+fn enter(
+    connection: &Connection,
+    state: &mut State,
+    parts: &[&str],
+    shown: &dyn std::fmt::Display,
+) -> Result<QueryResult> {
     let schema = {
         let session = Session::new(connection, state, &[]);
-        match session.names.schema_of(&parts)? {
+        match session.names.schema_of(parts)? {
             Some(schema) if schema != connection.temporary => schema,
             _ => {
-                let message = format!("'{text}' cannot be the current schema");
+                let message = format!("'{shown}' cannot be the current schema");
                 return Err(Error::new(ErrorKind::Catalog, message));
             }
         }

@@ -9,14 +9,20 @@ use std::ops::ControlFlow;
 use datafusion_sql::sqlparser::ast::{
     AccessExpr, BinaryOperator, CaseWhen, CastKind, DataType, Expr, Function, FunctionArg,
     FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident,
-    LambdaFunction, NullTreatment, ObjectName, OneOrManyWithParens, TimezoneInfo, Value,
-    helpers::attached_token::AttachedToken, visit_expressions_mut,
+    LambdaFunction, NullTreatment, ObjectName, OneOrManyWithParens, Select, SelectItem, Spanned,
+    Statement, TimezoneInfo, Value, VisitMut, VisitorMut, helpers::attached_token::AttachedToken,
+    visit_expressions_mut,
 };
 
 use crate::{
     error::{Error, ErrorKind, Result},
+    functions::arity_text,
     planner::functions::{is_aggregate, is_scalar},
-    sql::{gate::has_lambda, names::fold},
+    sql::{
+        gate::has_lambda,
+        names::{expression_name, fold},
+        walk,
+    },
 };
 
 /// Stands before the name of a lambda's parameter.
@@ -59,9 +65,12 @@ fn list_aggregate(function: &str) -> Option<&str> {
     (is_aggregate(name) && !is_scalar(function) && !is_aggregate(function)).then_some(name)
 }
 
+/// The planner library's `now`.
+pub const NOW: &str = "now_op";
+
 /// Whether a call of that name is written otherwise by `call`.
 pub fn is_rewritten(function: &str) -> bool {
-    const NAMES: [&str; 13] = [
+    const NAMES: [&str; 17] = [
         "if",
         "iff",
         "ifnull",
@@ -73,6 +82,10 @@ pub fn is_rewritten(function: &str) -> bool {
         "make_timestamp",
         "localtimestamp",
         "current_localtimestamp",
+        "now",
+        "current_timestamp",
+        "transaction_timestamp",
+        "get_current_timestamp",
         "add_months",
         "strftime",
     ];
@@ -94,10 +107,50 @@ fn arity(name: &str) -> (usize, usize) {
         "ifnull" | "mod" | "date_add" | "add_months" | "strftime" => (2, 2),
         "age" => (1, 2),
         "make_timestamp" => (1, 6),
-        "version" | "localtimestamp" | "current_localtimestamp" => (0, 0),
+        "version"
+        | "localtimestamp"
+        | "current_localtimestamp"
+        | "now"
+        | "current_timestamp"
+        | "transaction_timestamp"
+        | "get_current_timestamp" => (0, 0),
         _ if list_aggregate(name).is_some() => (1, 9),
         _ => (1, 1),
     }
+}
+
+/// A value and before it a text that tells it from others.
+pub const NAMED: &str = "named_op";
+
+/// Puts every cast into a call that names its type, so that its name is another one than that of the value itself.
+pub fn name_casts(statement: &mut Statement) {
+    struct Casts;
+    impl VisitorMut for Casts {
+        type Break = ();
+
+        fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+            for item in &mut select.projection {
+                if let SelectItem::UnnamedExpr(expr) = item
+                    && walk::any(expr, |expr| matches!(expr, Expr::Cast { .. }))
+                {
+                    let mut alias = Ident::with_quote('"', expression_name(expr));
+                    alias.span = expr.span();
+                    *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+                }
+            }
+            ControlFlow::Continue(())
+        }
+
+        fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+            if let Expr::Cast { data_type, kind, .. } = expr {
+                let name = text(format!("{kind:?} {data_type}"));
+                let value = std::mem::replace(expr, Expr::value(Value::Null));
+                *expr = call_of(NAMED, vec![name, value]);
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let _ = statement.visit(&mut Casts);
 }
 
 /// What a call of one of our own names stands for.
@@ -116,13 +169,12 @@ pub fn call(function: &mut Function) -> Result<Option<Expr>> {
     let mut args = take_arguments(function, &name)?;
     let (least, most) = arity(&name);
     if args.len() < least || args.len() > most {
-        let wanted = if least == most { least.to_string() } else { format!("{least} to {most}") };
-        let message = format!("{name}() takes {wanted} argument(s), not {}", args.len());
+        let message = arity_text(&name, (least, most), args.len());
         return Err(Error::new(ErrorKind::Type, message));
     }
     let now = || {
         let timestamp = DataType::Timestamp(None, TimezoneInfo::None);
-        cast(call_of("now", Vec::new()), timestamp)
+        cast(call_of(NOW, Vec::new()), timestamp)
     };
     let mut next = || args.remove(0);
     Ok(Some(match name.as_str() {
@@ -137,7 +189,13 @@ pub fn call(function: &mut Function) -> Result<Option<Expr>> {
             let version = concat!("StoaDB v", env!("CARGO_PKG_VERSION")).to_owned();
             text(version)
         }
-        "localtimestamp" | "current_localtimestamp" => now(),
+        // In microseconds, as TIMESTAMP: nanoseconds have no moment after 2262 to compare with.
+        "localtimestamp"
+        | "current_localtimestamp"
+        | "now"
+        | "current_timestamp"
+        | "transaction_timestamp"
+        | "get_current_timestamp" => now(),
         "ifnull" => renamed(function, "coalesce", args),
         "mod" => binary(next(), BinaryOperator::Modulo, next()),
         "date_add" => binary(next(), BinaryOperator::Plus, next()),

@@ -99,7 +99,7 @@ fn percents(code: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
 
 /// `INTERVAL (x) DAY` is `to_days(x)`.
 fn intervals(mut code: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
-    const UNITS: [&str; 13] = [
+    const UNITS: [&str; 14] = [
         "millennia",
         "century",
         "centuries",
@@ -113,6 +113,7 @@ fn intervals(mut code: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         "minute",
         "second",
         "millisecond",
+        "microsecond",
     ];
     let unit = |token: &TokenWithSpan| {
         let Token::Word(word) = &token.token else { return None };
@@ -422,7 +423,7 @@ impl<'a> Parts<'a> {
                         }
                         _ => continue,
                     };
-                    parts.push((name, &code[start..at]));
+                    parts.push((name, &code[start.min(at)..at]));
                     // GROUP BY is two words.
                     (name, start) = (next, at + if next == "group" { 2 } else { 1 });
                 }

@@ -16,16 +16,26 @@ use datafusion_sql::sqlparser::{
 #[derive(Debug)]
 pub struct StoaDialect {
     base: TypeId,
+    structs: bool,
 }
 
 impl StoaDialect {
     /// The dialects to try in turn; the first error counts when all fail.
     pub fn candidates() -> [Self; 3] {
         [
-            Self { base: TypeId::of::<GenericDialect>() },
-            Self { base: TypeId::of::<PostgreSqlDialect>() },
-            Self { base: TypeId::of::<DuckDbDialect>() },
+            Self::like::<GenericDialect>(),
+            Self::like::<PostgreSqlDialect>(),
+            Self::like::<DuckDbDialect>(),
         ]
+    }
+
+    fn like<D: 'static>() -> Self {
+        Self { base: TypeId::of::<D>(), structs: false }
+    }
+
+    /// The same for a statement with types of structs: `struct_types.rs`.
+    pub fn with_structs(&self, structs: bool) -> Self {
+        Self { base: self.base, structs }
     }
 }
 
@@ -48,6 +58,10 @@ impl Dialect for StoaDialect {
 
     fn is_delimited_identifier_start(&self, ch: char) -> bool {
         ch == '"'
+    }
+
+    fn supports_struct_literal(&self) -> bool {
+        self.structs
     }
 
     fn identifier_quote_style(&self, _identifier: &str) -> Option<char> {
@@ -93,6 +107,7 @@ impl Dialect for StoaDialect {
         supports_boolean_literals
         supports_column_definition_trailing_commas
         supports_comma_separated_trim
+        supports_comment_on
         supports_constraint_keyword_without_name
         supports_create_index_with_clause
         supports_dictionary_syntax

@@ -186,6 +186,7 @@ pub fn csv(options: &[FileOption]) -> Result<CsvOptions> {
             "escape" => known.escape = Some(option.text()?),
             "header" => known.header = Some(option.flag()?),
             "nullstr" | "null" | "na_values" => known.nulls = option.texts()?,
+            "allow_quoted_nulls" => known.quoted_nulls = option.flag()?,
             "names" | "column_names" => known.names = option.texts()?,
             "types" | "dtypes" | "dtype" | "column_types" => known.types = option.types()?,
             "columns" => match option.types()? {
@@ -207,8 +208,7 @@ pub fn csv(options: &[FileOption]) -> Result<CsvOptions> {
             "ignore_errors" => known.ignore_errors = option.flag()?,
             "compression" => known.compression = Some(option.text()?),
             // What StoaDB does anyway.
-            "auto_detect" | "parallel" | "strict_mode" | "allow_quoted_nulls"
-                if option.flag()? => {}
+            "auto_detect" | "parallel" | "strict_mode" if option.flag()? => {}
             "encoding" if option.text()?.to_ascii_lowercase().replace('-', "") == "utf8" => {}
             "store_rejects" if !option.flag()? => {}
             name => {
@@ -312,6 +312,24 @@ fn parts(text: &str) -> Vec<&str> {
     found
 }
 
+/// A name up to its closing quote, and what is behind it.
+fn quoted_name(text: &str) -> Option<(String, &str)> {
+    let mut name = String::new();
+    let mut rest = text;
+    loop {
+        let (before, after) = rest.split_once('"')?;
+        name.push_str(before);
+        match after.strip_prefix('"') {
+            // Two quotes are one of the name.
+            Some(more) => {
+                name.push('"');
+                rest = more;
+            }
+            None => return Some((name, after)),
+        }
+    }
+}
+
 /// `INTEGER[]`, `STRUCT(a INTEGER)`, `MAP(VARCHAR, INTEGER)`.
 fn nested_type(name: &str) -> Option<LogicalType> {
     let name = name.trim();
@@ -325,10 +343,13 @@ fn nested_type(name: &str) -> Option<LogicalType> {
         "STRUCT" | "ROW" => {
             let one = |part: &str| {
                 let (name, ty) = match part.strip_prefix('"') {
-                    Some(rest) => rest.split_once('"')?,
-                    None => part.split_once(' ')?,
+                    Some(rest) => quoted_name(rest)?,
+                    None => {
+                        let (name, ty) = part.split_once(' ')?;
+                        (name.to_owned(), ty)
+                    }
                 };
-                Some(field(name, type_named(ty)?, true))
+                Some(field(&name, type_named(ty)?, true))
             };
             let fields = arguments.into_iter().map(one).collect::<Option<Vec<_>>>()?;
             Some(LogicalType::Struct(fields.into()))
@@ -347,7 +368,7 @@ fn nested_type(name: &str) -> Option<LogicalType> {
 }
 
 /// The type of a name, of those that texts are read as.
-fn type_named(name: &str) -> Option<LogicalType> {
+pub(crate) fn type_named(name: &str) -> Option<LogicalType> {
     use LogicalType as T;
     if let Some(nested) = nested_type(name) {
         return Some(nested);

@@ -14,6 +14,7 @@ pub mod friendly; // aliases reused, * RENAME, COLUMNS
 pub mod gate; // refusals by name, with their place
 pub mod named_windows; // WINDOW clauses, spelt out
 pub mod names; // folding of identifiers and the spelling of output columns
+pub mod grouped; // a mark behind the expressions of GROUP BY
 pub mod order_by; // keys of ORDER BY beside aliases of the same name
 pub mod parse; // text -> statements
 pub mod pivot; // PIVOT and UNPIVOT
@@ -23,6 +24,7 @@ pub mod set_all; // INTERSECT ALL and EXCEPT ALL
 pub mod shares; // LIMIT in percent, WITH TIES, samples
 pub mod statements; // INSERT BY NAME, DROP MACRO
 pub mod sources; // file names and table functions in FROM
+pub mod struct_types; // STRUCT(a INTEGER) -> STRUCT<a INTEGER>
 pub mod statement_options; // options of COPY, EXPORT, IMPORT
 pub mod tuples; // rows in parentheses
 pub mod walk; // expressions outside of subqueries

@@ -25,7 +25,7 @@ use crate::{
         file_options::FileOption,
         names::fold,
         rewrite::{query_of, select_all},
-        statement_options, statements,
+        statement_options, statements, struct_types,
     },
 };
 
@@ -102,13 +102,16 @@ fn parse_as(dialect: &StoaDialect, sql: &str) -> Result<Vec<ParsedStatement>> {
         let mut names = Vec::new();
         let placeholders = repair_tokens(&mut tokens, sql, &lines, &mut names)?;
         let parameters = if statements::is_prepare(&tokens) { 0 } else { placeholders };
+        statements::refuse_unknown(&tokens)?;
         let summarize = take_summarize(&mut tokens);
         let by_name = statements::take_by_name(&mut tokens);
         statements::rename_macros(&mut tokens);
         statements::mark_quantiles(&mut tokens);
         let (tokens, options) = statement_options::take(joined_texts(tokens), dialect)?;
-        let tokens = select_before_from(save_as_call(clauses::rewrite(tokens)?)?);
-        let mut parser = Parser::new(dialect)
+        let mut tokens = select_before_from(save_as_call(clauses::rewrite(tokens)?)?);
+        let structs = struct_types::angled(&mut tokens);
+        let dialect = dialect.with_structs(structs);
+        let mut parser = Parser::new(&dialect)
             .with_recursion_limit(NESTING_LIMIT)
             .with_tokens_with_locations(tokens);
         let mut statement = parser.parse_statement().map_err(syntax_error)?;
@@ -116,6 +119,9 @@ fn parse_as(dialect: &StoaDialect, sql: &str) -> Result<Vec<ParsedStatement>> {
             let found = parser.peek_token();
             let message = format!("syntax error at or near \"{}\"", found.token);
             return Err(Error::new(ErrorKind::Syntax, message).or_span(Some(span_of(found.span))));
+        }
+        if structs {
+            struct_types::with_parentheses(&mut statement);
         }
         columns_of_query(&mut statement);
         balance_statement(&mut statement)?;

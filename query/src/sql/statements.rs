@@ -10,7 +10,10 @@ use datafusion_sql::sqlparser::{
     tokenizer::{Token, TokenWithSpan},
 };
 
-use crate::sql::names::EXACT;
+use crate::{
+    error::{Error, Result},
+    sql::{names::EXACT, parse::place},
+};
 
 /// Stands where the parser keeps columns that INSERT names late: the columns are those that the query names.
 pub const BY_NAME: &str = "\u{1}by name";
@@ -100,6 +103,24 @@ pub fn rename_macros(tokens: &mut Vec<TokenWithSpan>) {
 pub fn no_parameter(statement: &mut Statement) {
     if let Statement::CreateMacro { args: Some(args), .. } = statement {
         args.retain(|arg| arg.name.value != NO_PARAMETER);
+    }
+}
+
+/// Refuses statements that the parser has no word for by their names.
+///
+/// # Errors
+/// `Unsupported`, with what to write instead.
+pub fn refuse_unknown(tokens: &[TokenWithSpan]) -> Result<()> {
+    let code = code(tokens);
+    let word = |place: usize, wanted: &str| {
+        code.get(place).is_some_and(|&at| is_word(&tokens[at].token, wanted))
+    };
+    let checkpoint = word(0, "checkpoint") || (word(0, "force") && word(1, "checkpoint"));
+    match code.first() {
+        Some(&first) if checkpoint => Err(Error::unsupported("the statement CHECKPOINT")
+            .with_hint("SAVE TO 'folder' writes the database to the disk")
+            .or_span(place(tokens[first].span))),
+        _ => Ok(()),
     }
 }
 

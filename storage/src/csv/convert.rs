@@ -17,7 +17,7 @@ use arrow::{
 
 use super::{
     format::Formats,
-    options::Dialect,
+    options::{CsvOptions, Dialect},
     split::{Span, unescape},
 };
 use crate::{
@@ -37,13 +37,13 @@ pub(crate) struct Fields<'a> {
     /// How escapes are written.
     pub dialect: &'a Dialect,
     /// The texts that mean NULL.
-    pub nulls: &'a [String],
+    pub nulls: &'a Nulls,
 }
 
-/// Why a column cannot be converted.
+/// Why a column cannot be converted, of CSV and of JSON files.
 pub(crate) enum Failure {
-    /// The text of this row is no value of the type.
-    Row(usize),
+    /// The text of this row is no value of the type, or holds something that is named.
+    Row(usize, Option<String>),
     /// Anything else.
     Other(StorageError),
 }
@@ -124,7 +124,7 @@ fn values<T: Default>(
     for (row, &span) in fields.spans.iter().enumerate() {
         match fields.get(span, &mut scratch) {
             Some(text) => {
-                values.push(parse(text).ok_or(Failure::Row(row))?);
+                values.push(parse(text).ok_or(Failure::Row(row, None))?);
                 valid.append_non_null();
             }
             None => {
@@ -147,13 +147,32 @@ impl Fields<'_> {
             unescape(text, self.dialect, scratch);
             text = scratch;
         }
-        (!is_null(text, self.nulls)).then_some(text)
+        (!self.nulls.is_null(span, text)).then_some(text)
     }
 }
 
-/// Whether a text means NULL.
-pub(crate) fn is_null(text: &[u8], nulls: &[String]) -> bool {
-    nulls.iter().any(|null| null.as_bytes() == text)
+/// Which fields are NULL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Nulls {
+    /// The texts that mean it.
+    pub texts: Vec<String>,
+    /// Whether they do so in quotes too.
+    pub quoted: bool,
+}
+
+impl Nulls {
+    /// No field is.
+    pub(crate) const NONE: Self = Self { texts: Vec::new(), quoted: false };
+
+    /// Those that the caller wants.
+    pub(crate) fn of(options: &CsvOptions) -> Self {
+        Self { texts: options.nulls.clone(), quoted: options.quoted_nulls }
+    }
+
+    /// Whether a field of a text, its escapes taken back, is NULL.
+    pub(crate) fn is_null(&self, span: Span, text: &[u8]) -> bool {
+        (self.quoted || !span.is_quoted()) && self.texts.iter().any(|null| null.as_bytes() == text)
+    }
 }
 
 fn primitive<T: ArrowPrimitiveType>(
@@ -235,7 +254,7 @@ fn texts(fields: &Fields<'_>) -> Converted<ArrayRef> {
         if span.is_escaped() {
             match fields.get(span, &mut scratch) {
                 Some(text) => {
-                    let text = std::str::from_utf8(text).map_err(|_| Failure::Row(row))?;
+                    let text = std::str::from_utf8(text).map_err(|_| Failure::Row(row, None))?;
                     builder.try_append_value(text)?;
                 }
                 None => builder.append_null(),
@@ -243,8 +262,8 @@ fn texts(fields: &Fields<'_>) -> Converted<ArrayRef> {
             continue;
         }
         let start = span.start as usize;
-        let text = fields.text.get(start..start + span.len()).ok_or(Failure::Row(row))?;
-        match is_null(text.as_bytes(), fields.nulls) {
+        let text = fields.text.get(start..start + span.len()).ok_or(Failure::Row(row, None))?;
+        match fields.nulls.is_null(span, text.as_bytes()) {
             true => builder.append_null(),
             false => builder.try_append_value(text)?,
         }

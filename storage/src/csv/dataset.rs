@@ -11,7 +11,7 @@ use std::sync::{
 
 use super::{
     MORSEL_BYTES,
-    convert::is_known,
+    convert::{Nulls, is_known},
     format::Formats,
     guess::Guess,
     input::{Compression, corrupt},
@@ -100,7 +100,7 @@ pub struct CsvDataset {
     schema: Arc<Schema>,
     files: Arc<[FileEntry]>,
     formats: Arc<Formats>,
-    nulls: Arc<[String]>,
+    nulls: Arc<Nulls>,
     lax: Lax,
     morsel_bytes: u64,
     /// Bytes that were read to open the dataset; the first scan is charged for them.
@@ -128,7 +128,8 @@ impl CsvDataset {
         let formats =
             Formats::new(options.date_format.as_deref(), options.timestamp_format.as_deref())?;
         let few = (options.sample_rows / paths.len()).max(MIN_SAMPLE.min(options.sample_rows));
-        let given = Given { options: options.clone(), formats, sample_rows: few };
+        let nulls = Nulls::of(options);
+        let given = Given { options: options.clone(), formats, nulls, sample_rows: few };
         let (mut found, mut sniffed_bytes) = (Vec::new(), 0);
         let mut header: Option<Vec<String>> = None;
         for path in &paths {
@@ -156,7 +157,7 @@ impl CsvDataset {
             schema: Arc::new(schema),
             files: entries.into(),
             formats: Arc::new(given.formats),
-            nulls: options.nulls.clone().into(),
+            nulls: Arc::new(given.nulls),
             lax: Lax { padding: options.null_padding, skipping: options.ignore_errors },
             morsel_bytes,
             sniffed_bytes: sniffed_bytes.into(),

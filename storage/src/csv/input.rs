@@ -1,7 +1,7 @@
 //! The bytes of a file, plain or compressed, in a buffer that moves along.
 //!
 //! Invariants: offsets count bytes of the text, after decompression. The buffer holds one batch of records and what was
-//! read ahead; it never grows beyond `MAX_BUFFER`, so that a span's 31 bits suffice.
+//! read ahead; it never grows beyond `MAX_BUFFER`, so that a span's 30 bits suffice.
 //! Next: `scan.rs`, `sniff.rs`.
 
 use std::{io::Read, sync::Arc};
@@ -10,6 +10,7 @@ use super::{CHUNK_BYTES, MAX_RECORD};
 use crate::{
     error::{Result, StorageError},
     parquet::source::{FileIdentity, RangeFile},
+    scan::ScanBatch,
 };
 
 /// Most bytes in a buffer.
@@ -266,4 +267,23 @@ pub(crate) fn line_at(
         input.advance(count);
     }
     Ok(lines)
+}
+
+/// The next batch of a range of a text file. At the end, or when an error ends it, the range is settled once: its account,
+/// and whether the file is still the same.
+pub(crate) fn next_batch<R>(
+    range: &mut R,
+    finished: fn(&mut R) -> &mut bool,
+    step: fn(&mut R) -> Result<Option<ScanBatch>>,
+    settle: fn(&R) -> Result<()>,
+) -> Result<Option<ScanBatch>> {
+    if *finished(range) {
+        return Ok(None);
+    }
+    let found = step(range);
+    if !matches!(found, Ok(Some(_))) {
+        *finished(range) = true;
+        settle(range)?;
+    }
+    found
 }

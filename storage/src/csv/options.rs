@@ -20,8 +20,10 @@ pub struct CsvOptions {
     pub escape: Option<String>,
     /// Whether the first record holds the names of the columns.
     pub header: Option<bool>,
-    /// The texts that mean NULL, quoted or not.
+    /// The texts that mean NULL.
     pub nulls: Vec<String>,
+    /// Whether these mean NULL in quotes too.
+    pub quoted_nulls: bool,
     /// Names of the first columns, in place of those of the header.
     pub names: Vec<String>,
     /// Types of columns, in place of those that the sample suggests.
@@ -74,6 +76,7 @@ impl Default for CsvOptions {
             escape: None,
             header: None,
             nulls: vec![String::new()],
+            quoted_nulls: true,
             names: Vec::new(),
             types: CsvTypes::Sampled,
             all_varchar: false,

@@ -13,10 +13,10 @@ use std::{
 use super::{
     CHUNK_BYTES, MAX_RECORD,
     bounds::{State, advance, first_record},
-    convert::{Failure, Fields, convert},
+    convert::{Failure, Fields, Nulls, convert},
     dataset::{ColumnSource, FileEntry},
     format::Formats,
-    input::{Compression, Input, changed, corrupt, line_at, reopen},
+    input::{Compression, Input, changed, corrupt, line_at, next_batch, reopen},
     split::{Malformed, Sink, Span, split},
 };
 use crate::{
@@ -49,7 +49,7 @@ struct Shared {
     schema: Arc<Schema>,
     spec: ScanSpec,
     formats: Arc<Formats>,
-    nulls: Arc<[String]>,
+    nulls: Arc<Nulls>,
     lax: Lax,
     morsel_bytes: u64,
     /// The distinct columns of filter and projection.
@@ -71,7 +71,7 @@ impl CsvScan {
         files: Arc<[FileEntry]>,
         schema: Arc<Schema>,
         spec: ScanSpec,
-        (formats, nulls, lax): (Arc<Formats>, Arc<[String]>, Lax),
+        (formats, nulls, lax): (Arc<Formats>, Arc<Nulls>, Lax),
         morsel_bytes: u64,
     ) -> Result<Self> {
         let filter = spec.filter.iter().flat_map(|filter| filter.columns());
@@ -440,7 +440,7 @@ impl RangeScan {
                 let part = Part { shared: &shared, file: self.file, batch: &self.batch, text };
                 match part.column(column, None, &mut 0) {
                     Ok(_) => break,
-                    Err(Failure::Row(row)) => self.batch.remove(row),
+                    Err(Failure::Row(row, _)) => self.batch.remove(row),
                     Err(Failure::Other(error)) => return Err(error),
                 }
             }
@@ -452,7 +452,7 @@ impl RangeScan {
     fn failed(&self, column: usize, failure: Failure) -> Result<StorageError> {
         let row = match failure {
             Failure::Other(error) => return Ok(error),
-            Failure::Row(row) => row,
+            Failure::Row(row, _) => row,
         };
         if self.handle.changed() {
             return Ok(changed(&self.entry().path));
@@ -475,14 +475,11 @@ impl RangeScan {
     }
 
     /// Settles the account and looks whether the file is still the same.
-    fn finish(&mut self) -> Result<()> {
-        if !self.finished {
-            self.finished = true;
-            let asked = self.handle.asked().saturating_sub(self.charged);
-            self.shared.spec.ledger.charge_footer(asked);
-            if self.handle.changed() {
-                return Err(changed(&self.entry().path));
-            }
+    fn settle(&self) -> Result<()> {
+        let asked = self.handle.asked().saturating_sub(self.charged);
+        self.shared.spec.ledger.charge_footer(asked);
+        if self.handle.changed() {
+            return Err(changed(&self.entry().path));
         }
         Ok(())
     }
@@ -490,14 +487,7 @@ impl RangeScan {
 
 impl MorselScan for RangeScan {
     fn next(&mut self) -> Result<Option<ScanBatch>> {
-        if self.finished {
-            return Ok(None);
-        }
-        let found = self.step();
-        if !matches!(found, Ok(Some(_))) {
-            self.finish()?;
-        }
-        found
+        next_batch(self, |range| &mut range.finished, Self::step, Self::settle)
     }
 }
 
@@ -572,7 +562,9 @@ impl Part<'_> {
         let ty = self.shared.schema.ty(column);
         let vector =
             convert(&fields, ty, &self.shared.formats).map_err(|failure| match failure {
-                Failure::Row(row) => Failure::Row(kept.map_or(row, |kept| kept[row] as usize)),
+                Failure::Row(row, what) => {
+                    Failure::Row(kept.map_or(row, |kept| kept[row] as usize), what)
+                }
                 other => other,
             })?;
         let ledger = &self.shared.spec.ledger;

@@ -11,7 +11,7 @@ use std::{collections::HashSet, ops::ControlFlow, sync::Arc};
 
 use super::{
     CHUNK_BYTES, MAX_RECORD,
-    convert::is_null,
+    convert::Nulls,
     format::Formats,
     guess::Guess,
     input::{Compression, Input, corrupt, line_at},
@@ -33,6 +33,8 @@ pub(crate) struct Given {
     pub options: CsvOptions,
     /// How dates are written.
     pub formats: Formats,
+    /// Which fields are NULL.
+    pub nulls: Nulls,
     /// Records to look at in each file.
     pub sample_rows: usize,
 }
@@ -617,7 +619,7 @@ impl Sink for Records<'_, '_> {
                 unescape(text, &sample.dialect, &mut self.scratch);
                 text = &self.scratch;
             }
-            let text = (!is_null(text, &sample.given.options.nulls)).then_some(text);
+            let text = (!sample.given.nulls.is_null(*span, text)).then_some(text);
             if sample.first.is_none() {
                 texts.push(text.map(<[u8]>::to_vec));
             } else if let Some(text) = text {

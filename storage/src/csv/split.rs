@@ -15,12 +15,14 @@ use super::{MAX_RECORD, options::Dialect};
 pub(crate) struct Span {
     /// The first byte.
     pub start: u32,
-    /// Bytes, and in the highest bit whether there are escapes among them.
+    /// Bytes, and in the two highest bits whether there are escapes among them and quotes around them.
     length: u32,
 }
 
 /// The mark of a span with escapes.
 const ESCAPED: u32 = 1 << 31;
+/// The mark of a span that stood in quotes.
+const QUOTED: u32 = 1 << 30;
 
 impl Span {
     /// The span of a NULL that is none of the texts that mean it.
@@ -33,14 +35,24 @@ impl Span {
 
     /// The bytes from `start` to `end`.
     pub(crate) fn new(start: usize, end: usize, escaped: bool) -> Self {
-        // Buffers are far smaller than 2^31 bytes: `input.rs` sees to it.
+        // Buffers are far smaller than 2^30 bytes: `input.rs` sees to it.
         let length = (end - start) as u32;
         Self { start: start as u32, length: if escaped { length | ESCAPED } else { length } }
     }
 
+    /// The same as one that stood in quotes.
+    fn in_quotes(self) -> Self {
+        Self { length: self.length | QUOTED, ..self }
+    }
+
     /// Bytes in the file, quotes left out.
     pub(crate) fn len(self) -> usize {
-        (self.length & !ESCAPED) as usize
+        (self.length & !(ESCAPED | QUOTED)) as usize
+    }
+
+    /// Whether it stood in quotes.
+    pub(crate) fn is_quoted(self) -> bool {
+        self.length & QUOTED != 0
     }
 
     /// Whether bytes are escaped.
@@ -198,7 +210,7 @@ fn quoted(
     while bytes.get(after).is_some_and(|&byte| dialect.blanks(byte)) {
         after += 1;
     }
-    let span = Span::new(start, close, escaped);
+    let span = Span::new(start, close, escaped).in_quotes();
     match bytes.get(after) {
         None => Ok(last.then_some((span, after))),
         Some(&byte) if byte == dialect.delimiter || byte == dialect.line_end => {

@@ -268,6 +268,12 @@ impl Run {
         self.rows.get(at)
     }
 
+    /// The position of the first entry whose key is not less. `O(log n)`.
+    #[inline]
+    pub(super) fn first(&self, key: KeyRef<'_>) -> usize {
+        self.keys.lower_bound(key)
+    }
+
     /// The positions of the entries of a key. `O(log n)`.
     pub(super) fn equal(&self, key: KeyRef<'_>) -> Range<usize> {
         match key {

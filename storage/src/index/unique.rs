@@ -21,6 +21,8 @@ use crate::{error::Result, vector::Vector};
 
 /// Entries that are looked up by one task.
 const CHUNK: usize = 1 << 13;
+/// Fewer entries are looked up in every part: to find out where they may be costs as much.
+const FEW: usize = 4;
 
 impl Index {
     /// The version with more entries, each with a key of its own, or the first of their rows whose key another entry or an
@@ -35,7 +37,9 @@ impl Index {
         workers: &dyn Workers,
     ) -> Result<std::result::Result<Self, u64>> {
         let run = entries.into_run(workers)?;
-        let near: Vec<&Part> = self.parts.iter().filter(|part| overlaps(&part.run, &run)).collect();
+        let few = run.len() < FEW;
+        let near = self.parts.iter().filter(|part| few || overlaps(&part.run, &run));
+        let near: Vec<&Part> = near.collect();
         let repeated = AtomicU64::new(u64::MAX);
         workers.run(run.len().div_ceil(CHUNK), &|chunk| {
             let range = chunk * CHUNK..run.len().min((chunk + 1) * CHUNK);
@@ -114,7 +118,7 @@ fn after(code: &KeyCode) -> Cut {
 /// Whether keys of one run may be among those of another.
 fn overlaps(of: &Run, new: &Run) -> bool {
     let Some(last) = new.len().checked_sub(1) else { return false };
-    of.equal(new.key(0)).start < of.equal(new.key(last)).end
+    of.first(new.key(0)) < of.equal(new.key(last)).end
 }
 
 /// The least row in a range of a run whose key is taken; `u64::MAX` when none is.
@@ -138,6 +142,12 @@ fn first_repeated(
 
 /// Whether there is an entry of a key.
 fn is_taken(parts: &[&Part], key: KeyRef<'_>) -> bool {
-    let count = |part: &&Part| part.sign() * part.run.equal(key).len() as i64;
+    let count = |part: &&Part| {
+        let first = part.run.first(key);
+        match first < part.run.len() && part.run.key(first) == key {
+            true => part.sign() * part.run.equal(key).len() as i64,
+            false => 0,
+        }
+    };
     parts.iter().map(count).sum::<i64>() > 0
 }

@@ -15,7 +15,7 @@ use arrow::{
 use super::token::{items, members, unescaped};
 use crate::{
     csv::{
-        convert::{self as texts, Fields},
+        convert::{self as texts, Failure, Fields, Nulls},
         format::Formats,
         options::Dialect,
         split::Span,
@@ -27,26 +27,6 @@ use crate::{
 
 /// Where a value stands in the text; of no bytes where there is none.
 pub(crate) type Place = (u32, u32);
-
-/// Why a column cannot be converted.
-pub(crate) enum Failure {
-    /// The value of this row is no value of the type, or holds something unexpected.
-    Row(usize, Option<String>),
-    /// Anything else.
-    Other(StorageError),
-}
-
-impl From<StorageError> for Failure {
-    fn from(error: StorageError) -> Self {
-        Self::Other(error)
-    }
-}
-
-impl From<arrow::error::ArrowError> for Failure {
-    fn from(error: arrow::error::ArrowError) -> Self {
-        Self::Other(error.into())
-    }
-}
 
 /// The values of one column.
 #[derive(Clone, Copy)]
@@ -136,11 +116,8 @@ impl<'a> Values<'a> {
         }
         let dialect = Dialect::plain();
         let text = if escaped { arena.as_str() } else { self.text };
-        let fields = Fields { text, spans: &spans, dialect: &dialect, nulls: &[] };
-        texts::convert(&fields, ty, self.formats).map_err(|failure| match failure {
-            texts::Failure::Row(row) => Failure::Row(row, None),
-            texts::Failure::Other(error) => Failure::Other(error),
-        })
+        let fields = Fields { text, spans: &spans, dialect: &dialect, nulls: &Nulls::NONE };
+        texts::convert(&fields, ty, self.formats)
     }
 
     fn child(&self, places: &[Place], field: &FieldRef) -> Result<ArrayRef, Failure> {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::{
-    convert::{Failure, Place, Values, unknown_key},
+    convert::{Place, Values, unknown_key},
     dataset::{Files, Source},
     sniff::{JsonLayout, Sniffed, message},
     token::{Bad, members, skip_blanks, unescaped, value_end},
@@ -19,7 +19,8 @@ use crate::{
     VECTOR_SIZE,
     csv::{
         CHUNK_BYTES, MAX_RECORD,
-        input::{Compression, Input, changed, corrupt, line_at, reopen},
+        convert::Failure,
+        input::{Compression, Input, changed, corrupt, line_at, next_batch, reopen},
     },
     error::{Result, StorageError},
     ledger::{Level, array_bytes},
@@ -500,13 +501,10 @@ impl RangeScan {
     }
 
     /// Settles the account and looks whether the file is still the same.
-    fn finish(&mut self) -> Result<()> {
-        if !self.finished {
-            self.finished = true;
-            self.shared.spec.ledger.charge_footer(self.handle.asked());
-            if self.handle.changed() {
-                return Err(changed(&self.entry().0));
-            }
+    fn settle(&self) -> Result<()> {
+        self.shared.spec.ledger.charge_footer(self.handle.asked());
+        if self.handle.changed() {
+            return Err(changed(&self.entry().0));
         }
         Ok(())
     }
@@ -514,14 +512,7 @@ impl RangeScan {
 
 impl MorselScan for RangeScan {
     fn next(&mut self) -> Result<Option<ScanBatch>> {
-        if self.finished {
-            return Ok(None);
-        }
-        let found = self.step();
-        if !matches!(found, Ok(Some(_))) {
-            self.finish()?;
-        }
-        found
+        next_batch(self, |range| &mut range.finished, Self::step, Self::settle)
     }
 }
 

@@ -155,6 +155,7 @@ fn ranges(
     pages: usize,
 ) -> Option<Vec<ColumnRange>> {
     let (mut empty, mut min, mut max, mut nulls) = (vec![], vec![], vec![], vec![]);
+    let mut order = 0;
     let walk: Checked<()> = Walker::new(bytes).fields(0, &mut |walker, id, kind| {
         match (id, kind) {
             (1, 9) => {
@@ -163,6 +164,7 @@ fn ranges(
             }
             (2, 9) => min = walker.entries(8, Walker::binary)?,
             (3, 9) => max = walker.entries(8, Walker::binary)?,
+            (4, 4..=6) => order = walker.int()?,
             (5, 9) => nulls = walker.entries(6, Walker::int)?,
             _ => return Ok(false),
         }
@@ -188,7 +190,48 @@ fn ranges(
         }
     };
     let found: Vec<ColumnRange> = (0..pages).map(range).collect();
-    agree(&found, &group_range(metadata, group, leaf, ty)).then_some(found)
+    let group = group_range(metadata, group, leaf, ty);
+    let sound = agree(&found, &group) && in_order(&found, order);
+    (sound && (!has_exact_bounds(ty) || reached(&found, &group))).then_some(found)
+}
+
+/// Whether bounds of a type are never cut short.
+fn has_exact_bounds(ty: &LogicalType) -> bool {
+    ty.is_numeric() && !ty.is_float() && !matches!(ty, LogicalType::Decimal { .. })
+        || matches!(
+            ty,
+            LogicalType::Boolean
+                | LogicalType::Date
+                | LogicalType::Time(_)
+                | LogicalType::Timestamp(..)
+        )
+}
+
+/// Whether the bounds of the group are those of its outermost pages.
+fn reached(pages: &[ColumnRange], group: &ColumnRange) -> bool {
+    let touched = |bound: &Option<Scalar>, of: fn(&ColumnRange) -> &Option<Scalar>| match bound {
+        None => true,
+        Some(bound) => {
+            let mut known = pages.iter().filter_map(|page| of(page).as_ref()).peekable();
+            known.peek().is_none()
+                || known.any(|page| compare_scalars(page, bound) == Some(Ordering::Equal))
+        }
+    };
+    touched(&group.min, |page| &page.min) && touched(&group.max, |page| &page.max)
+}
+
+/// Whether the bounds of the pages ascend (1) or descend (2) if the index says so.
+fn in_order(pages: &[ColumnRange], order: i64) -> bool {
+    let wrong = match order {
+        1 => Ordering::Greater,
+        2 => Ordering::Less,
+        _ => return true,
+    };
+    let sorted = |of: fn(&ColumnRange) -> &Option<Scalar>| {
+        let known: Vec<&Scalar> = pages.iter().filter_map(|page| of(page).as_ref()).collect();
+        known.windows(2).all(|pair| compare_scalars(pair[0], pair[1]) != Some(wrong))
+    };
+    sorted(|page| &page.min) && sorted(|page| &page.max)
 }
 
 /// Whether what is said of the pages can be true of the row group. Bounds may be cut short on either side, so pages may
@@ -205,4 +248,38 @@ fn agree(pages: &[ColumnRange], group: &ColumnRange) -> bool {
     };
     let nulls = pages.iter().map(|page| page.nulls).sum::<Option<u64>>();
     pages.iter().all(sound) && nulls.zip(group.nulls).is_none_or(|(pages, group)| pages == group)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(min: i64, max: i64) -> ColumnRange {
+        let (min, max) = (Some(Scalar::int64(min)), Some(Scalar::int64(max)));
+        ColumnRange { min, max, nulls: Some(0), no_nan: true }
+    }
+
+    fn empty() -> ColumnRange {
+        ColumnRange { min: None, max: None, nulls: Some(1), no_nan: true }
+    }
+
+    #[test]
+    fn test_the_bounds_of_a_group_are_those_of_pages() {
+        let pages = [page(5, 9), empty(), page(1, 3)];
+        assert!(reached(&pages, &page(1, 9)));
+        for wrong in [page(0, 9), page(1, 10), page(2, 9)] {
+            assert!(!reached(&pages, &wrong));
+        }
+        assert!(reached(&[empty()], &page(1, 9)));
+    }
+
+    #[test]
+    fn test_pages_stand_in_the_order_that_is_told() {
+        let ascending = [page(1, 3), empty(), page(3, 3), page(4, 9)];
+        let mut descending = ascending.clone();
+        descending.reverse();
+        assert!(in_order(&ascending, 1) && !in_order(&ascending, 2) && in_order(&ascending, 0));
+        assert!(in_order(&descending, 2) && !in_order(&descending, 1));
+        assert!(!in_order(&[page(1, 9), page(2, 3)], 1));
+    }
 }

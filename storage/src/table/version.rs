@@ -441,7 +441,8 @@ fn keep_blocks(
         return;
     }
     let rows = part.segment.rows();
-    let all = || prune.all_match(&|i| columns[i].statistics().whole.range(deletes));
+    let whole = |i| known(i).map(|known| known.whole.range(deletes));
+    let all = || prune.all_match(&|i| or_nothing(whole(i)));
     if rows <= BLOCK_ROWS || all() {
         runs.extend(blocks(number, rows));
         return;

@@ -79,6 +79,11 @@ pub(super) fn format(schema: &SchemaRef, style: &CsvStyle) -> Result<Box<dyn Tex
         let message = "the delimiter must differ from quote and escape";
         return Err(StorageError::Value(message.into()));
     }
+    let marks = [delimiter, quote, b'\n', b'\r'];
+    if style.null.bytes().any(|byte| marks.contains(&byte)) {
+        let message = "the text for NULL holds a delimiter, a quote or a line end";
+        return Err(StorageError::Value(message.into()));
+    }
     let mut special = [false; 256];
     for byte in [b'\n', b'\r', b'#', delimiter, quote, escape] {
         special[usize::from(byte)] = true;
@@ -114,7 +119,9 @@ impl CsvFormat {
         let needed = quoted
             || bytes.iter().any(|&byte| self.special[usize::from(byte)])
             || text == self.style.null
-            || text.is_empty();
+            || text.is_empty()
+            // At the start of a file it would be taken for a mark of the encoding.
+            || text.starts_with('\u{feff}');
         if !needed {
             return out.extend_from_slice(bytes);
         }

@@ -1,6 +1,6 @@
 //! Batches to JSON: an object for each row.
 //!
-//! Invariants: numbers lose nothing (doubles in the shortest form that reads back the same, decimals digit by digit); NaN
+//! Invariants: numbers lose nothing (floats in the shortest form that reads back the same, decimals digit by digit); NaN
 //! and the infinities are written `NaN`, `Infinity` and `-Infinity`, as DuckDB writes and reads them.
 
 use std::io::Write;
@@ -91,7 +91,7 @@ fn value(array: &ArrayRef, row: usize, out: &mut Vec<u8>) -> Result<()> {
                     out.extend_from_slice(if value { b"true" } else { b"false" });
                 }
                 DataType::Utf8View => string(array.as_string_view().value(row), out),
-                DataType::Float32 => float(array.as_primitive::<dt::Float32Type>().value(row).into(), out),
+                DataType::Float32 => single(array.as_primitive::<dt::Float32Type>().value(row), out),
                 DataType::Float64 => float(array.as_primitive::<dt::Float64Type>().value(row), out),
                 DataType::Decimal128(_, scale) => {
                     decimal(array.as_primitive::<dt::Decimal128Type>().value(row), *scale, out);
@@ -154,6 +154,16 @@ fn nested(array: &ArrayRef, row: usize, out: &mut Vec<u8>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The shortest digits that name a float among those of 32 bits.
+fn single(value: f32, out: &mut Vec<u8>) {
+    match value.is_finite() {
+        true => {
+            let _ = write!(out, "{value:?}");
+        }
+        false => float(value.into(), out),
+    }
 }
 
 fn float(value: f64, out: &mut Vec<u8>) {

@@ -3,11 +3,12 @@
 //! Invariants: rows are written in the order in which they come; what is held in memory is bounded by a few row groups. A
 //! file appears under its name when all of it is on the disk, or not at all: until then it stands under another name in the
 //! same folder, which is removed when anything fails.
-//! Next: `output.rs` (files that appear at once), `parquet.rs`, `text.rs`, `csv.rs`, `json.rs`, `arrow.rs`; `split.rs`
-//! (one file for each key).
+//! Next: `output.rs` and `folder.rs` (files and folders that appear at once), `parquet.rs`, `text.rs`, `csv.rs`, `json.rs`,
+//! `arrow.rs`; `partition.rs` (one file for each key).
 
 mod arrow; // batches -> Arrow IPC
 mod csv; // batches -> CSV
+mod folder; // folders that appear at once
 mod json; // batches -> JSON
 mod output; // files that appear at once
 mod parquet; // batches -> Parquet
@@ -24,8 +25,10 @@ use ::arrow::{
 use self::{arrow::ArrowFile, output::Output, parquet::ParquetFile, text::TextFile};
 pub use self::{
     csv::{CsvStyle, Quoted},
+    folder::{Existing, NewFolder},
+    output::write_file,
     parquet::{ParquetCodec, ParquetStyle},
-    partition::{Existing, PartitionedWriter},
+    partition::PartitionedWriter,
     text::TextCompression,
 };
 use crate::error::{Result, StorageError};

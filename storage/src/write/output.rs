@@ -18,11 +18,30 @@ const BUFFER: usize = 1 << 20;
 /// Tells apart what one process writes at the same time.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
+/// Most bytes of a name that the name beside it repeats: file systems allow 255 for the whole.
+const MOST_NAME: usize = 200;
+/// Most links that lead from one to the next.
+const MOST_LINKS: usize = 40;
+
 /// A name in the folder of `path` that nobody else uses.
 pub(super) fn beside(path: &Path) -> PathBuf {
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let name = &name[..name.floor_char_boundary(MOST_NAME)];
     path.with_file_name(format!(".{name}.{}-{number}.tmp", std::process::id()))
+}
+
+/// The path that a path leads to, by links if it is one: also by those to where there is nothing yet.
+pub(super) fn resolved(path: PathBuf) -> PathBuf {
+    let mut path = path;
+    for _ in 0..MOST_LINKS {
+        if let Ok(known) = fs::canonicalize(&path) {
+            return known;
+        }
+        let Ok(next) = fs::read_link(&path) else { break };
+        path = path.parent().unwrap_or(Path::new("")).join(next);
+    }
+    path
 }
 
 /// A file being written.
@@ -49,7 +68,7 @@ impl Output {
             return Err(failed(&path, &"it is no plain file"));
         }
         // A link stays a link: what it leads to is replaced.
-        let path = fs::canonicalize(&path).unwrap_or(path);
+        let path = resolved(path);
         let temporary = beside(&path);
         let made = OpenOptions::new().write(true).create_new(true).open(&temporary);
         made.map_err(|error| failed(&path, &error))?;
@@ -80,6 +99,17 @@ impl Output {
         self.pending = false;
         sync_folder(&self.path)
     }
+}
+
+/// Writes a small file.
+///
+/// # Errors
+/// `Write` when that fails; the file that had the name before is still there then.
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    let name = path.to_str().ok_or_else(|| failed(path, &"its name is not valid UTF-8"))?;
+    let mut output = Output::create(name)?;
+    output.buffer.extend_from_slice(bytes);
+    output.commit()
 }
 
 /// Brings the names in the folder of a path to the disk.

@@ -29,6 +29,9 @@ use parquet::{
 use super::{Jobs, ROW_GROUP_BYTES, ROW_GROUP_ROWS, bytes_of, output::Output, unsupported};
 use crate::error::{Result, StorageError};
 
+/// Most row groups of a file: the format numbers them with 16 bits.
+const MOST_GROUPS: usize = i16::MAX as usize;
+
 /// How pages are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ParquetCodec {
@@ -200,6 +203,13 @@ impl ParquetFile {
     pub(super) fn flush<J: Jobs>(&mut self, jobs: &J) -> std::result::Result<(), J::Error> {
         let mut groups = std::mem::replace(&mut self.groups, vec![Group::default()]);
         groups.retain(|group| group.rows > 0);
+        if self.written + groups.len() > MOST_GROUPS {
+            let message = format!(
+                "a Parquet file has {MOST_GROUPS} row groups at most: they are too small (ROW_GROUP_SIZE, \
+                 ROW_GROUP_SIZE_BYTES)"
+            );
+            return Err(StorageError::Value(message).into());
+        }
         let columns = self.columns.len();
         let mut slots: Vec<Mutex<Slot>> = Vec::with_capacity(groups.len() * columns);
         for group in 0..groups.len() {

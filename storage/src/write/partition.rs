@@ -3,12 +3,9 @@
 //! Invariants: within a file rows stand in the order in which they came; what is held of all files together is bounded.
 //! The files are written in a folder beside the target and moved there when all are on the disk; a writer that fails
 //! leaves nothing behind.
+//! Next: `folder.rs`.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fs, path::Path, sync::Arc};
 
 use arrow::{
     array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, StringViewArray, UInt32Array},
@@ -19,7 +16,8 @@ use hashbrown::HashMap;
 
 use super::{
     FileStyle, FileWriter, Jobs,
-    output::{beside, failed, sync_folder},
+    folder::{Existing, NewFolder, is_used},
+    output::failed,
 };
 use crate::{
     error::{Result, StorageError},
@@ -31,22 +29,9 @@ const MOST_HELD: usize = 512 << 20;
 /// Most files.
 const MOST_FILES: usize = 100_000;
 
-/// What becomes of files that stand in the folder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Existing {
-    /// There must be none.
-    Refuse,
-    /// They are removed.
-    Replace,
-    /// They stay, but for those of the same names.
-    Keep,
-}
-
 /// Files in `key=value` folders that are being written.
 pub struct PartitionedWriter {
-    folder: PathBuf,
-    temporary: PathBuf,
-    existing: Existing,
+    folder: NewFolder,
     style: FileStyle,
     extension: String,
     /// The columns that stand in the files.
@@ -56,7 +41,6 @@ pub struct PartitionedWriter {
     files: HashMap<String, usize>,
     writers: Vec<FileWriter>,
     held: usize,
-    pending: bool,
 }
 
 impl PartitionedWriter {
@@ -74,14 +58,9 @@ impl PartitionedWriter {
         extension: &str,
         existing: Existing,
     ) -> Result<Self> {
-        let folder = PathBuf::from(folder.trim_end_matches('/'));
-        let used = fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_some());
-        if used && existing == Existing::Refuse {
+        if existing == Existing::Refuse && is_used(Path::new(folder)) {
             let message = "the folder is not empty (the options OVERWRITE and OVERWRITE_OR_IGNORE allow this)";
-            return Err(failed(&folder, &message));
-        }
-        if folder.is_file() {
-            return Err(failed(&folder, &"it is a file"));
+            return Err(failed(Path::new(folder), &message));
         }
         let fields = schema.fields();
         let columns: Vec<usize> = (0..fields.len()).filter(|c| !keys.contains(c)).collect();
@@ -90,12 +69,8 @@ impl PartitionedWriter {
             return Err(StorageError::Unsupported(message.into()));
         }
         let kept: Fields = columns.iter().map(|&column| Arc::clone(&fields[column])).collect();
-        let temporary = beside(&folder);
-        fs::create_dir(&temporary).map_err(|error| failed(&folder, &error))?;
         Ok(Self {
-            folder,
-            temporary,
-            existing,
+            folder: NewFolder::create(folder, existing)?,
             style,
             extension: extension.to_owned(),
             schema: Arc::new(Schema::new(kept)),
@@ -104,7 +79,6 @@ impl PartitionedWriter {
             files: HashMap::new(),
             writers: Vec::new(),
             held: 0,
-            pending: true,
         })
     }
 
@@ -171,10 +145,10 @@ impl PartitionedWriter {
         if self.writers.len() == MOST_FILES {
             return Err(StorageError::Unsupported(format!("more than {MOST_FILES} partitions")));
         }
-        let folder = self.temporary.join(path);
-        fs::create_dir_all(&folder).map_err(|error| failed(&self.folder, &error))?;
+        let (folder, target) = (self.folder.path().join(path), self.folder.target());
+        fs::create_dir_all(&folder).map_err(|error| failed(target, &error))?;
         let file = folder.join(format!("data_0.{}", self.extension));
-        let file = file.to_str().ok_or_else(|| failed(&self.folder, &"it is not valid UTF-8"))?;
+        let file = file.to_str().ok_or_else(|| failed(target, &"it is not valid UTF-8"))?;
         self.writers.push(FileWriter::create(file, &self.schema, &self.style)?);
         self.files.insert(path.to_owned(), self.writers.len() - 1);
         Ok(self.writers.len() - 1)
@@ -184,56 +158,12 @@ impl PartitionedWriter {
     ///
     /// # Errors
     /// As `write`.
-    pub fn finish<J: Jobs>(mut self, jobs: &J) -> std::result::Result<u64, J::Error> {
+    pub fn finish<J: Jobs>(self, jobs: &J) -> std::result::Result<u64, J::Error> {
         let mut rows = 0;
-        for writer in std::mem::take(&mut self.writers) {
+        for writer in self.writers {
             rows += writer.finish(jobs)?;
         }
-        let moved = self.settle();
-        moved.map_err(|error| failed(&self.folder, &error))?;
+        self.folder.finish()?;
         Ok(rows)
-    }
-
-    fn settle(&mut self) -> io::Result<()> {
-        if self.existing == Existing::Keep && self.folder.exists() {
-            move_into(&self.temporary, &self.folder)?;
-            fs::remove_dir_all(&self.temporary)?;
-        } else if self.folder.exists() {
-            let old = beside(&self.folder);
-            fs::rename(&self.folder, &old)?;
-            if let Err(error) = fs::rename(&self.temporary, &self.folder) {
-                fs::rename(&old, &self.folder)?;
-                return Err(error);
-            }
-            fs::remove_dir_all(&old)?;
-        } else {
-            fs::rename(&self.temporary, &self.folder)?;
-        }
-        self.pending = false;
-        sync_folder(&self.folder)
-    }
-}
-
-/// Moves the files below a folder to the same places below another.
-fn move_into(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let (source, target) = (entry.path(), to.join(entry.file_name()));
-        match entry.file_type()?.is_dir() {
-            true => move_into(&source, &target)?,
-            false => fs::rename(&source, &target)?,
-        }
-    }
-    Ok(())
-}
-
-impl Drop for PartitionedWriter {
-    fn drop(&mut self) {
-        if self.pending {
-            self.writers.clear();
-            // Nothing better can be done about a folder that cannot be removed.
-            let _ = fs::remove_dir_all(&self.temporary);
-        }
     }
 }

@@ -177,6 +177,7 @@ fn unify(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                 comparable(&left, [&*right], schema)?;
             }
             let ty = purpose(op).and_then(|purpose| of_pair(&left, &right, purpose, schema));
+            let ty = ty.or_else(|| distance(&left, op, &right, schema));
             let [left, right] =
                 [left, right].map(|side| Box::new(bring_to(*side, ty.as_ref(), schema)));
             made(Expr::BinaryExpr(BinaryExpr { left, op, right }), ty.is_some())
@@ -480,6 +481,23 @@ fn of_pair(left: &Expr, right: &Expr, purpose: Purpose, schema: &DFSchema) -> Op
         return common([&left.get_type(schema).ok()?, &right], purpose);
     }
     None
+}
+
+/// The type of a date and a timestamp of which one is taken from the other.
+fn distance(left: &Expr, op: Operator, right: &Expr, schema: &DFSchema) -> Option<DataType> {
+    if op != Operator::Minus {
+        return None;
+    }
+    match right.get_type(schema).ok()? {
+        DataType::Date32 => match left.get_type(schema).ok()? {
+            moment @ DataType::Timestamp(..) => Some(moment),
+            _ => None,
+        },
+        moment @ DataType::Timestamp(..) => {
+            (left.get_type(schema).ok()? == DataType::Date32).then_some(moment)
+        }
+        _ => None,
+    }
 }
 
 fn of<'a>(

@@ -14,6 +14,8 @@ use datafusion_expr::{
 };
 use datafusion_optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
+use crate::planner::{rules::unnested::has_keys, scalars::same};
+
 /// The rule.
 #[derive(Debug)]
 pub struct ComputeLateral;
@@ -96,7 +98,13 @@ fn computed(join: &Join, nodes: &[&LogicalPlan]) -> Result<LogicalPlan> {
         plan = lateral.apply(plan, inner, node)?;
         inner = Some(node);
     }
+    let rows = nodes.iter().any(|node| matches!(node, LogicalPlan::Unnest(_)));
     let mut exprs = lateral.left(&plan);
+    if rows && has_keys(&join.left) {
+        for (expr, (qualifier, field)) in exprs.iter_mut().zip(join.left.schema().iter()) {
+            *expr = same(expr.clone()).alias_qualified(qualifier.cloned(), field.name());
+        }
+    }
     let columns = (lateral.width..).map(|index| column(&plan, index));
     for ((qualifier, field), column) in join.right.schema().iter().zip(columns) {
         exprs.push(Expr::Column(column).alias_qualified(qualifier.cloned(), field.name()));

@@ -6,6 +6,7 @@ mod occurrence; // equal rows, numbered
 mod range_distances; // keys of RANGE frames in the type of the distance
 mod simplify_functions; // functions that have another form
 mod sort_names; // what the names in ORDER BY mean
+mod unnested; // groups as written, keys below unnest()
 
 pub use common_types::common_types;
 pub use lateral::ComputeLateral;
@@ -13,3 +14,4 @@ pub use occurrence::number_occurrences;
 pub use range_distances::range_distances;
 pub use simplify_functions::{SimplifyFunctions, is_repeatable};
 pub use sort_names::sort_names;
+pub use unnested::unmark_groups;
