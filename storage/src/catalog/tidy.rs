@@ -18,8 +18,8 @@ use crate::{
     table::{TableVersion, Thoroughness},
 };
 
-/// Merges of up to so many entries, some 20 ms, are carried out by whoever commits.
-const AT_ONCE: u64 = 1 << 20;
+/// Merges of up to so many entries, some 20 ms, are carried out by whoever commits. Tests get by with fewer.
+const AT_ONCE: u64 = if cfg!(test) { 1 << 16 } else { 1 << 20 };
 
 /// Runs a task on another thread, at some time.
 pub type Spawn = dyn Fn(Box<dyn FnOnce() + Send>) + Send + Sync;

@@ -1,13 +1,17 @@
 //! Indexes of tables under random changes against recomputation from the rows, and against a map of keys.
 
-use std::{cmp::Ordering, collections::BTreeMap, sync::Arc};
+use std::{
+    cmp::Ordering,
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 use arrow::array::*;
 
 use super::{tests::Random, *};
 use crate::{
     Catalog, ColumnDef, LogicalType, Relation, Scalar, Schema, StorageError,
-    catalog::IfExists,
+    catalog::{Background, IfExists},
     index::{Index, IndexColumn, KeyRange, Serial},
 };
 
@@ -416,4 +420,57 @@ fn test_commits_merge_the_runs_of_indexes_and_readers_keep_theirs() {
     assert_eq!(info.bytes, info.column_bytes.iter().sum::<u64>());
     // Merging is no version.
     assert!(before.unwrap().len() == 200_000 && table.version() == first_version + 5);
+}
+
+/// Work for the background.
+type Task = Box<dyn FnOnce() + Send>;
+
+#[test]
+fn test_large_merges_wait_for_the_background_while_commits_go_on() {
+    let catalog = Catalog::new();
+    let tasks: Arc<Mutex<Vec<Task>>> = Arc::default();
+    let waiting = Arc::clone(&tasks);
+    let spawn = move |task| waiting.lock().unwrap().push(task);
+    catalog.set_background(Background(Box::new(spawn)));
+    let index = definition(Some("i"), IndexKind::Plain, &[(1, false)], &[(0, false)]);
+    let rules = TableRules { indexes: vec![index], ..TableRules::default() };
+    let table = TableVersion::new(schema(), &[]).unwrap();
+    let table = table.with_rules(Arc::new(rules), &Serial).unwrap();
+    let mut first = catalog.begin();
+    first.create_table("t", table, IfExists::Fail).unwrap();
+    first.commit().unwrap();
+    let rows: Vec<Row> = (0..40_000).map(|i| (i, Some(i * 7 % 911), None, 0.0)).collect();
+    let insert = |rows: &[Row]| {
+        let mut transaction = catalog.begin();
+        transaction.append("t", vec![segment(rows)]).unwrap();
+        transaction.commit().unwrap();
+    };
+    insert(&rows);
+    insert(&rows);
+    let held = Arc::clone(catalog.snapshot().table("t").unwrap());
+    assert_eq!(
+        (tasks.lock().unwrap().len(), held.indexes()[0].index().unwrap().info().runs),
+        (1, 2)
+    );
+    // One who began before the merge and commits after it, and changes while it waits.
+    let mut open = catalog.begin();
+    open.append("t", vec![segment(&rows[..10])]).unwrap();
+    insert(&rows[..3]);
+    let mut transaction = catalog.begin();
+    transaction.delete("t", [5, 40_005].into_iter().collect()).unwrap();
+    transaction.commit().unwrap();
+    let due = std::mem::take(&mut *tasks.lock().unwrap());
+    assert!(!due.is_empty());
+    due.into_iter().for_each(|task| task());
+    let latest = Arc::clone(catalog.snapshot().table("t").unwrap());
+    let now = latest.indexes()[0].index().unwrap();
+    assert_eq!((now.len(), now.info().pending), (80_001, 5), "{:?}", now.info());
+    open.commit().unwrap();
+    for task in std::mem::take(&mut *tasks.lock().unwrap()) {
+        task();
+    }
+    let table = Arc::clone(catalog.snapshot().table("t").unwrap());
+    assert_eq!(table.indexes()[0].index().unwrap().len(), 80_011);
+    check(&table);
+    check(&held);
 }
