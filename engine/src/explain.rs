@@ -29,9 +29,12 @@ pub struct NodeMetrics {
     pub detail: Vec<String>,
 }
 
+/// Asks a target for its choice.
+type Ask<'a> = dyn Fn(&Target<'_>) -> Result<Option<Choice>> + 'a;
+
 /// How the scan of a node is read, where an index might serve; a sort's first rows may be skipped.
 fn choice(plan: &Plan, skipped: u64, details: Details) -> Option<Choice> {
-    let (scan, ask): (_, &dyn Fn(&Target<'_>) -> Result<Option<Choice>>) = match plan {
+    let (scan, ask): (_, &Ask<'_>) = match plan {
         Plan::Scan(scan) => (scan, &|target| target.explain_fetch()),
         Plan::Aggregate { input, groups, grouping_sets, aggregates, .. } => match &**input {
             Plan::Scan(scan) if grouping_sets.is_empty() => {

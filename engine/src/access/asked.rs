@@ -42,7 +42,7 @@ struct Read {
 
 enum Ask {
     /// From the statistics of ranges; `None` for `count(*)`.
-    State { read: Option<usize>, base: Call, call: Call, line: Option<Affine> },
+    State { read: Option<usize>, base: Call, call: Call, line: Option<Box<Affine>> },
     /// How many distinct values there are.
     Distinct { place: Place },
     /// Values by their ranks.
@@ -113,7 +113,7 @@ impl Asked {
         }
         let total = line.as_ref().is_none_or(Affine::is_total);
         let read = self.read(place, column, &base, !total);
-        Ok(Some(Ask::State { read: Some(read), base, call, line }))
+        Ok(Some(Ask::State { read: Some(read), base, call, line: line.map(Box::new) }))
     }
 
     fn read(&mut self, place: Place, column: usize, call: &Call, guarded: bool) -> usize {

@@ -302,7 +302,9 @@ impl IndexSpec {
             if let Some(points) = set.points(&key.ty) {
                 let with = |prefix: &Vec<Scalar>| {
                     let prefix = prefix.clone();
-                    points.iter().map(move |point| [&prefix[..], &[point.clone()]].concat())
+                    points
+                        .iter()
+                        .map(move |point| [&prefix[..], std::slice::from_ref(point)].concat())
                 };
                 prefixes = prefixes.iter().flat_map(with).collect();
                 fixed += 1;
