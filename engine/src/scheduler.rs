@@ -5,7 +5,7 @@
 //! A panic in a worker becomes an `Internal` error.
 
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -30,6 +30,19 @@ pub enum Flow {
     Continue,
     /// Hand out no further index to anybody.
     Stop,
+}
+
+impl stoadb_storage::index::Workers for Workers {
+    fn run(&self, tasks: usize, task: &(dyn Fn(usize) + Sync)) {
+        let work = |index| {
+            task(index);
+            Ok(())
+        };
+        if let Err(error) = self.for_each(tasks, work) {
+            // Nothing but a panic of a task fails; half a result must not pass for a whole one.
+            resume_unwind(Box::new(error.to_string()));
+        }
+    }
 }
 
 impl Workers {

@@ -55,6 +55,8 @@ def text(value, kind: str = "") -> str:
 def answer(connection: duckdb.DuckDBPyConnection, sql: str, sort: str) -> list[str]:
     result = connection.execute(sql)
     kinds = [str(column[1]) for column in result.description]
+    if any(kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "INTERVAL")) for kind in kinds):
+        result = connection.execute(f"SELECT CAST(COLUMNS(*) AS VARCHAR) FROM ({sql})")
     rows = [" ".join(" ".join(map(text, row, kinds)).split()) for row in result.fetchall()]
     if sort == "rowsort":
         rows.sort()

@@ -2,14 +2,31 @@
 //!
 //! Invariant: what is decoded is checked; a text that is not of the alphabet is an error.
 
-use arrow::array::ArrayRef;
-use datafusion_common::{Result, exec_err};
+use arrow::{
+    array::ArrayRef,
+    datatypes::{DataType, Int32Type},
+};
+use datafusion_common::{Result, ScalarValue, exec_err};
 
-use super::{BIGINT, BLOB, Call, Def, TEXT};
+use super::{BIGINT, BLOB, Call, Def, Gives, TEXT};
 
 pub(super) const TABLE: &[Def] = &[
     Def { name: "to_base64", aliases: &["base64"], takes: "bytes", gives: TEXT, body: to_base64 },
     Def { name: "from_base64", aliases: &[], takes: "text", gives: BLOB, body: from_base64 },
+    Def {
+        name: "encode",
+        aliases: &[],
+        takes: "bytes text?",
+        gives: Gives::From(encoded),
+        body: encode,
+    },
+    Def {
+        name: "decode",
+        aliases: &[],
+        takes: "bytes text?",
+        gives: Gives::From(decoded),
+        body: decode,
+    },
     Def { name: "unhex", aliases: &["from_hex"], takes: "text", gives: BLOB, body: unhex },
     Def { name: "to_uuid", aliases: &[], takes: "bytes", gives: TEXT, body: |c| to_uuid(c, false) },
     Def {
@@ -22,6 +39,7 @@ pub(super) const TABLE: &[Def] = &[
     Def { name: "url_encode", aliases: &[], takes: "text", gives: TEXT, body: url_encode },
     Def { name: "url_decode", aliases: &[], takes: "text", gives: TEXT, body: url_decode },
     Def { name: "unicode", aliases: &["ord"], takes: "text", gives: BIGINT, body: unicode },
+    Def { name: "octet_length", aliases: &[], takes: "bytes", gives: INTEGER, body: octet_length },
     Def { name: "strlen", aliases: &[], takes: "text", gives: BIGINT, body: strlen },
     Def {
         name: "bar",
@@ -32,7 +50,66 @@ pub(super) const TABLE: &[Def] = &[
     },
 ];
 
+const INTEGER: Gives = Gives::Plain(|| DataType::Int32);
+
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+fn encoded(types: &[DataType], _: &[Option<&ScalarValue>]) -> Result<DataType> {
+    Ok(if types.len() == 1 { DataType::BinaryView } else { DataType::Utf8View })
+}
+
+fn decoded(types: &[DataType], _: &[Option<&ScalarValue>]) -> Result<DataType> {
+    Ok(if types.len() == 1 { DataType::Utf8View } else { DataType::BinaryView })
+}
+
+/// The way that the second argument of `encode` and `decode` names: whether it is base64 and not hexadecimal digits.
+fn is_base64(call: &Call) -> Result<bool> {
+    let methods = call.texts(1)?;
+    let mut found = None;
+    for method in (0..call.rows).filter_map(|row| methods.at(row)) {
+        let base64 = match method.to_ascii_lowercase().as_str() {
+            "base64" => true,
+            "hex" => false,
+            _ => return exec_err!("there is no encoding '{method}': 'base64' and 'hex' are known"),
+        };
+        if found.is_some_and(|found| found != base64) {
+            return exec_err!("the encoding has to be the same in every row");
+        }
+        found = Some(base64);
+    }
+    Ok(found.unwrap_or(false))
+}
+
+/// A text as the blob of its UTF-8; with a second argument, a blob as base64 or hexadecimal digits.
+fn encode(call: &Call) -> Result<ArrayRef> {
+    if call.has(1) && is_base64(call)? {
+        return to_base64(call);
+    }
+    let bytes = call.bytes(0)?;
+    if !call.has(1) {
+        return call.give_blobs(|row| Ok(bytes.at(row).map(<[u8]>::to_vec)));
+    }
+    let digits = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    call.give_texts(|row| Ok(bytes.at(row).map(digits)))
+}
+
+/// The text of a blob in UTF-8; with a second argument, the blob that base64 or hexadecimal digits stand for.
+fn decode(call: &Call) -> Result<ArrayRef> {
+    if call.has(1) {
+        return if is_base64(call)? { from_base64(call) } else { unhex(call) };
+    }
+    let bytes = call.bytes(0)?;
+    call.give_texts(|row| match bytes.at(row).map(std::str::from_utf8) {
+        None => Ok(None),
+        Some(Ok(text)) => Ok(Some(text)),
+        Some(Err(error)) => {
+            exec_err!(
+                "the blob is not UTF-8: its byte {} begins no character",
+                error.valid_up_to() + 1
+            )
+        }
+    })
+}
 
 fn to_base64(call: &Call) -> Result<ArrayRef> {
     let bytes = call.bytes(0)?;
@@ -81,7 +158,7 @@ fn from_base64(call: &Call) -> Result<ArrayRef> {
 /// A UUID as text, of its 32 digits in any case with or without hyphens and braces, or of its 16 bytes.
 fn to_uuid(call: &Call, or_null: bool) -> Result<ArrayRef> {
     let bytes = call.bytes(0)?;
-    let blobs = *call.args[0].data_type() == arrow::datatypes::DataType::BinaryView;
+    let blobs = *call.args[0].data_type() == DataType::BinaryView;
     call.give_texts(|row| {
         let Some(given) = bytes.at(row) else { return Ok(None) };
         let digits: String = match blobs {
@@ -171,6 +248,13 @@ fn unicode(call: &Call) -> Result<ArrayRef> {
 fn strlen(call: &Call) -> Result<ArrayRef> {
     let texts = call.texts(0)?;
     call.give_integers(|row| Ok(texts.at(row).and_then(|text| i64::try_from(text.len()).ok())))
+}
+
+fn octet_length(call: &Call) -> Result<ArrayRef> {
+    let bytes = call.bytes(0)?;
+    call.give_numbers::<Int32Type>(|row| {
+        Ok(bytes.at(row).and_then(|bytes| i32::try_from(bytes.len()).ok()))
+    })
 }
 
 /// A bar of blocks, in eighths, as long as a number between two others; 80 characters at most.

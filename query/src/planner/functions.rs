@@ -78,13 +78,25 @@ const ALIASES: &[(&str, &str)] = &[
     ("prefix", "starts_with"),
     ("suffix", "ends_with"),
     (crate::sql::calls::NOW, "now"),
+    ("transaction_timestamp", "now"),
+    ("get_current_timestamp", "now"),
     ("get_current_time", "current_time"),
     ("gen_random_uuid", "uuid"),
     ("uuidv4", "uuid"),
 ];
 
-/// Functions of the library that would answer wrongly: sums of whole numbers in doubles.
-const LEFT_OUT: &[&str] = &["array_sum"];
+/// Functions of the library that would answer wrongly (sums of whole numbers in doubles), or that are about what we have
+/// not: metadata of fields, unions, rows that know their file.
+const LEFT_OUT: &[&str] = &[
+    "array_sum",
+    "arrow_field",
+    "arrow_metadata",
+    "with_metadata",
+    "union_extract",
+    "union_tag",
+    "input_file_name",
+    "file_row_index",
+];
 
 impl Functions {
     fn new(options: &ConfigOptions) -> Self {

@@ -55,9 +55,14 @@ pub(crate) fn lambda_kind(name: &str) -> Option<LambdaKind> {
 
 /// All names.
 pub(crate) fn lambda_names() -> impl Iterator<Item = &'static str> {
-    NAMES
-        .iter()
-        .flat_map(|(name, aliases, _)| std::iter::once(*name).chain(aliases.iter().copied()))
+    lambda_aliases().map(|(name, _)| name)
+}
+
+/// All names, each with the declared one.
+pub(crate) fn lambda_aliases() -> impl Iterator<Item = (&'static str, &'static str)> {
+    NAMES.iter().flat_map(|(name, aliases, _)| {
+        std::iter::once(*name).chain(aliases.iter().copied()).map(|alias| (alias, *name))
+    })
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]

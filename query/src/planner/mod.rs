@@ -10,6 +10,7 @@ pub mod diagnose; // the library's errors in our words
 pub mod functions; // scalar functions, and how the engine calls them
 pub mod hooks; // expressions and types that we plan ourselves
 pub mod lambdas; // functions of lists that take lambdas: names and types
+pub(crate) mod listed; // all functions, as a list
 pub mod optimizer; // the list of rewrites
 pub mod rules; // rewrites of our own
 pub mod output; // names of result columns

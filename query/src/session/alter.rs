@@ -157,8 +157,9 @@ impl Altered<'_> {
     /// The table of the columns and rules, whose values come from where `from` says.
     fn table(self, from: &[NewColumn]) -> Result<TableVersion> {
         check_names(&self.schema)?;
-        let table = self.target.table.with_columns(Arc::new(self.schema), from)?;
-        self.target.ruled(table.with_rules(Arc::new(self.rules)))
+        let workers = self.session.workers()?;
+        let (schema, rules) = (Arc::new(self.schema), Arc::new(self.rules));
+        self.target.ruled(self.target.table.with_columns(schema, from, rules, &workers))
     }
 
     fn add(mut self, declared: &AstColumn) -> Result<TableVersion> {
@@ -242,6 +243,17 @@ impl Altered<'_> {
                 return Err(Error::new(ErrorKind::Catalog, message));
             }
             key.columns = key.columns.iter().filter_map(|&column| place(column)).collect();
+        }
+        for index in &mut self.rules.indexes {
+            if let Some(&column) = gone.iter().find(|&&column| index.uses(column)) {
+                let name = &self.schema.columns[column].name;
+                let message =
+                    format!("the column '{name}' is needed by {}", index.describe(&self.schema));
+                return Err(Error::new(ErrorKind::Catalog, message).with_hint("DROP INDEX first"));
+            }
+            if let Some(moved) = index.with_columns(place) {
+                *index = moved;
+            }
         }
         for &column in gone {
             let name = &self.schema.columns[column].name;
@@ -418,6 +430,7 @@ impl Altered<'_> {
         let segments = self.rewritten_segments(items, &schema)?;
         rules::enforce(self.session, &self.target.name, &self.rules, &schema, &segments)?;
         let table = TableVersion::new(schema, &segments)?;
-        self.target.ruled(table.with_rules(Arc::new(self.rules)))
+        let workers = self.session.workers()?;
+        self.target.ruled(table.with_rules(Arc::new(self.rules), &workers))
     }
 }

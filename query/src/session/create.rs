@@ -18,6 +18,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     session::{
         connection::State,
+        indexes,
         names::Names,
         result::QueryResult,
         rules,
@@ -83,7 +84,8 @@ pub(crate) fn table(
         }
     };
     let rows = segments.iter().map(|segment| segment.rows() as u64).sum();
-    let table = TableVersion::new(schema, &segments)?.with_rules(Arc::new(rules))?;
+    let table = TableVersion::new(schema, &segments)?
+        .with_rules(Arc::new(rules), &stoadb_storage::index::Serial)?;
     run::change(session.connection, state, |transaction| {
         Ok(transaction.create_table(&name, table, if_exists)?)
     })?;
@@ -260,6 +262,7 @@ pub(crate) fn drop(
         // No view, key or macro depends on a table: CASCADE has nothing to do.
         ObjectType::Table => EntryKind::Table,
         ObjectType::View => EntryKind::View,
+        ObjectType::Index => return indexes::drop(session, state, names, missing_ok),
         ObjectType::Schema => return schemas::drop(session, state, names, missing_ok, cascade),
         other => return Err(Error::unsupported(format!("DROP {other}"))),
     };

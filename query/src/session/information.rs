@@ -17,7 +17,11 @@ use stoadb_storage::{
 
 use crate::{
     error::Result,
-    planner::{PlannerSettings, plan_query},
+    planner::{
+        PlannerSettings,
+        listed::{ListedFunction, listed_functions},
+        plan_query,
+    },
     session::names::{DATABASE, Names},
 };
 
@@ -26,7 +30,9 @@ pub(crate) const SCHEMA: &str = "information_schema";
 
 /// Whether a function in FROM shows the catalog.
 pub(crate) fn is_function(name: &str) -> bool {
-    ["duckdb_tables", "duckdb_columns", "duckdb_views", "duckdb_schemas"].contains(&name)
+    let names =
+        ["duckdb_tables", "duckdb_columns", "duckdb_views", "duckdb_schemas", "duckdb_functions"];
+    names.contains(&name)
 }
 
 /// The relation of a name; `None` when it is none of these.
@@ -49,6 +55,7 @@ pub(crate) fn relation(names: &Names<'_>, parts: &[&str]) -> Result<Option<Arc<d
         "duckdb_columns" => duckdb_columns(names),
         "duckdb_views" => duckdb_views(names),
         "duckdb_schemas" => duckdb_schemas(names),
+        "duckdb_functions" => duckdb_functions(names),
         _ => return Ok(None),
     };
     let columns = columns.into_iter().map(|(name, values)| (name, values, true));
@@ -298,5 +305,25 @@ fn duckdb_schemas(names: &Names<'_>) -> Columns {
         ("database_name", text(&schemas, |_| Some(DATABASE.into()))),
         ("schema_name", text(&schemas, |schema| Some(schema.clone()))),
         ("internal", flag(&schemas, |_| false)),
+    ]
+}
+
+fn duckdb_functions(names: &Names<'_>) -> Columns {
+    let listed = listed_functions().into_iter().map(|function| (MAIN.to_owned(), function));
+    let macros = names.snapshot.all_entries().filter_map(|(name, entry)| {
+        let (schema, last) = split_name(name);
+        let temporary = is_temporary(name);
+        let seen = matches!(entry, Entry::Macro(_)) && (!temporary || schema == names.temporary);
+        let function = ListedFunction { name: last.into(), alias_of: None, kind: "macro" };
+        seen.then(|| (if temporary { MAIN } else { schema }.to_owned(), function))
+    });
+    let mut all: Vec<_> = listed.chain(macros).collect();
+    all.sort_by(|(a, f), (b, g)| (a, &f.name, f.kind).cmp(&(b, &g.name, g.kind)));
+    vec![
+        ("database_name", text(&all, |_| Some(DATABASE.into()))),
+        ("schema_name", text(&all, |(schema, _)| Some(schema.clone()))),
+        ("function_name", text(&all, |(_, function)| Some(function.name.clone()))),
+        ("alias_of", text(&all, |(_, function)| function.alias_of.clone())),
+        ("function_type", text(&all, |(_, function)| Some(function.kind.into()))),
     ]
 }

@@ -15,6 +15,7 @@ mod change; // DELETE, UPDATE, TRUNCATE
 mod merge; // MERGE INTO
 mod alter; // ALTER TABLE
 mod rules; // NOT NULL, DEFAULT, CHECK, PRIMARY KEY, UNIQUE
+mod indexes; // CREATE INDEX, DROP INDEX
 mod schemas; // CREATE SCHEMA, DROP SCHEMA, USE
 mod information; // information_schema
 mod macros; // CREATE MACRO, and what calls stand for

@@ -179,10 +179,16 @@ impl Names<'_> {
         }
     }
 
+    /// The schemas in which names without one are looked for, in order.
+    pub(crate) fn path(&self) -> Vec<String> {
+        let path = [self.temporary.as_str(), &self.schema, MAIN];
+        path[if self.plain { 2 } else { 0 }..].iter().map(|&schema| schema.to_owned()).collect()
+    }
+
     /// The first name in the order of schemas behind which there is something.
     pub(crate) fn find(&self, name: impl Fn(&str) -> String) -> String {
-        let path = [self.temporary.as_str(), &self.schema, MAIN];
-        let known = path[if self.plain { 2 } else { 0 }..].iter().map(|schema| name(schema));
+        let path = self.path();
+        let known = path.iter().map(|schema| name(schema));
         let mut known = known.filter(|name| self.snapshot.relation(name).is_some());
         known.next().unwrap_or_else(|| name(&self.schema))
     }
@@ -309,7 +315,7 @@ impl VisitorMut for Qualifier<'_> {
 }
 
 /// The parts of a name.
-fn parts_of(name: &ObjectName) -> Result<Vec<String>> {
+pub(super) fn parts_of(name: &ObjectName) -> Result<Vec<String>> {
     let part = |part: &ObjectNamePart| part.as_ident().map(|part| part.value.clone());
     let parts = name.0.iter().map(part).collect::<Option<Vec<_>>>();
     parts.ok_or_else(|| Error::new(ErrorKind::Name, format!("{name} is no name of a table")))

@@ -23,7 +23,7 @@ use crate::{
     session::{
         alter, change,
         connection::{Connection, State},
-        copy, create, explain, export, insert,
+        copy, create, explain, export, indexes, insert,
         kept::{KeptPlan, Runnable},
         macros, merge,
         names::Names,
@@ -168,6 +168,7 @@ pub(crate) fn autocommit(
                 | Statement::CreateView(_)
                 | Statement::CreateSchema { .. }
                 | Statement::CreateMacro { .. }
+                | Statement::CreateIndex(_)
                 | Statement::AlterTable(_)
                 | Statement::DropFunction(_)
                 | Statement::Drop { .. }
@@ -263,6 +264,7 @@ fn run_with(
         Statement::CreateSchema { .. } => schemas::create(session, state, statement),
         Statement::CreateMacro { .. } => macros::create(session, state, statement),
         Statement::DropFunction(drop) => macros::drop(session, state, drop),
+        Statement::CreateIndex(create) => indexes::create(session, state, create),
         Statement::AlterTable(change) => alter::table(session, state, change),
         Statement::Drop { object_type, if_exists, names, cascade, temporary, table, .. } => {
             if *temporary || table.is_some() {

@@ -3,14 +3,14 @@
 //! How: the table says for every new row which of its rows is in the way; those new rows are left out, or joined with the
 //! rows in the way for their new values. Invariant: of several new rows with one key the first is inserted; a row is
 //! updated once at most.
-//! Next: `stoadb_storage::TableVersion::rows_by_key`.
+//! Next: `stoadb_storage::table::TableIndex::rows_of`.
 
 use std::{collections::HashSet, sync::Arc};
 
 use arrow::array::Int64Array;
 use stoadb_storage::{
     ColumnDef, LogicalType, Relation, Schema, TableBuilder, TableVersion, Vector,
-    table::{KeyRule, RowSet, Segment, WithPositions},
+    table::{RowSet, Segment, TableIndex, WithPositions},
 };
 
 use crate::{
@@ -42,8 +42,8 @@ const EXCLUDED: &str = "excluded";
 
 /// What a statement does with rows whose key is taken.
 pub(super) struct Conflict {
-    /// The keys that count, by ordinal.
-    keys: Vec<usize>,
+    /// The unique indexes that count.
+    keys: Vec<Arc<TableIndex>>,
     /// The new values, and a condition for them; none to leave the row out.
     update: Option<(Vec<Assignment>, Option<Expr>)>,
 }
@@ -85,10 +85,11 @@ impl Conflict {
             Some(ConflictTarget::Columns(columns)) => vec![key_of(columns, target)?],
             Some(ConflictTarget::OnConstraint(name)) => {
                 let name = name.to_string();
-                let is = |key: &KeyRule| {
-                    key.name.as_ref().is_some_and(|known| known.eq_ignore_ascii_case(&name))
+                let is = |key: &Arc<TableIndex>| {
+                    let known = &key.definition().name;
+                    known.as_ref().is_some_and(|known| known.eq_ignore_ascii_case(&name))
                 };
-                let key = target.table.rules().keys.iter().position(is).ok_or_else(|| {
+                let key = all_keys(target).into_iter().find(is).ok_or_else(|| {
                     let message = format!("no key of the table is called {name}");
                     Error::new(ErrorKind::Name, message)
                 })?;
@@ -109,7 +110,7 @@ impl Conflict {
     ) -> Result<QueryResult> {
         let schema = Arc::clone(target.table.shared_schema());
         let rules = Arc::clone(target.table.rules());
-        let found = self.find(target, &segments)?;
+        let found = self.find(session, target, &segments)?;
         let all = TableVersion::new(Arc::clone(&schema), &segments)?;
         let mut new = match found.free.len() == all.rows() {
             true => segments.clone(),
@@ -149,14 +150,23 @@ impl Conflict {
     }
 
     /// Which new rows have free keys, and which rows of the table are in the way of the others.
-    fn find(&self, target: &Target, segments: &[Arc<Segment>]) -> Result<Found> {
+    fn find(
+        &self,
+        session: &Session<'_>,
+        target: &Target,
+        segments: &[Arc<Segment>],
+    ) -> Result<Found> {
+        let workers = session.workers()?;
+        for key in &self.keys {
+            key.index_on(&workers)?;
+        }
         let mut found = Found { free: RowSet::default(), taken: Vec::new() };
         let mut claimed: Vec<HashSet<Box<[u8]>>> = vec![HashSet::new(); self.keys.len()];
         let mut start = 0;
         for segment in segments {
-            let known = self.keys.iter().map(|&key| target.table.rows_by_key(key, segment));
+            let known = self.keys.iter().map(|key| key.rows_of(segment));
             let known = known.collect::<stoadb_storage::Result<Vec<_>>>()?;
-            let texts = self.keys.iter().map(|&key| target.table.keys_of(key, segment));
+            let texts = self.keys.iter().map(|key| key.keys_of(segment));
             let texts = texts.collect::<stoadb_storage::Result<Vec<_>>>()?;
             for row in 0..segment.rows() {
                 let taken = known.iter().find_map(|rows| rows[row]);
@@ -197,14 +207,16 @@ fn twice(target: &Target) -> Error {
         .with_hint("let the new rows have each key once, with GROUP BY or DISTINCT ON")
 }
 
-fn all_keys(target: &Target) -> Vec<usize> {
-    (0..target.table.rules().keys.len()).collect()
+fn all_keys(target: &Target) -> Vec<Arc<TableIndex>> {
+    let indexes = target.table.indexes().iter();
+    indexes.filter(|index| index.definition().is_unique()).cloned().collect()
 }
 
 /// The one key of a table.
-fn one_key(target: &Target) -> Result<Vec<usize>> {
-    match target.table.rules().keys.len() {
-        1 => Ok(vec![0]),
+fn one_key(target: &Target) -> Result<Vec<Arc<TableIndex>>> {
+    let keys = all_keys(target);
+    match keys.len() {
+        1 => Ok(keys),
         count => {
             let message = format!("the table '{}' has {count} keys", target.alias.value);
             Err(Error::new(ErrorKind::Catalog, message)
@@ -214,28 +226,32 @@ fn one_key(target: &Target) -> Result<Vec<usize>> {
 }
 
 /// The key over these columns, in any order.
-fn key_of(columns: &[Ident], target: &Target) -> Result<usize> {
+fn key_of(columns: &[Ident], target: &Target) -> Result<Arc<TableIndex>> {
     let schema = target.table.shared_schema();
     let find = |name: &Ident| {
         column_of(&ObjectName::from(vec![name.clone()]), schema, &target.alias.value)
     };
     let mut wanted = columns.iter().map(find).collect::<Result<Vec<_>>>()?;
     wanted.sort_unstable();
-    let same = |key: &KeyRule| {
-        let mut columns = key.columns.clone();
+    let same = |key: &Arc<TableIndex>| {
+        let mut columns: Vec<usize> = key.definition().keys.iter().map(|key| key.column).collect();
         columns.sort_unstable();
         columns == wanted
     };
-    target.table.rules().keys.iter().position(same).ok_or_else(|| {
+    all_keys(target).into_iter().find(same).ok_or_else(|| {
         let names: Vec<_> = columns.iter().map(|name| name.value.as_str()).collect();
-        let message = format!("no PRIMARY KEY and no UNIQUE is over ({})", names.join(", "));
+        let message =
+            format!("no PRIMARY KEY, UNIQUE and UNIQUE INDEX is over ({})", names.join(", "));
         Error::new(ErrorKind::Catalog, message)
     })
 }
 
 /// What OR REPLACE assigns: all columns that the statement names, but those of keys.
 fn replacing(insert: &Insert, target: &Target) -> Vec<Assignment> {
-    let rules = target.table.rules();
+    let keys = all_keys(target);
+    let is_key = |column: usize| {
+        keys.iter().any(|key| key.definition().keys.iter().any(|key| key.column == column))
+    };
     let is_named = |name: &str| {
         let named = |column: &ObjectName| {
             let last = column.0.last().and_then(|part| part.as_ident());
@@ -244,9 +260,7 @@ fn replacing(insert: &Insert, target: &Target) -> Vec<Assignment> {
         insert.columns.is_empty() || insert.columns.iter().any(named)
     };
     let columns = target.table.shared_schema().columns.iter().enumerate();
-    let columns = columns.filter(|(ordinal, column)| {
-        !rules.keys.iter().any(|key| key.columns.contains(ordinal)) && is_named(&column.name)
-    });
+    let columns = columns.filter(|(ordinal, column)| !is_key(*ordinal) && is_named(&column.name));
     let assignment = |(_, column): (usize, &ColumnDef)| {
         let name = Ident::with_quote('"', &column.name);
         Assignment {

@@ -106,6 +106,7 @@ fn parse_as(dialect: &StoaDialect, sql: &str) -> Result<Vec<ParsedStatement>> {
         let summarize = take_summarize(&mut tokens);
         let by_name = statements::take_by_name(&mut tokens);
         statements::rename_macros(&mut tokens);
+        statements::mark_quantiles(&mut tokens);
         let (tokens, options) = statement_options::take(joined_texts(tokens), dialect)?;
         let mut tokens = select_before_from(save_as_call(clauses::rewrite(tokens)?)?);
         let structs = struct_types::angled(&mut tokens);

@@ -25,6 +25,26 @@ const UNNEST: &str = "unnest";
 /// Functions whose lists are rows in FROM.
 const SERIES: [&str; 2] = ["range", "generate_series"];
 
+/// Functions that read files, and the format of these.
+const READERS: [(&str, &str); 11] = [
+    ("read_parquet", "parquet"),
+    ("parquet_scan", "parquet"),
+    ("read_csv", "csv"),
+    ("read_csv_auto", "csv"),
+    ("read_json", "json"),
+    ("read_json_auto", "json"),
+    ("read_ndjson", "ndjson"),
+    ("read_ndjson_auto", "ndjson"),
+    ("read_arrow", "arrow"),
+    ("read_ipc", "arrow"),
+    ("read_feather", "arrow"),
+];
+
+/// The functions that stand in FROM alone, but for those about the catalog.
+pub(crate) fn table_functions() -> impl Iterator<Item = &'static str> {
+    READERS.into_iter().map(|(name, _)| name).chain(SERIES).chain([UNNEST, STORAGE_INFO])
+}
+
 /// Whether a function in FROM gives the elements of a list.
 pub fn is_unnested(name: &ObjectName) -> bool {
     let name = fold(&name.to_string());
@@ -296,15 +316,10 @@ fn default_alias(request: &FileRequest) -> String {
 
 fn call(name: &ObjectName, args: &[FunctionArg]) -> Result<FileRequest> {
     let function = fold(&name.to_string());
-    let format = match function.as_str() {
-        "read_parquet" | "parquet_scan" => "parquet",
-        "read_csv" | "read_csv_auto" => "csv",
-        "read_json" | "read_json_auto" => "json",
-        "read_ndjson" | "read_ndjson_auto" => "ndjson",
-        "read_arrow" | "read_ipc" | "read_feather" => "arrow",
-        other => return Err(Error::unsupported(format!("the table function {other}()"))),
+    let Some((_, format)) = READERS.iter().find(|(name, _)| *name == function) else {
+        return Err(Error::unsupported(format!("the table function {function}()")));
     };
-    let mut request = FileRequest { format: Some(format.to_owned()), ..FileRequest::default() };
+    let mut request = FileRequest { format: Some((*format).to_owned()), ..FileRequest::default() };
     for arg in args {
         match arg {
             FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) if request.patterns.is_empty() => {

@@ -1,6 +1,8 @@
-//! Statements of DuckDB for which the parser has no words: INSERT ... BY NAME, CREATE FUNCTION as CREATE MACRO, DROP MACRO.
+//! Statements for which the parser has no words: INSERT ... BY NAME, CREATE FUNCTION as CREATE MACRO, DROP MACRO,
+//! QUANTILES in CREATE INDEX, SHOW INDEXES.
 //!
-//! Invariant: tokens are changed only within the words that begin a statement. Next: `parse.rs`.
+//! Invariant: tokens are changed only within the words that begin a statement, and of CREATE INDEX in the list behind
+//! INCLUDE. Next: `parse.rs`.
 
 use datafusion_sql::sqlparser::{
     ast::{Ident, Insert, Statement},
@@ -15,6 +17,9 @@ use crate::{
 
 /// Stands where the parser keeps columns that INSERT names late: the columns are those that the query names.
 pub const BY_NAME: &str = "\u{1}by name";
+
+/// Ends the name of a column of INCLUDE behind which QUANTILES stands.
+const QUANTILES: &str = "\u{1}quantiles";
 
 /// Stands for the parameters of a macro that has none.
 const NO_PARAMETER: &str = "\u{1}none";
@@ -116,6 +121,46 @@ pub fn refuse_unknown(tokens: &[TokenWithSpan]) -> Result<()> {
             .with_hint("SAVE TO 'folder' writes the database to the disk")
             .or_span(place(tokens[first].span))),
         _ => Ok(()),
+    }
+}
+
+/// Takes QUANTILES off the columns in `CREATE INDEX ... INCLUDE (a, b QUANTILES)` and marks these.
+pub fn mark_quantiles(tokens: &mut Vec<TokenWithSpan>) {
+    let code = code(tokens);
+    let word = |place: usize, wanted: &str| {
+        code.get(place).is_some_and(|&at| is_word(&tokens[at].token, wanted))
+    };
+    if !(word(0, "create") && (word(1, "index") || word(1, "unique") && word(2, "index"))) {
+        return;
+    }
+    let open = |place: &usize| {
+        word(*place, "include")
+            && code.get(place + 1).is_some_and(|&at| tokens[at].token == Token::LParen)
+    };
+    let Some(open) = (0..code.len()).rev().find(open) else { return };
+    let mut marked = Vec::new();
+    for place in open + 3..code.len() {
+        let before = &tokens[code[place - 1]].token;
+        let is_column = matches!(before, Token::Word(_))
+            && !matches!(tokens[code[place - 2]].token, Token::Word(_));
+        if is_column && word(place, "quantiles") {
+            marked.push((code[place - 1], code[place]));
+        }
+    }
+    for (column, quantiles) in marked.into_iter().rev() {
+        if let Token::Word(name) = &tokens[column].token {
+            let name = format!("{}{QUANTILES}", name.value);
+            tokens[column].token = Token::make_word(&name, Some('"'));
+        }
+        tokens.remove(quantiles);
+    }
+}
+
+/// A column of INCLUDE, and whether QUANTILES stands behind it.
+pub fn take_quantiles(column: &Ident) -> (Ident, bool) {
+    match column.value.strip_suffix(QUANTILES) {
+        Some(name) => (Ident { value: name.to_owned(), ..column.clone() }, true),
+        None => (column.clone(), false),
     }
 }
 

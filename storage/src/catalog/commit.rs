@@ -68,11 +68,15 @@ impl Edit {
     /// Makes the change. Nothing is changed on error.
     ///
     /// # Errors
-    /// `Catalog` when there is no such table, `Conflict` when a row was deleted before.
+    /// `Catalog` when there is no such table or an index of a new one has a name that is taken, `Conflict` when a row was
+    /// deleted before.
     pub(crate) fn apply(&self, snapshot: &mut CatalogSnapshot) -> Result<()> {
         match self {
             Self::Create { name, entry } => {
                 snapshot.check_schema(name)?;
+                if let Entry::Table(table) = entry {
+                    snapshot.check_indexes(name, table)?;
+                }
                 snapshot.put(name, entry.clone());
             }
             Self::Drop { name } => {
@@ -90,6 +94,7 @@ impl Edit {
             }
             Self::Replace { name, table } => {
                 snapshot.table(name)?;
+                snapshot.check_indexes(name, table)?;
                 // A new object: whoever appends to or deletes from the old contents meanwhile loses.
                 let declared = snapshot.declared_name(name).unwrap_or(name).to_owned();
                 snapshot.put(&declared, Entry::Table(Arc::clone(table)));

@@ -14,7 +14,7 @@ use std::{
 };
 
 use crate::{
-    catalog::name::{MAIN, is_temporary, schema_name, shown_name, split_name},
+    catalog::name::{MAIN, entry_name, is_temporary, schema_name, shown_name, split_name},
     error::{Result, StorageError},
     scan::Relation,
     table::TableVersion,
@@ -191,6 +191,40 @@ impl CatalogSnapshot {
                 shown_name(inside)
             ))),
         }
+    }
+
+    /// The table of a schema that has an index of a name, whatever its case, as they were declared. O(tables).
+    pub fn table_of_index(&self, schema: &str, index: &str) -> Option<(&str, &Arc<TableVersion>)> {
+        let mut tables = self.slots.values().filter_map(|slot| match &slot.entry {
+            Entry::Table(table) => Some((slot.name.as_ref(), table)),
+            _ => None,
+        });
+        let is = |name: &Option<String>| {
+            name.as_ref().is_some_and(|name| name.to_lowercase() == index.to_lowercase())
+        };
+        tables.find(|(name, table)| {
+            split_name(name).0.eq_ignore_ascii_case(schema)
+                && table.rules().indexes.iter().any(|index| is(&index.name))
+        })
+    }
+
+    /// Whether the names of a table's indexes are those of no other table of its schema.
+    ///
+    /// # Errors
+    /// `Catalog`, naming the one that is.
+    pub(crate) fn check_indexes(&self, name: &str, table: &TableVersion) -> Result<()> {
+        let schema = split_name(name).0;
+        for index in table.rules().indexes.iter().filter_map(|index| index.name.as_ref()) {
+            if let Some((other, _)) = self.table_of_index(schema, index)
+                && other.to_lowercase() != name.to_lowercase()
+            {
+                let (index, table) = (entry_name(schema, index), shown_name(other));
+                let index = shown_name(&index);
+                let message = format!("an index '{index}' exists already, of the table '{table}'");
+                return Err(StorageError::Catalog(message));
+            }
+        }
+        Ok(())
     }
 
     /// A table.

@@ -1,9 +1,10 @@
-//! Compaction of the catalog's tables: after a commit that deleted rows, and when VACUUM asks for it.
+//! Compaction of the catalog's tables and merging of their indexes: after a commit, and when VACUUM asks for it.
 //!
 //! Invariants: compaction is a state of the catalog of its own, published after the commit, so that a failure of it undoes
 //! nothing; it takes the place of the very version that it was made of or is dropped. Without being asked it happens
 //! only while no transaction is open, for deletes of an open one name rows by their places and would have to fail.
-//! Next: `../table/compact.rs`.
+//! Merging an index's runs is no state at all: the version holds the same entries, in fewer runs.
+//! Next: `../table/compact.rs`, `../table/indexes.rs`.
 
 use std::sync::{Arc, PoisonError, atomic::Ordering};
 
@@ -24,6 +25,9 @@ impl Catalog {
         }
         let snapshot = self.snapshot();
         let Ok(table) = snapshot.table(name) else { return Ok(()) };
+        if !table.is_worth_moving() {
+            return Ok(());
+        }
         let groups = table.compaction(Thoroughness::Bounded);
         if groups.is_empty() {
             return Ok(());
@@ -35,6 +39,34 @@ impl Catalog {
         let compacted = table.compacted(made.collect::<Result<_>>()?)?;
         self.put_compacted(name, table, compacted, false);
         Ok(())
+    }
+
+    /// Merges the runs of a table's indexes as far as it is due. Whoever comes while somebody else does it leaves it to
+    /// him. `O(rows of the runs)`, amortised `O(log rows)` an entry.
+    ///
+    /// # Errors
+    /// `Internal` never.
+    pub fn merge_indexes(&self, name: &str) -> Result<()> {
+        let Ok(_turn) = self.merging.try_lock() else { return Ok(()) };
+        loop {
+            let snapshot = self.snapshot();
+            let Ok(table) = snapshot.table(name) else { return Ok(()) };
+            let Some(due) = table.indexes().iter().find_map(|index| index.merge_due()) else {
+                return Ok(());
+            };
+            let merged = due.run()?;
+            // Versions made meanwhile have the same runs and more.
+            let latest = self.snapshot();
+            let mut taken = false;
+            for table in [Ok(table), latest.table(name)].into_iter().flatten() {
+                for index in table.indexes() {
+                    taken |= index.take_merged(&merged);
+                }
+            }
+            if !taken {
+                return Ok(());
+            }
+        }
     }
 
     /// Puts a compacted version in the place of the one that it was made of. False when that is no longer the current

@@ -28,6 +28,8 @@ pub struct Catalog {
     pub(super) current: RwLock<Arc<CatalogSnapshot>>,
     /// Held while a commit is checked and published.
     pub(super) committing: Mutex<()>,
+    /// Held while indexes are merged.
+    pub(super) merging: Mutex<()>,
     /// How many transactions are open.
     pub(super) open: AtomicUsize,
 }
@@ -295,6 +297,14 @@ impl Transaction {
         for name in names {
             // The commit stands whatever comes of this; damage is an error of whoever reads it.
             let _ = catalog.tidy(name);
+        }
+        let changed = commit
+            .edits
+            .iter()
+            .filter(|edit| matches!(edit, Edit::Append { .. } | Edit::Delete { .. }));
+        let names: BTreeSet<&str> = changed.map(Edit::name).collect();
+        for name in names {
+            let _ = catalog.merge_indexes(name);
         }
         Ok(version)
     }

@@ -25,13 +25,16 @@ use crate::{
         layout::{ArrayLayout, Layout},
     },
     error::{Result, StorageError},
-    table::{CheckRule, DeleteMask, KeyRule, TableRules},
+    table::{
+        CheckRule, DeleteMask, IndexDefinition, IndexInclude, IndexKey, IndexKind, KeyRule,
+        TableRules,
+    },
     types::Schema,
 };
 
 const MAGIC: &[u8; 8] = b"StoaDB\r\n";
 /// The format that this version writes and reads.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// Magic, format, length of the body.
 const HEADER_BYTES: usize = 20;
 
@@ -303,7 +306,6 @@ fn read_schema(input: &mut Reader) -> Result<Schema, Malformed> {
     Schema::from_arrow(&schema).map_err(|error| error.to_string())
 }
 
-/// Deleted rows: none, as positions, or as a bitmap, whichever is shortest.
 fn write_rules(rules: &TableRules, out: &mut Writer) {
     let name = |name: &Option<String>, out: &mut Writer| {
         out.u8(name.is_some().into());
@@ -326,6 +328,21 @@ fn write_rules(rules: &TableRules, out: &mut Writer) {
         out.len(key.columns.len());
         key.columns.iter().for_each(|column| out.len(*column));
     }
+    out.len(rules.indexes.len());
+    for index in &rules.indexes {
+        name(&index.name, out);
+        out.u8(index.is_unique().into());
+        out.len(index.keys.len());
+        for key in &index.keys {
+            out.len(key.column);
+            out.u8(key.descending.into());
+        }
+        out.len(index.includes.len());
+        for include in &index.includes {
+            out.len(include.column);
+            out.u8(include.quantiles.into());
+        }
+    }
 }
 
 fn read_rules(input: &mut Reader, columns: usize) -> Result<TableRules, Malformed> {
@@ -344,9 +361,26 @@ fn read_rules(input: &mut Reader, columns: usize) -> Result<TableRules, Malforme
         let (name, primary) = (name(input)?, input.u8()? != 0);
         Ok(KeyRule { name, primary, columns: input.list(8, column)? })
     })?;
-    Ok(TableRules { defaults: defaults.into_iter().collect(), checks, keys })
+    let indexes = input.list(26, |input| {
+        let (name, unique) = (name(input)?, input.u8()? != 0);
+        let kind = if unique { IndexKind::Unique } else { IndexKind::Plain };
+        let key = |input: &mut Reader| {
+            Ok(IndexKey { column: column(input)?, descending: input.u8()? != 0 })
+        };
+        let include = |input: &mut Reader| {
+            Ok(IndexInclude { column: column(input)?, quantiles: input.u8()? != 0 })
+        };
+        Ok(IndexDefinition {
+            name,
+            kind,
+            keys: input.list(9, key)?,
+            includes: input.list(9, include)?,
+        })
+    })?;
+    Ok(TableRules { defaults: defaults.into_iter().collect(), checks, keys, indexes })
 }
 
+/// Deleted rows: none, as positions, or as a bitmap, whichever is shortest.
 fn write_deletes(mask: Option<&DeleteMask>, out: &mut Writer) {
     let Some(mask) = mask else { return out.u8(0) };
     let bits = mask.bits();

@@ -22,8 +22,10 @@ use crate::{
         Catalog, IfExists, Macro, View,
         name::{entry_name, is_temporary, temporary_schema},
     },
+    index::Serial,
     table::{
-        CheckRule, Column, KeyRule, Segment, TableRules, TableVersion,
+        CheckRule, Column, IndexDefinition, IndexInclude, IndexKey, IndexKind, KeyRule, Segment,
+        TableRules, TableVersion,
         tests::{Random, collect, every_type, spec},
     },
     vector::DictionaryValues,
@@ -262,8 +264,15 @@ fn sample() -> Arc<Catalog> {
         defaults: [(0, "1 + 1".into())].into(),
         checks: vec![CheckRule { name: Some("positive".into()), sql: "id > 0".into() }],
         keys: vec![key(vec![0], true), key(vec![1, 0], false)],
+        indexes: vec![IndexDefinition {
+            name: Some("by_x".into()),
+            kind: IndexKind::Plain,
+            keys: vec![IndexKey { column: 1, descending: true }],
+            includes: vec![IndexInclude { column: 0, quantiles: true }],
+        }],
     };
-    let ruled = table_of(&[ints("id", 0, 3), ints("x", 5, 3)], 3).with_rules(Arc::new(rules));
+    let ruled = table_of(&[ints("id", 0, 3), ints("x", 5, 3)], 3);
+    let ruled = ruled.with_rules(Arc::new(rules), &Serial);
     transaction.create_table("s\u{1f}ruled", ruled.unwrap(), IfExists::Fail).unwrap();
     let own = table_of(&[ints("id", 0, 3)], 3);
     let temporary = entry_name(&temporary_schema(1), "own");

@@ -30,6 +30,7 @@ mod entries; // Entries: rows on their way into a run
 mod merge; // Merge: parts into one
 
 mod version; // Index: a version
+mod unique; // one entry a key
 mod effects; // distinct keys of several parts
 mod view; // RangeView: counts, sums, bounds of a range
 mod select; // ... order statistics

@@ -158,7 +158,7 @@ impl Index {
         found.filter(|_| count > 0)
     }
 
-    fn with_part(&self, run: Run, gone: bool) -> Result<Self> {
+    pub(super) fn with_part(&self, run: Run, gone: bool) -> Result<Self> {
         let mut parts = self.parts.to_vec();
         if run.len() > 0 {
             parts.push(Part { run: Arc::new(run), gone });

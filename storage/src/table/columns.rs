@@ -8,9 +8,11 @@ use std::sync::Arc;
 use crate::{
     encoding::Encoding,
     error::{Result, StorageError},
+    index::Workers,
     scalar::Scalar,
     table::{
         column::Column,
+        rules::TableRules,
         segment::Segment,
         tail::{Part, PartList},
         version::TableVersion,
@@ -28,11 +30,18 @@ pub enum NewColumn {
 }
 
 impl TableVersion {
-    /// The version with the columns of `schema`, each from where `from` says. It has no rules. O(segments).
+    /// The version with the columns of `schema`, each from where `from` says, under rules. O(segments), and O(rows) for
+    /// indexes that there were not.
     ///
     /// # Errors
-    /// `Internal` when there is no such column, it is of another type, or there would be none at all.
-    pub fn with_columns(&self, schema: Arc<Schema>, from: &[NewColumn]) -> Result<Self> {
+    /// `Internal` when there is no such column, it is of another type, or there would be none at all; as `with_rules`.
+    pub fn with_columns(
+        &self,
+        schema: Arc<Schema>,
+        from: &[NewColumn],
+        rules: Arc<TableRules>,
+        workers: &dyn Workers,
+    ) -> Result<Self> {
         let wrong = || StorageError::Internal("columns that the table does not have".into());
         let old = &self.shared_schema().columns;
         let is_typed = |(from, def): (&NewColumn, &ColumnDef)| match from {
@@ -73,6 +82,10 @@ impl TableVersion {
         let parts = self.part_list();
         let settled = parts.settled.iter().map(part).collect::<Result<Vec<_>>>()?;
         let tail = parts.tail.iter().map(part).collect::<Result<Vec<_>>>()?;
-        Ok(self.of_columns(schema, PartList { settled: Arc::new(settled), tail }))
+        let ordinal = |old: usize| {
+            from.iter().position(|from| matches!(from, NewColumn::Old(column) if *column == old))
+        };
+        let parts = PartList { settled: Arc::new(settled), tail };
+        self.of_columns(schema, parts, ordinal, rules, workers)
     }
 }

@@ -11,8 +11,10 @@ use std::{ops::Range, sync::Arc};
 use crate::{
     BLOCK_ROWS, SEGMENT_ROWS,
     error::Result,
+    scan::Relation,
     table::{
         builder::SegmentBuilder,
+        moves::Moves,
         scan::Live,
         segment::Segment,
         tail::{Part, PartList},
@@ -38,6 +40,13 @@ pub enum Thoroughness {
 pub struct CompactionGroup(Range<usize>);
 
 impl TableVersion {
+    /// Whether moving rows is worth what it costs the indexes, each of whose entries gets another row id: without any
+    /// always, else when an eighth of the rows is gone.
+    pub(crate) fn is_worth_moving(&self) -> bool {
+        let indexed = self.indexes().iter().any(|index| index.built().is_some());
+        !indexed || (self.positions() - self.rows()) * 8 >= self.positions()
+    }
+
     /// What compaction would put together, in order. O(parts).
     pub fn compaction(&self, thoroughness: Thoroughness) -> Vec<CompactionGroup> {
         let parts: Vec<&Part> = self.parts().collect();
@@ -95,11 +104,18 @@ impl TableVersion {
         let mut new = vec![];
         let mut groups = groups.into_iter().peekable();
         let mut end = 0;
+        let mut moves = Moves::default();
         for (number, (part, is_settled)) in self.parts_settled().enumerate() {
+            let rows = part.segment.rows();
             if number < end {
+                moves.compact(rows, part.deletes.as_ref());
                 continue;
             }
             let group = groups.next_if(|(group, _)| group.0.start == number);
+            match group {
+                None => moves.keep(rows),
+                Some(_) => moves.compact(rows, part.deletes.as_ref()),
+            }
             let (part, is_new) = match group {
                 None => (part.clone(), false),
                 Some((group, segment)) => {
@@ -123,7 +139,7 @@ impl TableVersion {
             settled[place..].rotate_right(1);
         }
         list.settled = Arc::new(settled);
-        Ok(self.laid_out(list))
+        self.laid_out(list, &moves)
     }
 }
 

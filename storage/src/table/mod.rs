@@ -23,7 +23,9 @@ mod positions; // ... with the positions of its rows
 mod compact; // parts written anew without what is deleted
 mod columns; // a table with other columns
 mod rules; // defaults, checks, keys
-mod unique; // which row has which key
+mod definition; // what an index is over
+mod indexes; // the indexes of a version
+mod moves; // where compaction puts rows
 
 mod builder; // SegmentBuilder, TableBuilder: vectors into segments
 mod column_builder; // the values of one column
@@ -60,7 +62,9 @@ pub use column::Column;
 pub use column_builder::PendingColumn;
 pub use columns::NewColumn;
 pub use compact::{CompactionGroup, Thoroughness};
+pub use definition::{IndexDefinition, IndexInclude, IndexKey, IndexKind};
 pub use deletes::DeleteMask;
+pub use indexes::TableIndex;
 pub use info::{ColumnInfo, storage_info};
 pub use positions::WithPositions;
 pub use row_set::RowSet;

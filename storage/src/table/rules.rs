@@ -1,12 +1,12 @@
 //! What a table demands of its rows beside the types of its columns: defaults, checks and keys.
 //!
 //! Invariants: texts of expressions are kept as SQL, which this crate does not read; keys name columns by ordinal. Keys
-//! are enforced here (`unique.rs`), whoever appends; defaults and checks by whoever computes the rows.
-//! Next: `unique.rs`.
+//! are enforced here (`indexes.rs`), whoever appends; defaults and checks by whoever computes the rows.
+//! Next: `definition.rs`, `indexes.rs`.
 
 use std::collections::BTreeMap;
 
-use crate::types::Schema;
+use crate::{table::definition::IndexDefinition, types::Schema};
 
 /// The rules of a table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct TableRules {
     pub checks: Vec<CheckRule>,
     /// Columns whose values no two rows share.
     pub keys: Vec<KeyRule>,
+    /// What CREATE INDEX made, in the order in which it did.
+    pub indexes: Vec<IndexDefinition>,
 }
 
 /// A condition that no row may make false; NULL is as good as TRUE.
@@ -44,17 +46,17 @@ impl TableRules {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+
+    /// The indexes that a table has under these rules: those of its keys, then the others.
+    pub fn definitions(&self) -> Vec<IndexDefinition> {
+        let keys = self.keys.iter().map(IndexDefinition::of_key);
+        keys.chain(self.indexes.iter().cloned()).collect()
+    }
 }
 
 impl KeyRule {
     /// The key as SQL declares it: `PRIMARY KEY (a, b)`.
     pub fn describe(&self, schema: &Schema) -> String {
-        let kind = if self.primary { "PRIMARY KEY" } else { "UNIQUE" };
-        let columns = self.columns.iter().filter_map(|&column| schema.columns.get(column));
-        let columns: Vec<&str> = columns.map(|column| column.name.as_str()).collect();
-        match &self.name {
-            Some(name) => format!("CONSTRAINT {name} {kind} ({})", columns.join(", ")),
-            None => format!("{kind} ({})", columns.join(", ")),
-        }
+        IndexDefinition::of_key(self).describe(schema)
     }
 }

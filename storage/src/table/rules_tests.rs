@@ -7,7 +7,7 @@ use arrow::{array::*, datatypes::Int64Type};
 use super::{tests::Random, version_tests::table_of, *};
 use crate::{
     Catalog, ColumnDef, Encoding, LogicalType, Relation, Scalar, Schema, StorageError,
-    catalog::IfExists,
+    catalog::IfExists, index::Serial,
 };
 
 fn ints(values: impl IntoIterator<Item = Option<i64>>) -> ArrayRef {
@@ -38,7 +38,7 @@ fn test_keys_equal_a_naive_model_under_appends_deletes_and_compaction() {
             Arc::new(Schema::new(vec![ColumnDef::new("k", LogicalType::Int64)])),
             &[],
         );
-        let mut table = empty.unwrap().with_rules(rules(&[&[0]])).unwrap();
+        let mut table = empty.unwrap().with_rules(rules(&[&[0]]), &Serial).unwrap();
         let mut model: HashMap<i64, u64> = HashMap::new();
         let mut refused = 0;
         for _ in 0..120 {
@@ -79,7 +79,7 @@ fn test_keys_equal_a_naive_model_under_appends_deletes_and_compaction() {
                     let free = fresh.len() == given.len()
                         && !given.iter().any(|key| model.contains_key(key));
                     let rows = segment(&[("k", ints(keys.clone()))]);
-                    let found = table.rows_by_key(0, &rows).unwrap();
+                    let found = table.indexes()[0].rows_of(&rows).unwrap();
                     let want = keys.iter().map(|k| k.and_then(|k| model.get(&k).copied()));
                     assert_eq!(found, want.collect::<Vec<_>>(), "seed {seed}");
                     match table.append(&[rows]) {
@@ -111,22 +111,21 @@ fn test_equal_doubles_are_one_key_and_nulls_are_none() {
     let texts: ArrayRef = Arc::new(StringViewArray::from(vec![Some("a"), None, None]));
     let x = doubles(&[Some(0.0), Some(f64::NAN), Some(f64::NAN)]);
     let table = table_of(&[("x", x), ("t", Arc::clone(&texts))]);
-    let table = table.with_rules(rules(&[&[1, 0]])).unwrap();
+    let table = table.with_rules(rules(&[&[1, 0]]), &Serial).unwrap();
     let more = |value| segment(&[("x", doubles(&[Some(value)])), ("t", texts.slice(0, 1))]);
     let error = table.append(&[more(-0.0)]).unwrap_err().to_string();
     assert_eq!(error, "two rows with the key ('a', -0.0): PRIMARY KEY (t, x)");
     let table = table.append(&[more(f64::NAN)]).unwrap();
     assert!(table.append(&[more(-f64::NAN)]).is_err());
-    let error = table.with_rules(rules(&[&[1, 0], &[1]])).unwrap_err().to_string();
+    let error = table.with_rules(rules(&[&[1, 0], &[1]]), &Serial).unwrap_err().to_string();
     assert_eq!(error, "two rows with the key ('a'): UNIQUE (t)");
-    assert!(table.rows_by_key(1, &more(1.0)).is_err());
 }
 
 #[test]
 fn test_transactions_with_the_same_key_do_not_both_commit() {
     let catalog = Catalog::new();
     let mut transaction = catalog.begin();
-    let table = table_of(&[("k", ints([Some(1)]))]).with_rules(rules(&[&[0]])).unwrap();
+    let table = table_of(&[("k", ints([Some(1)]))]).with_rules(rules(&[&[0]]), &Serial).unwrap();
     transaction.create_table("t", table, IfExists::Fail).unwrap();
     transaction.commit().unwrap();
     let (mut one, mut two) = (catalog.begin(), catalog.begin());
@@ -167,6 +166,8 @@ fn test_other_columns_keep_rows_positions_and_deletes() {
         .with_columns(
             Arc::new(schema),
             &[NewColumn::Old(1), NewColumn::New(text), NewColumn::New(null)],
+            Arc::default(),
+            &Serial,
         )
         .unwrap();
     assert_eq!((other.rows(), other.positions()), (table.rows(), table.positions()));
@@ -200,6 +201,9 @@ fn test_other_columns_keep_rows_positions_and_deletes() {
         .sum();
     assert_eq!(sum, 199 * 200 / 2);
     let wrong = Schema::new(vec![ColumnDef::new("b", LogicalType::Int64)]);
-    assert!(table.with_columns(Arc::new(wrong), &[NewColumn::Old(1)]).is_err());
-    assert!(table.with_columns(Arc::new(Schema::default()), &[]).is_err());
+    let with = |schema: Schema, from: &[NewColumn]| {
+        table.with_columns(Arc::new(schema), from, Arc::default(), &Serial)
+    };
+    assert!(with(wrong, &[NewColumn::Old(1)]).is_err());
+    assert!(with(Schema::default(), &[]).is_err());
 }

@@ -13,13 +13,16 @@ use std::{
 use crate::{
     BLOCK_ROWS,
     error::{Result, StorageError},
+    index::Workers,
     ledger::{BlockUse, Level, ScanLedger},
     prune::{ColumnRange, Prune},
     scan::{Relation, Scan, ScanSpec},
     table::{
         column::Column,
         deletes::DeleteMask,
+        indexes::{self, Indexes, TableIndex},
         info,
+        moves::Moves,
         row_set::RowSet,
         rules::TableRules,
         scan::{Account, Live, Parts, Run, RunScan, blocks},
@@ -27,7 +30,6 @@ use crate::{
         sketch::Sketch,
         stats::Statistics,
         tail::{Part, PartList},
-        unique::{KeyIndex, Keys, Layer},
     },
     types::Schema,
     vector::Vector,
@@ -57,9 +59,8 @@ pub struct TableVersion {
     /// Bytes stored of each column, once somebody asked.
     stored: Arc<OnceLock<Box<[u64]>>>,
     rules: Arc<TableRules>,
-    /// For each key of the rules where its values are, once somebody asked. A clone takes what is known and finds out
-    /// the rest itself.
-    keys: Box<[OnceLock<KeyIndex>]>,
+    /// Those of the rules, in the order of `TableRules::definitions`.
+    indexes: Indexes,
 }
 
 impl TableVersion {
@@ -68,16 +69,19 @@ impl TableVersion {
     /// # Errors
     /// `Internal` when a segment's columns are not the schema's.
     pub fn new(schema: Arc<Schema>, segments: &[Arc<Segment>]) -> Result<Self> {
-        let (parts, stored, rules, keys) = Default::default();
+        let (parts, stored, rules) = Default::default();
         let (positions, rows, version, layout) = (0, 0, 0, 0);
-        let empty = Self { schema, parts, positions, rows, version, layout, stored, rules, keys };
+        let indexes = Arc::new([]);
+        let empty =
+            Self { schema, parts, positions, rows, version, layout, stored, rules, indexes };
         empty.append(segments)
     }
 
-    /// The version of a saved table: its settled parts and its tail as they were.
+    /// The version of a saved table: its settled parts and its tail as they were. Its indexes are built when they are
+    /// first needed.
     ///
     /// # Errors
-    /// `Internal` when a segment's columns are not the schema's.
+    /// `Internal` when a segment's columns are not the schema's, or the rules are not of these.
     pub(crate) fn restored(
         schema: Arc<Schema>,
         rules: Arc<TableRules>,
@@ -85,13 +89,16 @@ impl TableVersion {
         tail: Vec<Part>,
     ) -> Result<Self> {
         let mut table = Self::new(schema, &[])?;
-        (table.keys, table.rules) = (unknown(&rules), rules);
         for part in settled.iter().chain(&tail) {
             table.check(&part.segment)?;
             table.positions += part.segment.rows() as u64;
             table.rows += part.live_rows() as u64;
         }
         table.parts = Arc::new(PartList { settled: Arc::new(settled), tail });
+        let index =
+            |definition| Ok(Arc::new(TableIndex::new(definition, &table.schema, &table.parts)?));
+        table.indexes = rules.definitions().into_iter().map(index).collect::<Result<_>>()?;
+        table.rules = rules;
         Ok(table)
     }
 
@@ -110,9 +117,7 @@ impl TableVersion {
     /// As `new`.
     pub fn append(&self, segments: &[Arc<Segment>]) -> Result<Self> {
         let mut next = Self { stored: Arc::default(), ..self.clone() };
-        if !self.rules.keys.is_empty() {
-            next.keys = self.keys_with(segments)?;
-        }
+        let built = indexes::appended(&self.indexes, &self.schema, segments, self.positions)?;
         let parts = Arc::make_mut(&mut next.parts);
         for segment in segments.iter().filter(|segment| segment.rows() > 0) {
             self.check(segment)?;
@@ -120,6 +125,7 @@ impl TableVersion {
             next.rows += segment.rows() as u64;
             parts.append(Arc::clone(segment))?;
         }
+        next.indexes = indexes::next(&self.indexes, &next.parts, built);
         next.version += 1;
         Ok(next)
     }
@@ -187,6 +193,8 @@ impl TableVersion {
             start = end;
         }
         next.rows -= gone.len();
+        let built = indexes::without(&self.indexes, gone, next.rows > 0)?;
+        next.indexes = indexes::next(&self.indexes, &next.parts, built);
         next.version += 1;
         Ok(next)
     }
@@ -205,37 +213,59 @@ impl TableVersion {
         all
     }
 
-    /// Just some of the rows, none of which is deleted, for reading.
+    /// Just some of the rows, none of which is deleted, for reading: without rules and indexes.
     ///
     /// # Errors
     /// As `without_rows`.
     pub fn only(&self, rows: &RowSet) -> Result<Self> {
-        self.without_rows(&self.live_rows().iter().filter(|&row| !rows.contains(row)).collect())
+        let bare = Self { rules: Arc::default(), indexes: Arc::new([]), ..self.clone() };
+        bare.without_rows(&self.live_rows().iter().filter(|&row| !rows.contains(row)).collect())
     }
 
-    /// The version of these parts, which hold the same rows in the same order: a new layout.
-    pub(crate) fn laid_out(&self, parts: PartList) -> Self {
+    /// The version of these parts, which hold the same rows in the same order at other positions: a new layout. `O(rows)`
+    /// for each index that is built.
+    ///
+    /// # Errors
+    /// `Internal` when the order is not kept.
+    pub(crate) fn laid_out(&self, parts: PartList, moves: &Moves) -> Result<Self> {
         let positions = parts.iter().map(|part| part.segment.rows() as u64).sum();
         let rows = parts.iter().map(|part| part.live_rows() as u64).sum();
         debug_assert_eq!(rows, self.rows);
-        Self {
+        let parts = Arc::new(parts);
+        Ok(Self {
             schema: Arc::clone(&self.schema),
-            parts: Arc::new(parts),
+            indexes: indexes::moved(&self.indexes, &parts, moves)?,
+            parts,
             positions,
             rows,
             version: self.version + 1,
             layout: self.layout + 1,
             stored: Arc::default(),
             rules: Arc::clone(&self.rules),
-            keys: unknown(&self.rules),
-        }
+        })
     }
 
-    /// The version of these parts, which are its own with other columns; there are no rules yet.
-    pub(crate) fn of_columns(&self, schema: Arc<Schema>, parts: PartList) -> Self {
-        let (version, stored) = (self.version + 1, Arc::default());
-        let (rules, keys) = Default::default();
-        Self { schema, parts: Arc::new(parts), version, stored, rules, keys, ..self.clone() }
+    /// The version of these parts, which are its own with other columns, under rules; `ordinal` says where its own columns
+    /// are among the others.
+    ///
+    /// # Errors
+    /// As `with_rules`.
+    pub(crate) fn of_columns(
+        &self,
+        schema: Arc<Schema>,
+        parts: PartList,
+        ordinal: impl Fn(usize) -> Option<usize>,
+        rules: Arc<TableRules>,
+        workers: &dyn Workers,
+    ) -> Result<Self> {
+        let parts = Arc::new(parts);
+        let kept = self.indexes.iter().filter_map(|index| {
+            let definition = index.definition().with_columns(&ordinal)?;
+            Some(Arc::new(index.defined(definition, &parts)))
+        });
+        let (indexes, stored) = (kept.collect(), Arc::default());
+        let table = Self { schema, parts, stored, indexes, ..self.clone() };
+        table.with_rules(rules, workers)
     }
 
     /// What the table demands of its rows.
@@ -243,94 +273,20 @@ impl TableVersion {
         &self.rules
     }
 
-    /// The version under other rules.
+    /// The indexes: those of the keys of the rules in their order, then those that CREATE INDEX made.
+    pub fn indexes(&self) -> &[Arc<TableIndex>] {
+        &self.indexes
+    }
+
+    /// The version under other rules. Indexes that there were not are built by the workers.
     ///
     /// # Errors
-    /// `Constraint` when two rows have the same key.
-    pub fn with_rules(&self, rules: Arc<TableRules>) -> Result<Self> {
-        let keys = unknown(&rules);
-        let table = Self { rules, keys, version: self.version + 1, ..self.clone() };
-        (0..table.keys.len()).try_for_each(|key| table.key_index(key).map(drop))?;
-        Ok(table)
-    }
-
-    /// Where the values of a key are. O(rows) the first time.
-    fn key_index(&self, key: usize) -> Result<&KeyIndex> {
-        let (Some(known), Some(rule)) = (self.keys.get(key), self.rules.keys.get(key)) else {
-            return Err(StorageError::Internal(format!("there is no key {key}")));
-        };
-        if let Some(index) = known.get() {
-            return Ok(index);
-        }
-        let built = KeyIndex::build(self.parts.iter(), rule, &self.schema)?;
-        Ok(known.get_or_init(|| built))
-    }
-
-    /// The indexes of the keys with the rows of more segments, in which no key may be that a row has.
-    fn keys_with(&self, segments: &[Arc<Segment>]) -> Result<Box<[OnceLock<KeyIndex>]>> {
-        let starts = self.starts();
-        let with = |(key, rule)| {
-            let index = self.key_index(key)?;
-            let mut layer = Layer::new();
-            let mut start = self.positions;
-            for segment in segments {
-                let keys = Keys::of(segment, rule)?;
-                for row in (0..segment.rows()).filter(|&row| keys.is_complete(row)) {
-                    let bytes = keys.bytes(row);
-                    let taken = index.find(bytes).is_some_and(|at| self.is_live(&starts, at));
-                    if taken || layer.insert(bytes.into(), start + row as u64).is_some() {
-                        return Err(keys.repeated(row, rule, &self.schema));
-                    }
-                }
-                start += segment.rows() as u64;
-            }
-            Ok(OnceLock::from(index.extended(layer)))
-        };
-        self.rules.keys.iter().enumerate().map(with).collect()
-    }
-
-    /// For each row of a segment of the table's columns: the position of the table's row that has the same values of a
-    /// key (an ordinal of `TableRules::keys`); `None` where there is none.
-    ///
-    /// # Errors
-    /// `Internal` when there is no such key, `Corrupt` when a column of a saved database is damaged.
-    pub fn rows_by_key(&self, key: usize, segment: &Segment) -> Result<Vec<Option<u64>>> {
-        let index = self.key_index(key)?;
-        let (keys, starts) = (Keys::of(segment, &self.rules.keys[key])?, self.starts());
-        let find = |row: usize| {
-            let found = keys.is_complete(row).then(|| index.find(keys.bytes(row)))?;
-            found.filter(|&at| self.is_live(&starts, at))
-        };
-        Ok((0..segment.rows()).map(find).collect())
-    }
-
-    /// The keys of a segment's rows, as bytes that are equal where the keys are; `None` where a value is NULL.
-    ///
-    /// # Errors
-    /// As `rows_by_key`.
-    pub fn keys_of(&self, key: usize, segment: &Segment) -> Result<Vec<Option<Box<[u8]>>>> {
-        let missing = || StorageError::Internal(format!("there is no key {key}"));
-        let keys = Keys::of(segment, self.rules.keys.get(key).ok_or_else(missing)?)?;
-        let key = |row: usize| keys.is_complete(row).then(|| keys.bytes(row).into());
-        Ok((0..segment.rows()).map(key).collect())
-    }
-
-    /// The first position of each part.
-    fn starts(&self) -> Vec<u64> {
-        let mut start = 0;
-        let first = |part: &Part| {
-            start += part.segment.rows() as u64;
-            start - part.segment.rows() as u64
-        };
-        self.parts.iter().map(first).collect()
-    }
-
-    fn is_live(&self, starts: &[u64], position: u64) -> bool {
-        let Some(part) = starts.partition_point(|&start| start <= position).checked_sub(1) else {
-            return false;
-        };
-        let row = usize::try_from(position - starts[part]).unwrap_or(usize::MAX);
-        self.parts.get(part).deletes.as_ref().is_none_or(|mask| !mask.is_deleted(row))
+    /// `Constraint` when two rows have the same key, `Unsupported` when a column of an index is of a type that has none.
+    pub fn with_rules(&self, rules: Arc<TableRules>, workers: &dyn Workers) -> Result<Self> {
+        let definitions = rules.definitions();
+        let (known, parts) = (&self.indexes, &self.parts);
+        let indexes = indexes::defined(definitions, known, &self.schema, parts, workers)?;
+        Ok(Self { rules, indexes, version: self.version + 1, ..self.clone() })
     }
 
     /// How often rows were moved to other positions: positions mean the same in all versions of a layout.
@@ -440,11 +396,6 @@ impl Relation for TableVersion {
         let (runs, rows) = self.runs(&spec);
         Ok(Box::new(RunScan::new(Arc::clone(&self.parts), runs, rows, spec)))
     }
-}
-
-/// Keys of which nothing is known yet.
-fn unknown(rules: &TableRules) -> Box<[OnceLock<KeyIndex>]> {
-    rules.keys.iter().map(|_| OnceLock::new()).collect()
 }
 
 /// Appends the blocks of a part that may hold a match.

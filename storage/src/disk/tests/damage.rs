@@ -195,7 +195,7 @@ fn test_a_manifest_that_lies_is_refused() {
     let mut newer = sound.clone();
     newer[8] = 9;
     let error = refused(&newer);
-    assert!(error.contains("format version 9; this StoaDB reads and writes version 2"), "{error}");
+    assert!(error.contains("format version 9; this StoaDB reads and writes version 3"), "{error}");
     assert!(refused(b"PAR1 and so on, which is long enough").contains("no manifest"));
     fs::write(path.join("manifest"), &sound).unwrap();
 
