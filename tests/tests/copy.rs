@@ -533,7 +533,7 @@ fn test_an_export_gives_back_the_same_database() {
         ("json, COMPRESSION gzip", true),
         ("csv", false),
         ("csv, COMPRESSION gzip", false),
-        ("csv, DELIMITER '|', QUOTE '''', NULL 'NULL', HEADER false, COMPRESSION zstd", false),
+        ("csv, DELIMITER '|', QUOTE '''', NULL 'NULL', COMPRESSION zstd", false),
     ] {
         place.run("DROP TABLE IF EXISTS nested");
         let mut queries = SAME.to_vec();
