@@ -75,6 +75,8 @@ const ALIASES: &[(&str, &str)] = &[
     ("prefix", "starts_with"),
     ("suffix", "ends_with"),
     (crate::sql::calls::NOW, "now"),
+    ("transaction_timestamp", "now"),
+    ("get_current_timestamp", "now"),
     ("get_current_time", "current_time"),
     ("gen_random_uuid", "uuid"),
     ("uuidv4", "uuid"),

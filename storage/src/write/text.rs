@@ -142,7 +142,13 @@ impl TextFile {
     }
 
     pub(super) fn finish(mut self) -> Result<Output> {
-        let end = compressed(self.format.end(self.empty), self.compression);
+        let end = self.format.end(self.empty);
+        // A compressed file of nothing has a member or frame, too.
+        let nothing = self.empty && end.is_empty() && self.format.begin().is_empty();
+        let end = match nothing {
+            true => member(&end, self.compression),
+            false => compressed(end, self.compression),
+        };
         let end = end.map_err(|error| self.output.failed(&error))?;
         self.output.write_all(&end).map_err(|error| self.output.failed(&error))?;
         Ok(self.output)
@@ -150,18 +156,23 @@ impl TextFile {
 }
 
 fn compressed(text: Vec<u8>, compression: TextCompression) -> std::io::Result<Vec<u8>> {
-    if text.is_empty() {
-        return Ok(text);
+    match text.is_empty() || compression == TextCompression::None {
+        true => Ok(text),
+        false => member(&text, compression),
     }
+}
+
+/// A member or frame of a text, of an empty one, too.
+fn member(text: &[u8], compression: TextCompression) -> std::io::Result<Vec<u8>> {
     match compression {
-        TextCompression::None => Ok(text),
+        TextCompression::None => Ok(text.to_vec()),
         TextCompression::Gzip(level) => {
             let level = flate2::Compression::new(level);
             let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
-            encoder.write_all(&text)?;
+            encoder.write_all(text)?;
             encoder.finish()
         }
-        TextCompression::Zstd(level) => zstd::bulk::compress(&text, level),
+        TextCompression::Zstd(level) => zstd::bulk::compress(text, level),
     }
 }
 
