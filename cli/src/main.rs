@@ -78,7 +78,9 @@ fn run(config: &Config) -> Result<(), String> {
                 .map_err(|error| format!("error: cannot read '{}': {error}", path.display()))?,
             Script::Stdin => read_stdin()?,
         };
-        if !script(&connection, &text, config)? {
+        // Editors of some systems mark UTF-8 so.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        if !script(&connection, text, config)? {
             break;
         }
     }

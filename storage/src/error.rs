@@ -108,7 +108,7 @@ impl fmt::Display for StorageError {
                 write!(f, ": {message}")
             }
             Self::SchemaMismatch { path, message } => {
-                write!(f, "the file '{path}' does not fit the other files: {message}")
+                write!(f, "the file '{path}' does not fit: {message}")
             }
             Self::Unsupported(what) => write!(f, "not supported: {what}"),
             Self::Catalog(message)

@@ -5,8 +5,8 @@
 use arrow::{
     array::{ArrayRef, AsArray},
     datatypes::{
-        DataType, Float64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, TimeUnit,
-        TimestampMicrosecondType, TimestampNanosecondType,
+        DataType, Date32Type, Float64Type, IntervalMonthDayNano, IntervalMonthDayNanoType,
+        Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, TimestampNanosecondType,
     },
 };
 use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveDateTime, Timelike};
@@ -16,6 +16,13 @@ use super::{BIGINT, Call, DOUBLE, Def, Gives, MOMENT, PERIOD};
 use crate::planner::scalars::TIMESTAMP;
 
 pub(super) const TABLE: &[Def] = &[
+    Def {
+        name: DATE_AND_TIME,
+        aliases: &[],
+        takes: "date any",
+        gives: MOMENT,
+        body: date_and_time,
+    },
     Def { name: "age", aliases: &[], takes: "timestamp timestamp", gives: PERIOD, body: age },
     Def {
         name: "date_sub",
@@ -163,6 +170,27 @@ pub(super) const TABLE: &[Def] = &[
         body: |c| nanos(c, 1_000),
     },
 ];
+
+/// `date + time`.
+pub(crate) const DATE_AND_TIME: &str = "date_and_time_op";
+
+fn date_and_time(call: &Call) -> Result<ArrayRef> {
+    const DAY_MICROS: i64 = 86_400_000_000;
+    let dates = call.numbers::<Date32Type>(0)?;
+    let times = arrow::compute::cast(&call.args[1], &DataType::Time64(TimeUnit::Microsecond))?;
+    let times = times.as_primitive::<Time64MicrosecondType>();
+    call.give_numbers::<TimestampMicrosecondType>(|row| {
+        let Some(date) = dates.at(row) else { return Ok(None) };
+        if call.is_null(1, row) {
+            return Ok(None);
+        }
+        let time = times.value(call.place(1, row));
+        match i64::from(date).checked_mul(DAY_MICROS).and_then(|at| at.checked_add(time)) {
+            Some(moment) => Ok(Some(moment)),
+            None => exec_err!("a date plus a time is out of range"),
+        }
+    })
+}
 
 /// An interval times a number.
 pub(crate) const INTERVAL_TIMES: &str = "interval_times_op";

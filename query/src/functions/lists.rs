@@ -2,13 +2,14 @@
 //!
 //! Invariant: positions count from 1; an element that is not there is NULL.
 
-use std::{ops::Range, sync::Arc};
+use std::{collections::HashSet, ops::Range, sync::Arc};
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, ListArray, UInt64Array},
+    array::{Array, ArrayRef, AsArray, ListArray, UInt32Array, UInt64Array},
     buffer::{NullBuffer, OffsetBuffer},
     compute::{self, SortOptions},
     datatypes::{DataType, Field, Float64Type},
+    row::{RowConverter, SortField},
 };
 use datafusion_common::{Result, ScalarValue, exec_err, plan_err};
 use stoadb_engine::agg::aggregate_lists;
@@ -19,6 +20,13 @@ use super::{BIGINT, BIGINTS, Call, DOUBLE, Def, Gives, element};
 use crate::planner::{aggregate_function, functions::aggregate_udf};
 
 pub(super) const TABLE: &[Def] = &[
+    Def {
+        name: "array_distinct",
+        aliases: &["list_distinct"],
+        takes: "list",
+        gives: Gives::Same(0),
+        body: distinct,
+    },
     Def {
         name: "list_where",
         aliases: &["array_where"],
@@ -101,6 +109,32 @@ pub(super) const TABLE: &[Def] = &[
         body: aggregate,
     },
 ];
+
+/// The elements that differ, each where it comes first, without NULLs.
+fn distinct(call: &Call) -> Result<ArrayRef> {
+    let lists = call.args[0].as_list::<i32>();
+    let values = lists.values();
+    let converter = RowConverter::new(vec![SortField::new(values.data_type().clone())])?;
+    let keys = converter.convert_columns(&[Arc::clone(values)])?;
+    let mut kept: Vec<u32> = Vec::new();
+    let mut lengths = Vec::with_capacity(lists.len());
+    for list in 0..lists.len() {
+        let before = kept.len();
+        let offsets = lists.value_offsets();
+        let mut known = HashSet::new();
+        for at in offsets[list]..offsets[list + 1] {
+            let at = usize::try_from(at).unwrap_or_default();
+            if lists.is_valid(list) && values.is_valid(at) && known.insert(keys.row(at)) {
+                kept.push(u32::try_from(at).unwrap_or_default());
+            }
+        }
+        lengths.push(kept.len() - before);
+    }
+    let values = compute::take(values, &UInt32Array::from(kept), None)?;
+    let DataType::List(field) = lists.data_type() else { return exec_err!("no list") };
+    let offsets = OffsetBuffer::from_lengths(lengths);
+    Ok(Arc::new(ListArray::try_new(Arc::clone(field), offsets, values, lists.nulls().cloned())?))
+}
 
 /// Lists of the type of the argument, of elements at places in its values.
 fn picked(

@@ -59,14 +59,17 @@ impl Function {
         match (self.kind, types) {
             (Kind::Epoch, [seconds]) if seconds.is_integer() => Some(vec![DataType::Int64]),
             (Kind::Epoch, [seconds]) if seconds.is_numeric() => Some(vec![DataType::Float64]),
-            (Kind::Series { .. }, [start, stop, _]) => {
+            (Kind::Series { .. }, [start, stop, step]) => {
                 let is_moment = |ty: &DataType| match ty {
                     DataType::Timestamp(unit, zone) => {
                         *unit != TimeUnit::Nanosecond && zone.as_deref().is_none_or(|z| z == "UTC")
                     }
                     _ => false,
                 };
-                let moment = [start, stop].into_iter().find(|ty| is_moment(ty))?;
+                let dates = [start, stop].contains(&&DataType::Date32)
+                    && matches!(step, DataType::Interval(_));
+                let moment = [start, stop].into_iter().find(|ty| is_moment(ty));
+                let moment = moment.or(dates.then_some(&crate::planner::scalars::TIMESTAMP))?;
                 let fits = |ty: &DataType| {
                     is_moment(ty) || ty.is_null() || ty.is_string() || *ty == DataType::Date32
                 };

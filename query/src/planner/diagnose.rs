@@ -242,6 +242,11 @@ fn plan_error(message: &str) -> Error {
     }
     if let Some(rest) = text.strip_prefix("Invalid function '") {
         let name = rest.split('\'').next().unwrap_or_default();
+        if super::functions::is_window(name) {
+            let message = format!("{name}() is a window function: it needs OVER");
+            let hint = format!("write {name}() OVER (ORDER BY ...)");
+            return Error::new(ErrorKind::Name, message).with_hint(hint);
+        }
         let error = Error::new(ErrorKind::Name, format!("there is no function {name}()"));
         let names = super::functions::all_names();
         return match closest(name, names.iter().map(String::as_str)) {

@@ -1,6 +1,6 @@
 //! What we plan ourselves of expressions and types: `//`, `count(*)`, `extract`, field access, SQL type names.
 //!
-//! Invariant: integer `/` and `//` are integer division; TIMESTAMP without precision counts microseconds.
+//! Invariant: integer `/` and `//` are integer division, towards zero; TIMESTAMP without precision counts microseconds.
 
 use std::sync::Arc;
 
@@ -24,8 +24,8 @@ use datafusion_sql::sqlparser::ast::{
     TimezoneInfo,
 };
 
-use crate::functions::dates::{INTERVAL_SHARE, INTERVAL_TIMES};
-use crate::functions::{TEXT_ITEM, TEXT_SLICE};
+use crate::functions::dates::{DATE_AND_TIME, INTERVAL_SHARE, INTERVAL_TIMES};
+use crate::functions::{TEXT_ITEM, TEXT_SLICE, shown};
 use crate::planner::{
     functions::Functions,
     parameters::type_addend,
@@ -127,6 +127,28 @@ fn interval_product(expr: &RawBinaryExpr, schema: &DFSchema) -> Option<(&'static
     Some((name, vec![expr.left.clone(), expr.right.clone()]))
 }
 
+/// `date + time` in microseconds: the library's nanoseconds have no moment after 2262.
+fn date_and_time(expr: &RawBinaryExpr, schema: &DFSchema) -> Option<Vec<Expr>> {
+    if expr.op != BinaryOperator::Plus {
+        return None;
+    }
+    let is_time = |ty: &DataType| matches!(ty, DataType::Time32(_) | DataType::Time64(_));
+    let right = expr.right.get_type(schema).ok()?;
+    if !is_time(&right) && right != DataType::Date32 {
+        return None;
+    }
+    let left = expr.left.get_type(schema).ok()?;
+    match (left, right) {
+        (DataType::Date32, right) if is_time(&right) => {
+            Some(vec![expr.left.clone(), expr.right.clone()])
+        }
+        (left, DataType::Date32) if is_time(&left) => {
+            Some(vec![expr.right.clone(), expr.left.clone()])
+        }
+        _ => None,
+    }
+}
+
 /// `date + 7` counts days.
 fn days(mut expr: RawBinaryExpr, schema: &DFSchema) -> Result<RawBinaryExpr> {
     let plus = expr.op == BinaryOperator::Plus;
@@ -196,6 +218,9 @@ impl ExprPlanner for StoaPlanner {
         if let Some((name, args)) = interval_product(&expr, schema) {
             return Ok(PlannerResult::Planned(self.call(name, args)?));
         }
+        if let Some(args) = date_and_time(&expr, schema) {
+            return Ok(PlannerResult::Planned(self.call(DATE_AND_TIME, args)?));
+        }
         if expr.op != BinaryOperator::DuckIntegerDivide {
             let expr = days(moments(expr, schema), schema)?;
             if is_decimal_division(&expr, schema) {
@@ -211,7 +236,7 @@ impl ExprPlanner for StoaPlanner {
         if integers {
             return Ok(PlannerResult::Planned(quotient));
         }
-        Ok(PlannerResult::Planned(self.call("floor", vec![quotient])?))
+        Ok(PlannerResult::Planned(self.call("trunc", vec![quotient])?))
     }
 
     fn plan_extract(&self, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
@@ -286,6 +311,11 @@ impl ExprPlanner for StoaPlanner {
         let RawFieldAccessExpr { field_access, expr } = expr;
         let ty = expr.get_type(schema)?;
         Ok(PlannerResult::Planned(match field_access {
+            GetFieldAccess::NamedStructField { .. }
+                if ty.is_primitive() || ty.is_string() || ty.is_list() =>
+            {
+                return plan_err!("a {} has no fields", shown(&ty));
+            }
             GetFieldAccess::NamedStructField { name } => {
                 let text = name.try_as_str().flatten().unwrap_or_default().to_owned();
                 match self.field(expr.clone(), &ty, &text)? {
@@ -386,6 +416,14 @@ impl StoaTypes {
             SqlType::Float64 => DataType::Float64,
             SqlType::Float32 => DataType::Float32,
             SqlType::Int8(None) => DataType::Int64,
+            SqlType::Decimal(
+                ExactNumberInfo::Precision(digits) | ExactNumberInfo::PrecisionAndScale(digits, _),
+            )
+            | SqlType::Numeric(
+                ExactNumberInfo::Precision(digits) | ExactNumberInfo::PrecisionAndScale(digits, _),
+            ) if *digits > 38 => {
+                return plan_err!("a DECIMAL has at most 38 digits, not {digits}");
+            }
             SqlType::Decimal(ExactNumberInfo::None) | SqlType::Numeric(ExactNumberInfo::None) => {
                 DataType::Decimal128(18, 3)
             }

@@ -34,6 +34,11 @@ pub(super) fn reworded(text: &str) -> Option<Error> {
             sql_types(ty)
         )));
     }
+    if let Some(rest) = after("There isn't a common type to coerce ") {
+        let (types, _) = rest.split_once(" in LIKE expression")?;
+        let message = format!("LIKE compares texts, not {}", sql_types(types));
+        return Some(of_type(message).with_hint("cast the value to a text: x::VARCHAR"));
+    }
     if text.starts_with("QUALIFY clause requires window functions") {
         let message = "QUALIFY needs a window function, there or in SELECT";
         return Some(of_type(message.into()).with_hint("WHERE and HAVING take other conditions"));

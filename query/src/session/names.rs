@@ -363,6 +363,11 @@ impl Catalog for Names<'_> {
             let unknown = || Err(Error::unsupported(format!("the table function {name}()")));
             return rows.unwrap_or_else(unknown);
         }
+        if let Some(address) = request.patterns.iter().find(|pattern| pattern.contains("://")) {
+            let what =
+                format!("reading from addresses ('{address}'): only files and folders are read");
+            return Err(Error::unsupported(what).with_hint("download the file first"));
+        }
         match file_format(request) {
             Some(FileFormat::Parquet) => {
                 let options = file_options::parquet(&request.options)?;

@@ -72,7 +72,12 @@ impl VisitorMut for Resolver<'_, '_> {
     type Break = Error;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
-        let own = query.with.as_ref().map(|with| with.cte_tables.clone());
+        // One that has such a PIVOT itself would be asked for its own values without end.
+        let closed = |cte: &&Cte| Visit::visit(cte.query.as_ref(), &mut Finder).is_continue();
+        let own = query
+            .with
+            .as_ref()
+            .map(|with| with.cte_tables.iter().filter(closed).cloned().collect());
         self.ctes.push(own.unwrap_or_default());
         ControlFlow::Continue(())
     }

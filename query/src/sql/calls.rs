@@ -70,7 +70,7 @@ pub const NOW: &str = "now_op";
 
 /// Whether a call of that name is written otherwise by `call`.
 pub fn is_rewritten(function: &str) -> bool {
-    const NAMES: [&str; 17] = [
+    const NAMES: [&str; 21] = [
         "if",
         "iff",
         "ifnull",
@@ -88,6 +88,10 @@ pub fn is_rewritten(function: &str) -> bool {
         "get_current_timestamp",
         "add_months",
         "strftime",
+        "date_format",
+        "list_sort",
+        "array_sort",
+        "grouping_id",
     ];
     NAMES.contains(&function)
         || takes_names(function)
@@ -104,7 +108,9 @@ fn takes_names(function: &str) -> bool {
 fn arity(name: &str) -> (usize, usize) {
     match name {
         "if" | "iff" => (3, 3),
-        "ifnull" | "mod" | "date_add" | "add_months" | "strftime" => (2, 2),
+        "ifnull" | "mod" | "date_add" | "add_months" | "strftime" | "date_format" => (2, 2),
+        "list_sort" | "array_sort" => (1, 3),
+        "grouping_id" => (1, usize::MAX),
         "age" => (1, 2),
         "make_timestamp" => (1, 6),
         "version"
@@ -204,7 +210,7 @@ pub fn call(function: &mut Function) -> Result<Option<Expr>> {
             binary(date, BinaryOperator::Plus, call_of("to_months", args))
         }
         // Either order, told by which of them is a text.
-        "strftime" => {
+        "strftime" | "date_format" => {
             if is_text(&args[0]) && !is_text(&args[1]) {
                 args.swap(0, 1);
             }
@@ -216,6 +222,17 @@ pub fn call(function: &mut Function) -> Result<Option<Expr>> {
             }
             renamed(function, "strftime", args)
         }
+        // NULLs come last unless the call says otherwise, as in ORDER BY.
+        "list_sort" | "array_sort" => {
+            if args.len() == 1 {
+                args.push(text("ASC".to_owned()));
+            }
+            if args.len() == 2 {
+                args.push(text("NULLS LAST".to_owned()));
+            }
+            renamed(function, "array_sort", args)
+        }
+        "grouping_id" => renamed(function, "grouping", args),
         "date" => cast(next(), DataType::Date),
         "age" if args.len() == 1 => {
             let today = cast(

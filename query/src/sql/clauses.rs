@@ -55,7 +55,7 @@ pub fn rewrite(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>> {
     let code = filters(intervals(percents(code)));
     let code = json::arrows(exclusions::rewrite(asof(code)?))?;
     let code = samples(code)?;
-    statement(code)
+    pivots(code)
 }
 
 pub(super) fn is(token: &TokenWithSpan, name: &str) -> bool {
@@ -370,6 +370,54 @@ fn sampled_relation(code: &[TokenWithSpan], place: usize) -> Option<usize> {
         }
     }
     None
+}
+
+/// PIVOT and UNPIVOT where a query may stand are those of a relation, the innermost first.
+fn pivots(mut code: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>> {
+    let makes = any(code.first(), &["create", "prepare"]);
+    let begins = |code: &[TokenWithSpan], at: usize| {
+        let before = at.checked_sub(1).and_then(|before| code.get(before));
+        let operand = match code.get(at + 1).map(|token| &token.token) {
+            Some(Token::Word(_)) => !any(code.get(at + 1), &["include", "exclude"]),
+            Some(Token::SingleQuotedString(_)) => true,
+            Some(Token::LParen) => !before.is_some_and(|token| token.token == Token::RParen),
+            _ => false,
+        };
+        operand
+            && match before {
+                None => true,
+                Some(token) if token.token == Token::LParen => true,
+                Some(token) if token.token == Token::RParen => {
+                    any(code.first(), &["with", "create"])
+                }
+                Some(token) => {
+                    (makes && is(token, "as")) || any(Some(token), &["explain", "analyze"])
+                }
+            }
+    };
+    for at in (0..code.len()).rev() {
+        if !any(code.get(at), &["pivot", "pivot_wider", "unpivot"]) || !begins(&code, at) {
+            continue;
+        }
+        let mut depth = 0_usize;
+        let length = code[at..].iter().position(|token| match token.token {
+            Token::LParen => {
+                depth += 1;
+                false
+            }
+            Token::RParen if depth == 0 => true,
+            Token::RParen => {
+                depth -= 1;
+                false
+            }
+            _ => false,
+        });
+        let rest = length.map_or_else(Vec::new, |length| code.split_off(at + length));
+        let pivot = statement(code.split_off(at))?;
+        code.extend(pivot);
+        code.extend(rest);
+    }
+    Ok(code)
 }
 
 /// PIVOT and UNPIVOT that begin a statement are those of a relation.

@@ -13,6 +13,7 @@ use datafusion_sql::sqlparser::ast::{
 
 use crate::{
     error::{Error, ErrorKind, Result},
+    planner::diagnose::closest,
     sql::{
         names::{REPEATED, expression_name, fold, unmark},
         parse::place,
@@ -35,7 +36,9 @@ pub fn has_columns(expr: &Expr) -> bool {
 /// Whether a query needs its columns for `expand`.
 pub fn has_patterns(select: &Select) -> bool {
     select.projection.iter().any(|item| match item {
-        SelectItem::Wildcard(options) => options.opt_rename.is_some(),
+        SelectItem::Wildcard(options) => {
+            options.opt_rename.is_some() || options.opt_replace.is_some()
+        }
         SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => has_columns(expr),
         _ => false,
     })
@@ -100,7 +103,12 @@ fn replace(expr: &mut Expr, meanings: &HashMap<String, Expr>) {
 pub fn expand(select: &mut Select, all: &Joined) -> Result<()> {
     for item in std::mem::take(&mut select.projection) {
         match item {
-            SelectItem::Wildcard(options) if options.opt_rename.is_some() => {
+            SelectItem::Wildcard(options) if options.opt_rename.is_none() => {
+                replaced_are_there(&options, all)?;
+                select.projection.push(SelectItem::Wildcard(options));
+            }
+            SelectItem::Wildcard(options) => {
+                replaced_are_there(&options, all)?;
                 select.projection.extend(renamed(&options, all)?);
             }
             SelectItem::ExprWithAlias { expr, alias } if has_columns(&expr) => {
@@ -110,6 +118,23 @@ pub fn expand(select: &mut Select, all: &Joined) -> Result<()> {
                 select.projection.extend(matched(&expr, None, all)?);
             }
             item => select.projection.push(item),
+        }
+    }
+    Ok(())
+}
+
+/// Whether the columns that REPLACE names are there.
+fn replaced_are_there(options: &WildcardAdditionalOptions, all: &Joined) -> Result<()> {
+    for item in options.opt_replace.iter().flat_map(|replace| &replace.items) {
+        let name = &item.column_name;
+        if !all.iter().any(|(known, _)| *known == name.value) {
+            let message = format!("there is no column \"{}\" to replace", unmark(&name.value));
+            let error = Error::new(ErrorKind::Name, message).or_span(place(name.span));
+            let known: Vec<&str> = all.iter().map(|(known, _)| unmark(known)).collect();
+            return Err(match closest(unmark(&name.value), known.iter().copied()) {
+                Some(close) => error.with_hint(format!("did you mean \"{close}\"?")),
+                None => error.with_hint(format!("columns are {}", known.join(", "))),
+            });
         }
     }
     Ok(())

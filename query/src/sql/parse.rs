@@ -161,10 +161,18 @@ fn parse_as(dialect: &StoaDialect, sql: &str) -> Result<Vec<ParsedStatement>> {
     Ok(parsed)
 }
 
-/// Texts on several lines with nothing between them are one text, as SQL has it.
+/// Texts on several lines with nothing between them are one text, as SQL has it; `**` is one operator.
 fn joined_texts(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     let mut result: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
     for token in tokens {
+        // `**` is `^`.
+        if token.token == Token::Mul
+            && let Some(before) = result.last_mut()
+            && before.token == Token::Mul
+        {
+            before.token = Token::Caret;
+            continue;
+        }
         if let Token::SingleQuotedString(more) = &token.token {
             let spaces =
                 result.iter().rev().take_while(|t| matches!(t.token, Token::Whitespace(_)));

@@ -140,6 +140,12 @@ impl VisitorMut for Rewriter {
                 *expr = call_of("power", vec![double(left), double(right)]);
                 Ok(())
             }
+            Expr::BinaryOp { left, op: BinaryOperator::PGStartsWith, right } => {
+                let take =
+                    |side: &mut Expr| std::mem::replace(side, Expr::Value(Value::Null.into()));
+                *expr = call_of("starts_with", vec![take(left), take(right)]);
+                Ok(())
+            }
             Expr::Interval(interval) => {
                 if let Some(words) = in_words(interval) {
                     *interval.value = Expr::Value(Value::SingleQuotedString(words).into());
@@ -202,6 +208,9 @@ impl VisitorMut for Rewriter {
 fn sets_of_positions(select: &mut Select) {
     let GroupByExpr::Expressions(groups, _) = &mut select.group_by else { return };
     for group in groups {
+        if matches!(group, Expr::Tuple(members) if members.is_empty()) {
+            *group = Expr::GroupingSets(vec![Vec::new()]);
+        }
         let (Expr::Rollup(sets) | Expr::Cube(sets) | Expr::GroupingSets(sets)) = group else {
             continue;
         };
@@ -313,7 +322,10 @@ fn changes(expr: &Expr) -> bool {
         Expr::Cast { data_type: DataType::Uuid, .. } => ControlFlow::Break(()),
         Expr::TypedString(typed) if typed.data_type == DataType::Uuid => ControlFlow::Break(()),
         Expr::Array(array) if has_columns(array) => ControlFlow::Break(()),
-        Expr::BinaryOp { op: BinaryOperator::BitwiseXor | BinaryOperator::PGExp, .. } => {
+        Expr::BinaryOp {
+            op: BinaryOperator::BitwiseXor | BinaryOperator::PGExp | BinaryOperator::PGStartsWith,
+            ..
+        } => {
             ControlFlow::Break(())
         }
         Expr::Function(function)

@@ -237,7 +237,7 @@ impl Format {
 
     fn read(&self, text: &[u8]) -> Option<Found> {
         let mut rest = std::str::from_utf8(text).ok()?;
-        let mut found = Found { year: 1970, month: 1, date: 1, ..Found::default() };
+        let mut found = Found { year: 1900, month: 1, date: 1, ..Found::default() };
         for item in &self.items {
             match item {
                 Item::Literal(char) => rest = rest.strip_prefix(*char)?,

@@ -682,7 +682,7 @@ fn numbered(columns: usize) -> Vec<String> {
 fn renamed(path: &str, mut names: Vec<String>, options: &CsvOptions) -> Result<Vec<String>> {
     let columns = names.len();
     let wrong = |option: &str, given: usize| {
-        let message = format!("it has {columns} columns where the option {option} names {given}");
+        let message = format!("it has {columns} columns, but {given} {option} are wanted");
         Err(StorageError::SchemaMismatch { path: path.into(), message })
     };
     if let CsvTypes::Columns(given) = &options.types {

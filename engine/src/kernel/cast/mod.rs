@@ -6,6 +6,7 @@
 
 mod format; // anything to text
 mod interval; // text to intervals
+mod list; // text to lists
 mod moment; // dates, times, timestamps, intervals among each other
 mod number; // numbers and booleans among each other
 mod parse; // text to anything
@@ -83,6 +84,7 @@ pub(crate) fn cast(input: &Vector, rows: usize, to: &LogicalType, or_null: bool)
         (T::Text, to) if !to.is_nested() && *to != T::Null => {
             parse::from_text(input, rows, to, or_null)
         }
+        (T::Text, T::List(field)) => list::from_text(input, rows, field, or_null),
         (from, to) if is_number(from) && is_number(to) => {
             number::convert(input, from, rows, to, or_null)
         }
