@@ -234,8 +234,8 @@ fn grade_up(call: &Call) -> Result<ArrayRef> {
 
 fn unique(call: &Call) -> Result<ArrayRef> {
     let lists = call.lists(0)?;
-    let converter = arrow::row::SortField::new(lists.array().value_type());
-    let converter = arrow::row::RowConverter::new(vec![converter])?;
+    let converter = SortField::new(lists.array().value_type());
+    let converter = RowConverter::new(vec![converter])?;
     call.give_integers(|row| {
         let Some(values) = lists.at(row) else { return Ok(None) };
         let rows = converter.convert_columns(std::slice::from_ref(&values))?;
