@@ -276,6 +276,7 @@ fn raw_plan(
     let mut statement = statement.clone();
     catalog.expand(&mut statement)?;
     sql::gate::check(&statement)?;
+    sql::casts::distinguish(&mut statement);
     sql::rewrite::rewrite(&mut statement)?;
     let mut provider = provider::Provider::new(
         catalog,

@@ -29,7 +29,7 @@ use crate::{
     lower::any_raises,
     planner::{
         functions::Functions,
-        rules::{ComputeLateral, SimplifyFunctions, common_types},
+        rules::{AboveTotals, ComputeLateral, KeepColumns, SimplifyFunctions, common_types},
     },
 };
 
@@ -41,7 +41,7 @@ fn necessary() -> Rules {
         Arc::new(SimplifyFunctions),
         Arc::new(ReplaceDistinctWithAggregate::new()),
         Arc::new(ComputeLateral),
-        Arc::new(DecorrelateLateralJoin::new()),
+        Arc::new(KeepColumns(DecorrelateLateralJoin::new())),
     ]
 }
 
@@ -53,14 +53,14 @@ fn all() -> Rules {
         Arc::new(ReplaceDistinctWithAggregate::new()),
         Arc::new(EliminateJoin::new()),
         Arc::new(ComputeLateral),
-        Arc::new(DecorrelateLateralJoin::new()),
+        Arc::new(KeepColumns(DecorrelateLateralJoin::new())),
         Arc::new(EliminateDuplicatedExpr::new()),
         Arc::new(EliminateFilter::new()),
         Arc::new(EliminateLimit::new()),
         Arc::new(PropagateEmptyRelation::new()),
         Arc::new(EliminateOuterJoin::new()),
         Arc::new(PushDownLimit::new()),
-        Arc::new(PushDownFilter::new()),
+        Arc::new(AboveTotals(PushDownFilter::new())),
         Arc::new(EliminateGroupByConstant::new()),
         Arc::new(OptimizeProjections::new()),
     ]

@@ -6,6 +6,7 @@
 pub mod asof; // ASOF joins -> joins with two bounds
 pub mod balance; // long AND, OR, + and || chains become balanced trees
 pub mod calls; // calls written otherwise
+pub mod casts; // casts that the planner library does not see
 pub mod clauses; // clauses that the parser does not know
 pub mod dialect; // which tokens and clauses are SQL to us
 pub mod file_options; // options of read_csv and its like

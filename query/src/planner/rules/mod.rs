@@ -1,6 +1,7 @@
 //! Rewrites of our own that run among the planner library's.
 
 mod common_types; // the types of mixed operands, where the library loses values
+mod guarded; // rules of the library within bounds
 mod lateral; // LATERAL over no table, unnest() of an outer column
 mod occurrence; // equal rows, numbered
 mod range_distances; // keys of RANGE frames in the type of the distance
@@ -8,6 +9,7 @@ mod simplify_functions; // functions that have another form
 mod sort_names; // what the names in ORDER BY mean
 
 pub use common_types::common_types;
+pub use guarded::{AboveTotals, KeepColumns};
 pub use lateral::ComputeLateral;
 pub use occurrence::number_occurrences;
 pub use range_distances::range_distances;
