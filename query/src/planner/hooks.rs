@@ -31,7 +31,7 @@ use crate::planner::{
     parameters::type_addend,
     scalars::{DIVIDE, TIMESTAMP, digits},
 };
-use crate::sql::file_options::type_named;
+use type_named;
 
 /// The expression planners in the order in which they are asked.
 pub fn expr_planners(functions: &Arc<Functions>) -> Vec<Arc<dyn ExprPlanner>> {
@@ -389,23 +389,15 @@ impl StoaTypes {
             SqlType::Decimal(ExactNumberInfo::None) | SqlType::Numeric(ExactNumberInfo::None) => {
                 DataType::Decimal128(18, 3)
             }
-            SqlType::Map(..) => {
-                let text = ty.to_string();
-                match crate::sql::file_options::type_named(&text) {
-                    Some(ty) => ty.to_arrow(),
-                    None => return not_impl_err!("the type {text}"),
-                }
-            }
             SqlType::Dec(ExactNumberInfo::None) => DataType::Decimal128(18, 3),
-            SqlType::Dec(_) => match crate::sql::file_options::type_named(&ty.to_string()) {
+            SqlType::Dec(_) => match type_named(&ty.to_string()) {
                 Some(ty) => ty.to_arrow(),
                 None => return not_impl_err!("the type {ty}"),
             },
             SqlType::Custom(name, args) => {
                 if name.to_string().eq_ignore_ascii_case("map")
                     && let [key, value] = args.as_slice()
-                    && let Some(ty) =
-                        crate::sql::file_options::type_named(&format!("MAP({key}, {value})"))
+                    && let Some(ty) = type_named(&format!("MAP({key}, {value})"))
                 {
                     return Ok(Some(ty.to_arrow()));
                 }
