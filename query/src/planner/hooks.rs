@@ -31,7 +31,7 @@ use crate::planner::{
     parameters::type_addend,
     scalars::{DIVIDE, TIMESTAMP, digits},
 };
-use type_named;
+use crate::sql::file_options::type_named;
 
 /// The expression planners in the order in which they are asked.
 pub fn expr_planners(functions: &Arc<Functions>) -> Vec<Arc<dyn ExprPlanner>> {
