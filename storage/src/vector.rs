@@ -274,11 +274,10 @@ impl Vector {
                 let Some(entries) = vector.dictionary.values().logical_nulls() else {
                     return codes;
                 };
-                let by_entry: NullBuffer = vector
-                    .codes_u32()
-                    .iter()
-                    .map(|&code| entries.is_valid(code as usize))
-                    .collect();
+                // The code of a NULL row may name no entry.
+                let valid = |code: usize| code < entries.len() && entries.is_valid(code);
+                let by_entry: NullBuffer =
+                    vector.codes_u32().iter().map(|&code| valid(code as usize)).collect();
                 NullBuffer::union(codes.as_ref(), Some(&by_entry))
             }
             Self::Narrow(vector) => vector.offsets.nulls().cloned(),

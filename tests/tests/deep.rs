@@ -164,3 +164,16 @@ fn test_deep_nesting_answers_or_is_refused() {
         }
     }
 }
+
+/// An error at the bottom is found once, not again for every way to read each level.
+#[test]
+fn test_errors_deep_within_words_that_begin_expressions() {
+    let connection = connect();
+    for (open, close) in [("NOT (", ")"), ("CAST(", " AS INTEGER)"), ("CASE WHEN ", " THEN 1 END")]
+    {
+        for depth in [40, 300] {
+            let sql = format!("SELECT {}a > {} FROM t", open.repeat(depth), close.repeat(depth));
+            assert!(answer(&connection, &sql).is_err(), "{sql}");
+        }
+    }
+}

@@ -5,7 +5,7 @@ use std::path::Path;
 use stoadb_tests::slt::{self, MATRIX};
 
 /// Fewer records than this means that files were lost.
-const RECORDS_MIN: usize = 1500;
+const RECORDS_MIN: usize = 6000;
 
 fn run(name: &str) {
     let config = MATRIX.iter().find(|config| config.name == name).expect("a known configuration");

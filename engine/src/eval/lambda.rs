@@ -347,7 +347,7 @@ mod tests {
             ty: INT,
         };
         let body = program(quotient);
-        let divisors = vec![Some(0), Some(3), None, Some(0), Some(4), Some(0), Some(12)];
+        let divisors = [Some(0), Some(3), None, Some(0), Some(4), Some(0), Some(12)];
         let wanted = [None, Some(4), None, None, Some(3), None, Some(1)];
         for rows in 0..=divisors.len() {
             let values = Vector::Flat(Arc::new(Int64Array::from(divisors[..rows].to_vec())));

@@ -427,23 +427,15 @@ impl StoaTypes {
             SqlType::Decimal(ExactNumberInfo::None) | SqlType::Numeric(ExactNumberInfo::None) => {
                 DataType::Decimal128(18, 3)
             }
-            SqlType::Map(..) => {
-                let text = ty.to_string();
-                match crate::sql::file_options::type_named(&text) {
-                    Some(ty) => ty.to_arrow(),
-                    None => return not_impl_err!("the type {text}"),
-                }
-            }
             SqlType::Dec(ExactNumberInfo::None) => DataType::Decimal128(18, 3),
-            SqlType::Dec(_) => match crate::sql::file_options::type_named(&ty.to_string()) {
+            SqlType::Dec(_) => match type_named(&ty.to_string()) {
                 Some(ty) => ty.to_arrow(),
                 None => return not_impl_err!("the type {ty}"),
             },
             SqlType::Custom(name, args) => {
                 if name.to_string().eq_ignore_ascii_case("map")
                     && let [key, value] = args.as_slice()
-                    && let Some(ty) =
-                        crate::sql::file_options::type_named(&format!("MAP({key}, {value})"))
+                    && let Some(ty) = type_named(&format!("MAP({key}, {value})"))
                 {
                     return Ok(Some(ty.to_arrow()));
                 }

@@ -29,7 +29,9 @@ use crate::{
     lower::any_raises,
     planner::{
         functions::Functions,
-        rules::{ComputeLateral, PastAsof, SimplifyFunctions, common_types},
+        rules::{
+            AboveTotals, ComputeLateral, KeepColumns, PastAsof, SimplifyFunctions, common_types,
+        },
     },
 };
 
@@ -41,7 +43,7 @@ fn necessary() -> Rules {
         Arc::new(SimplifyFunctions),
         Arc::new(ReplaceDistinctWithAggregate::new()),
         Arc::new(ComputeLateral),
-        Arc::new(DecorrelateLateralJoin::new()),
+        Arc::new(KeepColumns(DecorrelateLateralJoin::new())),
     ]
 }
 
@@ -53,14 +55,14 @@ fn all() -> Rules {
         Arc::new(ReplaceDistinctWithAggregate::new()),
         Arc::new(EliminateJoin::new()),
         Arc::new(ComputeLateral),
-        Arc::new(DecorrelateLateralJoin::new()),
+        Arc::new(KeepColumns(DecorrelateLateralJoin::new())),
         Arc::new(EliminateDuplicatedExpr::new()),
         Arc::new(EliminateFilter::new()),
         Arc::new(EliminateLimit::new()),
         Arc::new(PropagateEmptyRelation::new()),
         Arc::new(PastAsof(EliminateOuterJoin::new())),
         Arc::new(PushDownLimit::new()),
-        Arc::new(PastAsof(PushDownFilter::new())),
+        Arc::new(AboveTotals(PastAsof(PushDownFilter::new()))),
         Arc::new(EliminateGroupByConstant::new()),
         Arc::new(OptimizeProjections::new()),
     ]

@@ -16,7 +16,6 @@ use stoadb_storage::{
         Entry,
         name::{MAIN, is_temporary, shown_name, split_name},
     },
-    table::IndexDefinition,
     write::{CsvStyle, Existing, FileStyle, NewFolder, TextCompression, write_file},
 };
 
@@ -159,8 +158,9 @@ fn export_into(
 ) -> Result<u64> {
     let extension = extension(copy);
     let (mut schemas, mut macros) = (String::new(), String::new());
-    let (mut tables, mut indexes, mut load) = (String::new(), String::new(), String::new());
+    let (mut tables, mut load) = (String::new(), String::new());
     let (mut rows, mut files, mut views) = (0, Vec::new(), Vec::new());
+    // Made when the rows are there.
     let mut indexes = String::new();
     for (name, entry) in session.names.snapshot.all_entries() {
         if is_temporary(name) {
@@ -180,9 +180,6 @@ fn export_into(
                     indexes.extend(text.map(|text| format!("{text};\n")));
                 }
                 load.push_str(&load_text(&quoted, &format!("{folder}/{file}"), copy));
-                indexes.extend(
-                    table.rules().indexes.iter().map(|index| index_text(&quoted, table, index)),
-                );
             }
             Entry::View(view) => views.push((name, view.sql.as_str())),
             Entry::External(_) => {
@@ -203,7 +200,7 @@ fn export_into(
         }
     }
     // Views may use macros.
-    let mut schema = schemas + &macros + &tables + &indexes;
+    let mut schema = schemas + &macros + &tables;
     for (name, sql) in in_order(session, views)? {
         schema.push_str(&format!("CREATE VIEW {} AS {sql};\n", quoted(name)));
     }
@@ -315,14 +312,6 @@ fn create_text(name: &str, table: &TableVersion) -> Result<String> {
     Ok(format!("CREATE TABLE {name} ({});\n", parts.join(", ")))
 }
 
-/// The statement that makes an index of a table, best when its rows are there.
-fn index_text(name: &str, table: &TableVersion, index: &IndexDefinition) -> String {
-    let unique = if index.is_unique() { "UNIQUE " } else { "" };
-    let own = ident(index.name.as_deref().unwrap_or_default());
-    let columns = index.columns(table.shared_schema(), |column| ident(column).to_string());
-    format!("CREATE {unique}INDEX {own} ON {name} {columns};\n")
-}
-
 /// The statement that reads a table's file. Nothing is left to be found out from the file.
 fn load_text(table: &str, path: &str, copy: &CopyTo) -> String {
     let text = |text: &str| format!("'{}'", text.replace('\'', "''"));
@@ -407,7 +396,6 @@ fn one(
         | Statement::CreateIndex(_)
         | Statement::CreateView(_)
         | Statement::CreateSchema { .. }
-        | Statement::CreateIndex(_)
         | Statement::CreateMacro { .. } => {}
         other => {
             let what = format!("{} in an exported database", run::unsupported(other).message);

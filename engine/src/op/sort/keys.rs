@@ -299,8 +299,9 @@ fn ranks(
         let nulls = match &entry_nulls {
             None => own,
             Some(entries) => {
-                let entries: NullBuffer =
-                    rows.iter().map(|&code| entries.is_valid(code as usize)).collect();
+                // The code of a NULL row may name no entry.
+                let valid = |code: usize| code < entries.len() && entries.is_valid(code);
+                let entries: NullBuffer = rows.iter().map(|&code| valid(code as usize)).collect();
                 NullBuffer::union(own.as_ref(), Some(&entries))
             }
         };

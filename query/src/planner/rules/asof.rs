@@ -36,6 +36,10 @@ impl<R: OptimizerRule> OptimizerRule for PastAsof<R> {
         self.0.apply_order()
     }
 
+    fn supports_rewrite(&self) -> bool {
+        true
+    }
+
     fn rewrite(
         &self,
         plan: LogicalPlan,

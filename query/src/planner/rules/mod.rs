@@ -2,6 +2,7 @@
 
 mod asof; // ASOF joins, which the library takes for others
 mod common_types; // the types of mixed operands, where the library loses values
+mod guarded; // rules of the library within bounds
 mod lateral; // LATERAL over no table, unnest() of an outer column
 mod occurrence; // equal rows, numbered
 mod range_distances; // keys of RANGE frames in the type of the distance
@@ -11,6 +12,7 @@ mod unnested; // groups as written, keys below unnest()
 
 pub use asof::{PastAsof, condition_of_asof, is_asof};
 pub use common_types::common_types;
+pub use guarded::{AboveTotals, KeepColumns};
 pub use lateral::ComputeLateral;
 pub use occurrence::number_occurrences;
 pub use range_distances::range_distances;

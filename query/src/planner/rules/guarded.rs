@@ -1,0 +1,92 @@
+//! Rules of the library within bounds: what they may not do to a plan, at the place where they would.
+//!
+//! Invariants: a node keeps its columns, since those above it name them by place; a total over all rows stays one row,
+//! whatever condition stands above it.
+
+use std::sync::Arc;
+
+use datafusion_common::{
+    Column, Result,
+    tree_node::{Transformed, TransformedResult},
+};
+use datafusion_expr::{
+    Expr, Filter, LogicalPlan, Projection,
+    utils::{conjunction, split_conjunction_owned},
+};
+use datafusion_optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
+
+/// A rule that leaves helper columns behind: they are projected away.
+#[derive(Debug)]
+pub struct KeepColumns<R>(pub R);
+
+impl<R: OptimizerRule> OptimizerRule for KeepColumns<R> {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        self.0.apply_order()
+    }
+
+    fn supports_rewrite(&self) -> bool {
+        true
+    }
+
+    fn rewrite(
+        &self,
+        plan: LogicalPlan,
+        config: &dyn OptimizerConfig,
+    ) -> Result<Transformed<LogicalPlan>> {
+        let schema = Arc::clone(plan.schema());
+        let result = self.0.rewrite(plan, config)?;
+        if !result.transformed || result.data.schema().fields().len() == schema.fields().len() {
+            return Ok(result);
+        }
+        let columns = schema
+            .iter()
+            .map(|(qualifier, field)| Expr::Column(Column::new(qualifier.cloned(), field.name())));
+        let plan = Projection::try_new(columns.collect(), Arc::new(result.data))?;
+        Ok(Transformed::yes(LogicalPlan::Projection(plan)))
+    }
+}
+
+/// A rule that moves conditions down, kept from moving those without columns below aggregates: over no row, a total is
+/// a row nevertheless, which the condition has to drop.
+#[derive(Debug)]
+pub struct AboveTotals<R>(pub R);
+
+impl<R: OptimizerRule> OptimizerRule for AboveTotals<R> {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        self.0.apply_order()
+    }
+
+    fn supports_rewrite(&self) -> bool {
+        true
+    }
+
+    fn rewrite(
+        &self,
+        plan: LogicalPlan,
+        config: &dyn OptimizerConfig,
+    ) -> Result<Transformed<LogicalPlan>> {
+        let mut below = &plan;
+        let mut conditions = Vec::new();
+        while let LogicalPlan::Filter(filter) = below {
+            conditions.extend(split_conjunction_owned(filter.predicate.clone()));
+            below = &filter.input;
+        }
+        let LogicalPlan::Aggregate(_) = below else { return self.0.rewrite(plan, config) };
+        let (bare, rest): (Vec<Expr>, Vec<Expr>) =
+            conditions.into_iter().partition(|condition| condition.column_refs().is_empty());
+        let Some(bare) = conjunction(bare) else { return self.0.rewrite(plan, config) };
+        let Some(rest) = conjunction(rest) else { return Ok(Transformed::no(plan)) };
+        let below = Filter::try_new(rest, Arc::new(below.clone()))?;
+        let moved = self.0.rewrite(LogicalPlan::Filter(below), config).data()?;
+        let above = LogicalPlan::Filter(Filter::try_new(bare, Arc::new(moved))?);
+        Ok(if above == plan { Transformed::no(above) } else { Transformed::yes(above) })
+    }
+}

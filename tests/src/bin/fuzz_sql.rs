@@ -1,0 +1,58 @@
+//! Mutated SQL in numbers: `fuzz_sql INPUTS [SEED]`, from the folder `tests`. Prints what did what it must not.
+//!
+//! A statement that runs for a minute, and memory of more than 2 GiB, end the run with the statement.
+
+use std::{
+    process::{ExitCode, exit},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use stoadb_tests::mutate;
+
+const STUCK: Duration = Duration::from_secs(60);
+const BYTES_MAX: f64 = 2.0 * 1024.0 * 1024.0 * 1024.0;
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1).map(|arg| arg.parse::<u64>());
+    let (Some(Ok(inputs)), seed) = (args.next(), args.next().and_then(Result::ok).unwrap_or(1))
+    else {
+        println!("usage: fuzz_sql INPUTS [SEED]");
+        return ExitCode::from(2);
+    };
+    let current = Arc::new(Mutex::new((Instant::now(), String::new())));
+    let seen = Arc::clone(&current);
+    thread::spawn(move || {
+        loop {
+            thread::sleep(Duration::from_millis(200));
+            let now = seen.lock().unwrap_or_else(PoisonError::into_inner);
+            let bytes = stoadb_benches::resident().unwrap_or(0.0);
+            if now.0.elapsed() > STUCK || bytes > BYTES_MAX {
+                println!("stuck for {:?}, {bytes} bytes held:\n  {}", now.0.elapsed(), now.1);
+                exit(1);
+            }
+        }
+    });
+    let started = Instant::now();
+    let folder = std::path::Path::new("slt");
+    let mut told = 0;
+    let findings =
+        mutate::fuzz(folder, seed, usize::try_from(inputs).unwrap_or(usize::MAX), |sql| {
+            *current.lock().unwrap_or_else(PoisonError::into_inner) =
+                (Instant::now(), sql.to_owned());
+            told += 1;
+            if told % 50_000 == 0 {
+                println!("{told} after {:?}", started.elapsed());
+            }
+        });
+    findings.bad.iter().for_each(|bad| println!("{bad}"));
+    println!(
+        "{} mutants, {} answered, {} bad, {:?}",
+        findings.ran,
+        findings.answered,
+        findings.bad.len(),
+        started.elapsed()
+    );
+    if findings.bad.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
