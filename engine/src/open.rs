@@ -363,6 +363,8 @@ impl Opener {
         self.run(&stream, node, build.clone())?;
         if drops_unmatched_left(join.kind) {
             if build.is_empty() {
+                // What was learnt about the left side would be wrong the next time that it is opened.
+                self.learnt.retain(|node, _| !(left..right).contains(node));
                 return Ok(Stream::concat(Vec::new()));
             }
             for (index, key) in join.keys.iter().enumerate().filter(|(_, key)| !key.null_equal) {

@@ -380,7 +380,7 @@ fn pivots(mut code: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>> {
         let operand = match code.get(at + 1).map(|token| &token.token) {
             Some(Token::Word(_)) => !any(code.get(at + 1), &["include", "exclude"]),
             Some(Token::SingleQuotedString(_)) => true,
-            Some(Token::LParen) => !before.is_some_and(|token| token.token == Token::RParen),
+            Some(Token::LParen) => before.is_none_or(|token| token.token != Token::RParen),
             _ => false,
         };
         operand

@@ -65,8 +65,6 @@ fn test_scripts_are_split_with_their_ranges() {
 fn test_refusals_name_the_construct() {
     for (sql, name, place) in [
         ("SELECT * FROM t POSITIONAL JOIN u", "POSITIONAL JOIN", ""),
-        ("SELECT * FROM t ASOF JOIN u ON t.a = u.a AND t.b LIKE u.b", "ASOF JOIN", ""),
-        ("SELECT * FROM t ASOF JOIN u USING (a)", "ASOF JOIN", ""),
         ("SELECT c COLLATE \"de\" FROM t", "COLLATE", "c COLLATE \"de\""),
         ("SELECT * FROM t JOIN u", "ON or USING", ""),
         ("SELECT * FROM t FETCH FIRST 3 ROWS WITH TIES", "WITH TIES", ""),
