@@ -75,7 +75,7 @@ fn test_refusals_name_the_construct() {
             "FULL JOIN in a correlated subquery",
             "",
         ),
-        ("SELECT upper(x -> x + 1)", "lambda", ""),
+        ("SELECT upper(lambda x: x + 1)", "lambda", ""),
     ] {
         let error = match plan(sql) {
             Ok(planned) => panic!("{sql} plans:\n{}", planned.plan.display_indent()),
