@@ -111,6 +111,8 @@ impl Functions {
         moment_texts().for_each(|udf| functions.add_scalar(udf));
         crate::functions::moments(options).for_each(|udf| functions.add_scalar(udf));
         crate::functions::definitions().for_each(|udf| functions.add_scalar(udf));
+        // The library gives its to_char this name, which takes other patterns.
+        functions.scalar.remove("date_format");
         for (alias, name) in ALIASES {
             if let Some(udf) = functions.scalar.get(*name).map(Arc::clone) {
                 functions.scalar.entry((*alias).to_owned()).or_insert(udf);
