@@ -91,7 +91,7 @@ fn may_be_answered(plan: &Plan) -> bool {
     let Plan::Scan(scan) = &**input else { return false };
     groups.is_empty()
         && grouping_sets.is_empty()
-        && (scan.filter.is_none() || scan.prune_is_exact)
+        && scan.is_judged()
         && aggregates.iter().all(can_answer)
 }
 

@@ -342,7 +342,7 @@ impl Opener {
     ) -> Result<Stream> {
         let learnt = self.learnt.remove(&node).unwrap_or_default();
         // What statistics say of the rows that pass is only what they say of all if they know the whole filter.
-        let judged = learnt.is_empty() && (plan.filter.is_none() || plan.prune_is_exact);
+        let judged = learnt.is_empty() && plan.is_judged();
         let target = Target::new(plan, &self.context)?;
         let may_answer = judged && target.use_statistics && target.path.allows_statistics();
         let of_statistics = may_answer && aggregate.is_of_statistics(&plan.projection);

@@ -174,6 +174,19 @@ pub struct ScanPlan {
     pub prune_is_exact: bool,
 }
 
+impl ScanPlan {
+    /// What statistics can judge of the rows that are wanted, with what joins have learnt of them.
+    pub(crate) fn prune_with(&self, learnt: &[Prune]) -> Option<Prune> {
+        let mut all: Vec<Prune> = self.prune.iter().chain(learnt).cloned().collect();
+        if all.len() > 1 { Some(Prune::And(all)) } else { all.pop() }
+    }
+
+    /// Whether the prune predicate says all that the filter says.
+    pub(crate) fn is_judged(&self) -> bool {
+        self.filter.is_none() || self.prune_is_exact
+    }
+}
+
 /// A recursive query: the rows of `base`, then those of `step` over them, then those of `step` over these, until a run
 /// gives none.
 #[derive(Debug, Clone, PartialEq)]

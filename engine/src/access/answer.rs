@@ -67,7 +67,7 @@ impl<'a> Target<'a> {
 
     /// The index that answers at the least cost, if one can.
     fn answerer(&self, calls: &[AggregateCall]) -> Result<Option<(Candidate<'a>, Asked, Cost)>> {
-        if !self.judged() {
+        if !self.plan.is_judged() {
             return Ok(None);
         }
         let mut able = Vec::new();

@@ -111,7 +111,7 @@ impl<'a> Target<'a> {
         group: &Expr,
         calls: &[AggregateCall],
     ) -> Result<Option<(Grouped<'a>, Cost)>> {
-        if !self.judged() {
+        if !self.plan.is_judged() {
             return Ok(None);
         }
         let Some(column) = monotone(group) else { return Ok(None) };

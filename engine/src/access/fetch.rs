@@ -58,8 +58,7 @@ impl Target<'_> {
         if !self.path.allows_indexes() {
             return None;
         }
-        let mut all: Vec<Prune> = self.plan.prune.iter().chain(learnt).cloned().collect();
-        if all.len() > 1 { Some(Prune::And(all)) } else { all.pop() }
+        self.plan.prune_with(learnt)
     }
 
     fn fetch_candidate(&self, prune: &Prune) -> Result<Option<(Candidate<'_>, Cost)>> {

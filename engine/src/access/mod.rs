@@ -85,11 +85,6 @@ impl<'a> Target<'a> {
         Ok(Self { plan, relation: relation.as_ref(), ledger, path, use_statistics })
     }
 
-    /// Whether the prune predicate says all that the filter says.
-    pub(crate) fn judged(&self) -> bool {
-        self.plan.filter.is_none() || self.plan.prune_is_exact
-    }
-
     /// The indexes that a predicate leaves ranges of. Without a predicate each with all of its entries.
     ///
     /// # Errors

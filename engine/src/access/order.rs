@@ -88,7 +88,7 @@ impl<'a> Target<'a> {
     }
 
     fn sorted(&self, keys: &[SortKey], limit: u64) -> Result<Option<(Sorted<'a>, Cost)>> {
-        if !self.judged() {
+        if !self.plan.is_judged() {
             return Ok(None);
         }
         let mut able = Vec::new();

@@ -59,13 +59,13 @@ impl TableScan {
             Some(filter) => Some(Arc::new(ExprFilter::new(filter, context)?) as Arc<dyn RowFilter>),
             None => None,
         };
+        let prune = plan.prune_with(&learnt.prunes);
         let filter = filter.into_iter().chain(learnt.filters);
         let filter =
             filter.reduce(|first, second| Arc::new(Both::new(first, second)) as Arc<dyn RowFilter>);
-        let mut prune: Vec<_> = plan.prune.iter().cloned().chain(learnt.prunes).collect();
         let scan = relation.scan(ScanSpec {
             projection: plan.projection.clone(),
-            prune: if prune.len() > 1 { Some(Prune::And(prune)) } else { prune.pop() },
+            prune,
             filter,
             rows,
             vector_size: vector_rows,

@@ -30,7 +30,8 @@ use crate::{
     planner::{
         functions::Functions,
         rules::{
-            AboveTotals, ComputeLateral, KeepColumns, PastAsof, SimplifyFunctions, common_types,
+            ComputeLateral, SimplifyFunctions, above_totals, common_types, keeping_columns,
+            past_asof,
         },
     },
 };
@@ -43,7 +44,7 @@ fn necessary() -> Rules {
         Arc::new(SimplifyFunctions),
         Arc::new(ReplaceDistinctWithAggregate::new()),
         Arc::new(ComputeLateral),
-        Arc::new(KeepColumns(DecorrelateLateralJoin::new())),
+        Arc::new(keeping_columns(DecorrelateLateralJoin::new())),
     ]
 }
 
@@ -55,14 +56,14 @@ fn all() -> Rules {
         Arc::new(ReplaceDistinctWithAggregate::new()),
         Arc::new(EliminateJoin::new()),
         Arc::new(ComputeLateral),
-        Arc::new(KeepColumns(DecorrelateLateralJoin::new())),
+        Arc::new(keeping_columns(DecorrelateLateralJoin::new())),
         Arc::new(EliminateDuplicatedExpr::new()),
         Arc::new(EliminateFilter::new()),
         Arc::new(EliminateLimit::new()),
         Arc::new(PropagateEmptyRelation::new()),
-        Arc::new(PastAsof(EliminateOuterJoin::new())),
+        Arc::new(past_asof(EliminateOuterJoin::new())),
         Arc::new(PushDownLimit::new()),
-        Arc::new(AboveTotals(PastAsof(PushDownFilter::new()))),
+        Arc::new(above_totals(past_asof(PushDownFilter::new()))),
         Arc::new(EliminateGroupByConstant::new()),
         Arc::new(OptimizeProjections::new()),
     ]

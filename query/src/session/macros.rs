@@ -31,7 +31,7 @@ use crate::{
             OneOrManyWithParens, Query, Select, SelectItem, Spanned, Statement, TableAlias,
             TableFactor, Value, Visit, VisitMut, Visitor, VisitorMut,
         },
-        names::{expression_name, fold},
+        names::{fold, keep_name},
         parse::place,
         rewrite::table_factor,
         walk::forget_places,
@@ -510,20 +510,17 @@ impl VisitorMut for Expander<'_> {
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
         // A column keeps the name that its call gives it.
         for item in &mut select.projection {
-            let SelectItem::UnnamedExpr(expr) = item else { continue };
-            let mut calls = Calls::default();
-            let _ = Visit::visit(expr, &mut calls);
             let known = |name: &ObjectName| {
                 let of_connection = ["current_schema", "current_database", "current_catalog"];
                 let is_macro = key_of(self.names, name)
                     .is_ok_and(|key| self.names.snapshot.relation(&key).is_some());
                 is_macro || of_connection.contains(&fold(&name.to_string()).as_str())
             };
-            if calls.names.iter().any(known) {
-                let mut alias = Ident::with_quote('"', expression_name(expr));
-                alias.span = expr.span();
-                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
-            }
+            keep_name(item, |expr| {
+                let mut calls = Calls::default();
+                let _ = Visit::visit(expr, &mut calls);
+                calls.names.iter().any(known)
+            });
         }
         ControlFlow::Continue(())
     }

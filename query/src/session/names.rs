@@ -24,11 +24,11 @@ use crate::{
     session::{database::Database, index_info, information, macros, storage_info},
     sql::{
         ast::{
-            Expr, Ident, ObjectName, ObjectNamePart, Query, Select, SelectItem, Statement,
-            TableFactor, VisitMut, VisitorMut,
+            Expr, Ident, ObjectName, ObjectNamePart, Query, Select, Statement, TableFactor,
+            VisitMut, VisitorMut,
         },
         file_options,
-        names::{expression_name, fold},
+        names::{fold, keep_name},
         sources::{FUNCTION, FileRequest},
         walk,
     },
@@ -281,17 +281,13 @@ impl VisitorMut for Qualifier<'_> {
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
         // A column keeps the name that its call gives it.
         for item in &mut select.projection {
-            let SelectItem::UnnamedExpr(expr) = item else { continue };
             let changes = |expr: &Expr| {
                 let Expr::Function(function) = expr else { return false };
                 self.key_of_call(&function.name).is_some_and(|key| {
                     self.names.snapshot.relation(&key).is_some() && split_name(&key).0 != MAIN
                 })
             };
-            if walk::any(expr, changes) {
-                let alias = Ident::with_quote('"', expression_name(expr));
-                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
-            }
+            keep_name(item, |expr| walk::any(expr, changes));
         }
         ControlFlow::Continue(())
     }

@@ -10,14 +10,17 @@
 use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
-    BinaryOperator, Expr, Ident, Select, SelectItem, Spanned, Statement, TableFactor, Value,
-    VisitMut, VisitorMut, visit_expressions,
+    BinaryOperator, Expr, Select, Statement, TableFactor, Value, VisitMut, VisitorMut,
+    visit_expressions,
 };
 
 use crate::{
     error::{Error, Result},
     planner::scalars::{ALL_OF, ANY_OF, SIGNED_SUM},
-    sql::{calls::call_of, names::expression_name},
+    sql::{
+        calls::{call_of, taken},
+        names::keep_name,
+    },
 };
 
 /// Chains of AND and OR of at least this many terms are balanced.
@@ -51,15 +54,7 @@ impl VisitorMut for Balancer {
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
         for item in &mut select.projection {
-            if let SelectItem::UnnamedExpr(expr) = item
-                && has_calls(expr)
-            {
-                // The name is that of the text.
-                let mut alias = Ident::with_quote('"', expression_name(expr));
-                alias.span = expr.span();
-                let expr = std::mem::replace(expr, Expr::Value(Value::Null.into()));
-                *item = SelectItem::ExprWithAlias { expr, alias };
-            }
+            keep_name(item, has_calls);
         }
         if let Some(condition) = &mut select.selection {
             self.call(condition, &BinaryOperator::And, ALL_OF);
@@ -167,7 +162,7 @@ fn is_long(expr: &Expr, belongs: impl Fn(&BinaryOperator) -> bool) -> bool {
 /// `a - b + c` as a call with the signs `+-+` and the terms.
 fn signed_sum(expr: &mut Expr) -> Expr {
     let (mut signs, mut terms) = (Vec::new(), Vec::new());
-    let mut next = std::mem::replace(expr, Expr::Value(Value::Null.into()));
+    let mut next = taken(expr);
     loop {
         match next {
             Expr::BinaryOp {
@@ -215,7 +210,7 @@ fn left_depth(expr: &Expr) -> usize {
 /// The terms along the left spine, in order. Leaves a placeholder behind.
 fn take_terms(expr: &mut Expr, chain: &BinaryOperator) -> Vec<Expr> {
     let mut terms = Vec::new();
-    let mut next = std::mem::replace(expr, Expr::Value(Value::Null.into()));
+    let mut next = taken(expr);
     loop {
         match next {
             Expr::BinaryOp { left, op, right } if op == *chain => {

@@ -9,8 +9,8 @@ use std::ops::ControlFlow;
 use datafusion_sql::sqlparser::ast::{
     AccessExpr, BinaryOperator, CaseWhen, CastKind, DataType, Expr, Function, FunctionArg,
     FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident,
-    LambdaFunction, NullTreatment, ObjectName, OneOrManyWithParens, Select, SelectItem, Spanned,
-    Statement, TimezoneInfo, Value, VisitMut, VisitorMut, helpers::attached_token::AttachedToken,
+    LambdaFunction, NullTreatment, ObjectName, OneOrManyWithParens, Select, Statement,
+    TimezoneInfo, Value, VisitMut, VisitorMut, helpers::attached_token::AttachedToken,
     visit_expressions_mut,
 };
 
@@ -20,7 +20,7 @@ use crate::{
     planner::functions::{is_aggregate, is_scalar},
     sql::{
         gate::has_lambda,
-        names::{expression_name, fold},
+        names::{fold, keep_name},
         walk,
     },
 };
@@ -136,13 +136,7 @@ pub fn name_casts(statement: &mut Statement) {
 
         fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
             for item in &mut select.projection {
-                if let SelectItem::UnnamedExpr(expr) = item
-                    && walk::any(expr, |expr| matches!(expr, Expr::Cast { .. }))
-                {
-                    let mut alias = Ident::with_quote('"', expression_name(expr));
-                    alias.span = expr.span();
-                    *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
-                }
+                keep_name(item, |expr| walk::any(expr, |expr| matches!(expr, Expr::Cast { .. })));
             }
             ControlFlow::Continue(())
         }
@@ -150,8 +144,7 @@ pub fn name_casts(statement: &mut Statement) {
         fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
             if let Expr::Cast { data_type, kind, .. } = expr {
                 let name = text(format!("{kind:?} {data_type}"));
-                let value = std::mem::replace(expr, Expr::value(Value::Null));
-                *expr = call_of(NAMED, vec![name, value]);
+                *expr = call_of(NAMED, vec![name, taken(expr)]);
             }
             ControlFlow::Continue(())
         }
@@ -383,6 +376,11 @@ fn list(args: Vec<FunctionArg>) -> FunctionArguments {
         args,
         clauses: Vec::new(),
     })
+}
+
+/// An expression, of which NULL is left behind.
+pub fn taken(expr: &mut Expr) -> Expr {
+    std::mem::replace(expr, Expr::Value(Value::Null.into()))
 }
 
 /// A call that the text does not have.

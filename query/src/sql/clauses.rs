@@ -182,17 +182,23 @@ fn filters(mut code: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     code
 }
 
-/// Whether the parenthesis that ends these tokens is that of a call.
-fn opened_by_call(code: &[TokenWithSpan]) -> bool {
+/// Where the parenthesis stands that is open at the end.
+pub(super) fn opening(code: &[TokenWithSpan]) -> Option<usize> {
     let mut depth = 0_usize;
-    let open = code.iter().rposition(|token| {
+    for (at, token) in code.iter().enumerate().rev() {
         match token.token {
             Token::RParen => depth += 1,
-            Token::LParen => depth = depth.saturating_sub(1),
+            Token::LParen if depth == 0 => return Some(at),
+            Token::LParen => depth -= 1,
             _ => {}
         }
-        depth == 0
-    });
+    }
+    None
+}
+
+/// Whether the parenthesis that ends these tokens is that of a call.
+fn opened_by_call(code: &[TokenWithSpan]) -> bool {
+    let open = code.split_last().and_then(|(_, inner)| opening(inner));
     let before = open.and_then(|open| open.checked_sub(1)).map(|before| &code[before]);
     let no_name = ["from", "join", "as", "lateral", "in", "exists", "select", "and", "or", "not"];
     before.is_some_and(|token| {

@@ -9,10 +9,7 @@ use datafusion_sql::sqlparser::{
     tokenizer::{Token, TokenWithSpan},
 };
 
-use super::{
-    clauses::{any, is, like, word},
-    json::opening,
-};
+use super::clauses::{any, is, like, opening, word};
 
 /// Begins the constant.
 pub const EXCLUDE: &str = "\u{4}exclude ";

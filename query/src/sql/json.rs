@@ -12,7 +12,12 @@ use datafusion_sql::sqlparser::{
     tokenizer::{Token, TokenWithSpan},
 };
 
-use super::{calls::call_of, clauses::like, names::fold, parse::span_of};
+use super::{
+    calls::{call_of, taken},
+    clauses::{like, opening},
+    names::fold,
+    parse::span_of,
+};
 use crate::{
     error::{Error, Result},
     functions::{JSON_CAST, JSON_TRY_CAST},
@@ -61,20 +66,6 @@ fn is_lambda(before: &[TokenWithSpan]) -> bool {
     }
 }
 
-/// Where the parenthesis stands that is open at the end.
-pub(super) fn opening(code: &[TokenWithSpan]) -> Option<usize> {
-    let mut depth = 0_usize;
-    for (at, token) in code.iter().enumerate().rev() {
-        match token.token {
-            Token::RParen => depth += 1,
-            Token::LParen if depth == 0 => return Some(at),
-            Token::LParen => depth -= 1,
-            _ => {}
-        }
-    }
-    None
-}
-
 /// Whether `rewrite` changes an expression.
 pub fn changes(expr: &Expr) -> bool {
     match expr {
@@ -100,19 +91,18 @@ fn is_arrow(op: &BinaryOperator) -> bool {
 
 /// Rewrites an expression whose parts are rewritten.
 pub fn rewrite(expr: &mut Expr) {
-    let take = |expr: &mut Expr| std::mem::replace(expr, Expr::Value(Value::Null.into()));
     match expr {
         Expr::BinaryOp { left, op, right } if is_arrow(op) => {
             let name = match op {
                 BinaryOperator::LongArrow => "json_extract_string",
                 _ => "json_extract",
             };
-            *expr = call_of(name, vec![take(left), take(right)]);
+            *expr = call_of(name, vec![taken(left), taken(right)]);
         }
         Expr::Cast { kind, expr: value, data_type: DataType::JSON | DataType::JSONB, .. } => {
             let tries = matches!(kind, CastKind::TryCast | CastKind::SafeCast);
             let name = if tries { JSON_TRY_CAST } else { JSON_CAST };
-            *expr = call_of(name, vec![take(value)]);
+            *expr = call_of(name, vec![taken(value)]);
         }
         Expr::TypedString(typed) if matches!(typed.data_type, DataType::JSON | DataType::JSONB) => {
             *expr = call_of(JSON_CAST, vec![Expr::Value(typed.value.clone())]);

@@ -19,6 +19,8 @@ use datafusion_sql::sqlparser::ast::{
     TableFactor, TableWithJoins, VisitMut, VisitorMut, WildcardAdditionalOptions, WindowType,
 };
 
+use crate::sql::calls::taken;
+
 /// Stands between a folded name and its exact spelling.
 pub const EXACT: char = '\u{1}';
 /// Stands between a name and the position of its repetition.
@@ -292,6 +294,17 @@ fn follow(
     let by_text = !column && !is_alias && !matches!(item, Expr::Value(_)) && key.expr == *item;
     if by_alias || by_text {
         key.expr = Expr::Identifier(Ident::with_quote('"', new));
+    }
+}
+
+/// Gives an item of a SELECT list that a rewrite would give another name the one that it has as it is written.
+pub fn keep_name(item: &mut SelectItem, changes: impl FnOnce(&Expr) -> bool) {
+    if let SelectItem::UnnamedExpr(expr) = item
+        && changes(expr)
+    {
+        let mut alias = Ident::with_quote('"', expression_name(expr));
+        alias.span = expr.span();
+        *item = SelectItem::ExprWithAlias { expr: taken(expr), alias };
     }
 }
 

@@ -17,9 +17,9 @@ use crate::{
     error::{Error, Result},
     sql::{
         asof,
-        calls::{call, call_of, cast, is_rewritten, lambda_parameters},
+        calls::{call, call_of, cast, is_rewritten, lambda_parameters, taken},
         frames, friendly, json, named_windows,
-        names::{expression_name, fold},
+        names::{fold, keep_name},
         parse::place,
         pivot, set_all, shares, tuples,
     },
@@ -71,14 +71,9 @@ impl VisitorMut for Rewriter {
                 let alias = Ident::with_quote('"', friendly::UNNAMED);
                 *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
             }
-            if let SelectItem::UnnamedExpr(expr) = item
-                && !matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
-                && changes(expr)
-            {
-                let mut alias = Ident::with_quote('"', expression_name(expr));
-                alias.span = expr.span();
-                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
-            }
+            keep_name(item, |expr| {
+                !matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_)) && changes(expr)
+            });
         }
         sets_of_positions(select);
         select.from.iter_mut().for_each(|table| joins(&mut table.joins));
@@ -124,8 +119,7 @@ impl VisitorMut for Rewriter {
                 _ => Ok(()),
             },
             Expr::UnaryOp { op: UnaryOperator::BitwiseNot, expr: operand } => {
-                let operand = std::mem::replace(operand.as_mut(), Expr::Value(Value::Null.into()));
-                *expr = call_of("bit_not", vec![operand]);
+                *expr = call_of("bit_not", vec![taken(operand)]);
                 Ok(())
             }
             Expr::BinaryOp {
@@ -133,17 +127,13 @@ impl VisitorMut for Rewriter {
                 op: BinaryOperator::BitwiseXor | BinaryOperator::PGExp,
                 right,
             } => {
-                let double = |side: &mut Expr| {
-                    let side = std::mem::replace(side, Expr::Value(Value::Null.into()));
-                    cast(side, DataType::Double(ExactNumberInfo::None))
-                };
+                let double =
+                    |side: &mut Expr| cast(taken(side), DataType::Double(ExactNumberInfo::None));
                 *expr = call_of("power", vec![double(left), double(right)]);
                 Ok(())
             }
             Expr::BinaryOp { left, op: BinaryOperator::PGStartsWith, right } => {
-                let take =
-                    |side: &mut Expr| std::mem::replace(side, Expr::Value(Value::Null.into()));
-                *expr = call_of("starts_with", vec![take(left), take(right)]);
+                *expr = call_of("starts_with", vec![taken(left), taken(right)]);
                 Ok(())
             }
             Expr::Interval(interval) => {
@@ -158,8 +148,8 @@ impl VisitorMut for Rewriter {
             }
             Expr::Cast { kind, expr: value, data_type: DataType::Uuid, .. } => {
                 let tries = matches!(kind, CastKind::TryCast | CastKind::SafeCast);
-                let value = std::mem::replace(value.as_mut(), Expr::Value(Value::Null.into()));
-                *expr = call_of(if tries { "try_to_uuid" } else { "to_uuid" }, vec![value]);
+                let name = if tries { "try_to_uuid" } else { "to_uuid" };
+                *expr = call_of(name, vec![taken(value)]);
                 Ok(())
             }
             Expr::TypedString(typed) if typed.data_type == DataType::Uuid => {
@@ -176,10 +166,7 @@ impl VisitorMut for Rewriter {
                 Ok(())
             }
             Expr::AtTimeZone { timestamp, time_zone } => {
-                let take =
-                    |expr: &mut Expr| std::mem::replace(expr, Expr::Value(Value::Null.into()));
-                let (zone, moment) = (take(time_zone), take(timestamp));
-                *expr = call_of("timezone", vec![zone, moment]);
+                *expr = call_of("timezone", vec![taken(time_zone), taken(timestamp)]);
                 Ok(())
             }
             Expr::Exists { subquery, .. } => {
@@ -263,14 +250,14 @@ fn signed_base(expr: &mut Expr) {
     if !is_power(power) {
         return;
     }
-    let mut power = std::mem::replace(power.as_mut(), Expr::Value(Value::Null.into()));
+    let mut power = taken(power);
     let mut base = &mut power;
     while is_power(base)
         && let Expr::BinaryOp { left, .. } = base
     {
         base = left;
     }
-    let inner = std::mem::replace(base, Expr::Value(Value::Null.into()));
+    let inner = taken(base);
     *base = Expr::UnaryOp { op, expr: Box::new(inner) };
     *expr = power;
 }

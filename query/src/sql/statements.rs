@@ -165,12 +165,12 @@ pub fn take_quantiles(column: &Ident) -> (Ident, bool) {
 }
 
 /// The places of what is not white space.
-fn code(tokens: &[TokenWithSpan]) -> Vec<usize> {
+pub(super) fn code(tokens: &[TokenWithSpan]) -> Vec<usize> {
     let is_code = |at: &usize| !matches!(tokens[*at].token, Token::Whitespace(_) | Token::EOF);
     (0..tokens.len()).filter(is_code).collect()
 }
 
-fn is_word(token: &Token, wanted: &str) -> bool {
+pub(super) fn is_word(token: &Token, wanted: &str) -> bool {
     matches!(token, Token::Word(word)
         if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(wanted))
 }

@@ -10,6 +10,8 @@ use datafusion_sql::sqlparser::{
     tokenizer::{Token, TokenWithSpan},
 };
 
+use super::statements::{code, is_word};
+
 /// Words that may follow a name within an expression.
 const OPERATORS: [&str; 16] = [
     "and", "or", "is", "isnull", "notnull", "not", "in", "like", "ilike", "between", "collate",
@@ -18,18 +20,18 @@ const OPERATORS: [&str; 16] = [
 
 /// Writes the types of structs as the parser reads them; whether there are any.
 pub fn angled(tokens: &mut [TokenWithSpan]) -> bool {
-    let is_code = |at: &usize| !matches!(tokens[*at].token, Token::Whitespace(_) | Token::EOF);
-    let code: Vec<usize> = (0..tokens.len()).filter(is_code).collect();
+    let code = code(tokens);
     let token = |tokens: &[TokenWithSpan], place: usize| {
         code.get(place).map_or(Token::EOF, |&at| tokens[at].token.clone())
     };
     let mut found = false;
     for place in 0..code.len() {
-        if !is_word(&token(tokens, place), &["struct", "row"]) {
+        let is_struct = is_word(&token(tokens, place), "struct");
+        if !is_struct && !is_word(&token(tokens, place), "row") {
             continue;
         }
         if token(tokens, place + 1) == Token::Lt {
-            found |= is_word(&token(tokens, place), &["struct"]);
+            found |= is_struct;
             continue;
         }
         let typed = token(tokens, place + 1) == Token::LParen
@@ -61,11 +63,6 @@ fn closing(tokens: &[TokenWithSpan], code: &[usize], open: usize) -> Option<usiz
         }
     }
     None
-}
-
-fn is_word(token: &Token, wanted: &[&str]) -> bool {
-    matches!(token, Token::Word(word) if word.quote_style.is_none()
-        && wanted.iter().any(|name| word.value.eq_ignore_ascii_case(name)))
 }
 
 /// Shows the types of structs with parentheses again.

@@ -10,9 +10,9 @@ mod simplify_functions; // functions that have another form
 mod sort_names; // what the names in ORDER BY mean
 mod unnested; // groups as written, keys below unnest()
 
-pub use asof::{PastAsof, condition_of_asof, is_asof};
+pub use asof::{condition_of_asof, is_asof};
 pub use common_types::common_types;
-pub use guarded::{AboveTotals, KeepColumns};
+pub use guarded::{above_totals, keeping_columns, past_asof};
 pub use lateral::ComputeLateral;
 pub use occurrence::number_occurrences;
 pub use range_distances::range_distances;
