@@ -7,6 +7,8 @@ pub mod result; // QueryResult: rows as they come
 mod run; // one statement
 mod kept; // the plan that a prepared statement keeps
 mod names; // what names stand for
+mod unknown; // ... names that stand for nothing yet
+mod scripts; // texts that were run lately
 mod storage_info; // how tables are stored
 mod create; // CREATE, DROP
 mod insert; // INSERT
