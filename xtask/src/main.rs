@@ -12,7 +12,7 @@ const PYTHON_PACKAGES: [&str; 8] =
     ["pytest", "numpy", "pandas", "pyarrow", "polars", "nbclient", "nbformat", "ipykernel"];
 
 const HELP: &str = "\
-cargo xtask test         all tests: of the crates, and of the Python package, which is built into target/python
+cargo xtask test         all tests: of the crates, and of the Python package, which is built for it
 cargo xtask python       the tests of the Python package alone
 cargo xtask check        format, lints and all tests, optimised
 cargo xtask slt DIR      run the .slt files of a folder; --verbose prints failures, --matrix runs every configuration
@@ -48,21 +48,21 @@ fn lint() -> bool {
         && cargo(&["clippy", "--workspace", "--all-targets", "--release", "--", "-D", "warnings"])
 }
 
-/// Builds the Python package into an environment of its own below `target/` and runs its tests there.
+/// Builds the Python package into an environment of its own in the target folder and runs its tests there.
 fn python() -> bool {
-    let environment = Path::new("target/python");
+    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    let Ok(environment) = std::path::absolute(target).map(|target| target.join("python")) else {
+        println!("the working directory has no name");
+        return false;
+    };
+    let folder = environment.display().to_string();
     let program = |name: &str| environment.join("bin").join(name).display().to_string();
-    let (pip, maturin, tests) = (program("pip"), program("maturin"), program("python"));
-    let made = Path::new(&tests).exists() || run("python3", &["-m", "venv", "target/python"]);
-    // What is there already is left as it is, so that a second run needs no network.
-    let install = [
-        ["install", "--quiet", "--disable-pip-version-check", "maturin>=1.9.4,<2"].as_slice(),
-        &PYTHON_PACKAGES,
-    ];
-    let build = ["develop", "--manifest-path", "python/Cargo.toml"];
-    made && run(&pip, &install.concat())
-        && run_in(environment, &maturin, &build)
-        && run(&tests, &["-m", "pytest", "python/tests"])
+    let (pip, maturin, python) = (program("pip"), program("maturin"), program("python"));
+    let install = ["install", "--quiet", "--disable-pip-version-check", "maturin>=1.9.4,<2"];
+    (Path::new(&pip).exists() || run("python3", &["-m", "venv", &folder]))
+        && run(&pip, &[install.as_slice(), &PYTHON_PACKAGES].concat())
+        && run_in(&environment, &maturin, &["develop", "--manifest-path", "python/Cargo.toml"])
+        && run(&python, &["-m", "pytest", "python/tests"])
 }
 
 fn cargo(args: &[&str]) -> bool {
@@ -75,8 +75,7 @@ fn run(program: &str, args: &[&str]) -> bool {
 
 /// Runs a program in a Python environment.
 fn run_in(environment: &Path, program: &str, args: &[&str]) -> bool {
-    let absolute = std::path::absolute(environment).unwrap_or_else(|_| environment.into());
-    finish(program, args, Command::new(program).env("VIRTUAL_ENV", absolute))
+    finish(program, args, Command::new(program).env("VIRTUAL_ENV", environment))
 }
 
 fn finish(program: &str, args: &[&str], command: &mut Command) -> bool {
