@@ -65,6 +65,11 @@ pub(crate) struct Runnable {
 }
 
 impl KeptPlan {
+    /// Whether there is one.
+    pub(crate) fn is_made(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// The plan, if it answers as the one that planning for the session would give.
     pub(crate) fn get(&self, session: &Session<'_>) -> Option<Result<Runnable>> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -164,7 +169,7 @@ mod tests {
     }
 
     fn is_kept(statement: &Statement<'_>) -> bool {
-        statement.kept().0.lock().unwrap().is_some()
+        statement.kept().is_made()
     }
 
     #[test]

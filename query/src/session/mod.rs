@@ -8,6 +8,8 @@ mod run; // one statement
 mod kept; // the plan that a prepared statement keeps
 mod repeated; // ... and texts that differ in constants alone
 mod names; // what names stand for
+mod unknown; // ... names that stand for nothing yet
+mod scripts; // texts that were run lately
 mod storage_info; // how tables are stored
 mod create; // CREATE, DROP
 mod insert; // INSERT
