@@ -25,7 +25,12 @@ use stoadb_storage::{
 use crate::{
     error::{Error, ErrorKind, Result},
     session::{
-        database::Database, kept::KeptPlan, prepared::Named, result::QueryResult, run, schemas,
+        database::Database,
+        kept::KeptPlan,
+        prepared::Named,
+        repeated::{General, Repeated},
+        result::QueryResult,
+        run, schemas,
         settings::Settings,
     },
     sql::{self, ParsedStatement},
@@ -41,6 +46,7 @@ pub struct Connection {
     owner: Mutex<Option<ThreadId>>,
     /// The schema of what only this connection sees.
     pub(crate) temporary: String,
+    pub(super) repeated: Repeated,
 }
 
 impl Drop for Connection {
@@ -66,7 +72,7 @@ impl Connection {
         let (state, running, owner) = (Mutex::default(), Mutex::default(), Mutex::default());
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let temporary = temporary_schema(NEXT.fetch_add(1, Ordering::Relaxed));
-        Self { database, state, running, owner, temporary }
+        Self { database, state, running, owner, temporary, repeated: Repeated::default() }
     }
 
     /// The database.
@@ -96,6 +102,14 @@ impl Connection {
         for statement in before {
             for batch in self.run(sql, statement, parameters, &KeptPlan::default())? {
                 batch?;
+            }
+        }
+        if let Some(general) = self.repeated.find(last) {
+            let General { statement, values, kept } = &general;
+            let result = self.run_for(sql, statement, values, kept, Some(&last.statement));
+            // An error of planning is to be about the text as it stands.
+            if !matches!(&result, Err(error) if error.kind.is_of_the_text()) {
+                return result;
             }
         }
         self.run(sql, last, parameters, &KeptPlan::default())
@@ -222,6 +236,18 @@ impl Connection {
         parameters: &[Scalar],
         kept: &KeptPlan,
     ) -> Result<QueryResult> {
+        self.run_for(sql, statement, parameters, kept, None)
+    }
+
+    /// The same. Errors have their places in `text` where that is not the statement of the plan that is kept.
+    fn run_for(
+        &self,
+        sql: &str,
+        statement: &ParsedStatement,
+        parameters: &[Scalar],
+        kept: &KeptPlan,
+        text: Option<&sql::ast::Statement>,
+    ) -> Result<QueryResult> {
         if parameters.len() < statement.parameters {
             let (given, wanted) = (parameters.len(), statement.parameters);
             let message = format!("the statement has {wanted} parameters, {given} were given");
@@ -236,7 +262,7 @@ impl Connection {
         let run = || {
             let mut state = self.lock();
             *self.owner() = Some(thread::current().id());
-            let result = match run::run_kept(self, &state, parameters, kept) {
+            let result = match run::run_kept(self, &state, text, parameters, kept) {
                 Some(result) => result,
                 None => sql::parse::with_stack(sql.len(), || {
                     run::run(self, &mut state, statement, parameters, kept)
