@@ -6,6 +6,8 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    task::Poll,
+    time::{Duration, Instant},
 };
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
@@ -147,14 +149,24 @@ impl ResultStream {
         &self.shared.metrics
     }
 
-    fn read(&mut self) -> Option<Result<RecordBatch>> {
+    /// The next batch if it is there within a time, `Pending` if it is not; for readers that have other things to look
+    /// after meanwhile.
+    pub fn next_within(&mut self, time: Duration) -> Poll<Option<Result<RecordBatch>>> {
+        let item = self.read(Instant::now().checked_add(time));
+        if matches!(item, Poll::Ready(None | Some(Err(_)))) {
+            self.ended = true;
+        }
+        item
+    }
+
+    fn read(&mut self, until: Option<Instant>) -> Poll<Option<Result<RecordBatch>>> {
         loop {
             if self.ended || self.bounds.limit == 0 {
-                return None;
+                return Poll::Ready(None);
             }
-            let batch = match self.shared.take()? {
-                Ok(batch) => batch,
-                Err(error) => return Some(Err(error)),
+            let batch = match self.shared.take(until) {
+                Poll::Ready(Some(Ok(batch))) => batch,
+                other => return other,
             };
             let rows = batch.num_rows() as u64;
             let skipped = self.bounds.offset.min(rows);
@@ -163,7 +175,8 @@ impl ResultStream {
             self.bounds.limit = self.bounds.limit.saturating_sub(kept);
             if kept > 0 {
                 // Both counts are at most the batch's rows.
-                return Some(Ok(batch.slice(skipped as usize, kept as usize)));
+                let batch = batch.slice(skipped as usize, kept as usize);
+                return Poll::Ready(Some(Ok(batch)));
             }
         }
     }
@@ -173,7 +186,8 @@ impl Iterator for ResultStream {
     type Item = Result<RecordBatch>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let item = self.read();
+        // Without an end to the waiting there is always an item.
+        let Poll::Ready(item) = self.read(None) else { return None };
         if !matches!(item, Some(Ok(_))) {
             self.ended = true;
         }
@@ -374,14 +388,14 @@ impl Shared {
         Next::Run(task)
     }
 
-    /// The reader's next batch; waits for it.
-    fn take(self: &Arc<Self>) -> Option<Result<RecordBatch>> {
+    /// The reader's next batch; waits for it, perhaps until a time.
+    fn take(self: &Arc<Self>, until: Option<Instant>) -> Poll<Option<Result<RecordBatch>>> {
         let mut state = self.lock();
         loop {
             if state.queues.is_empty()
                 && let Some(error) = state.error.take()
             {
-                return Some(Err(error));
+                return Poll::Ready(Some(Err(error)));
             }
             let finished = state.finished;
             match state.queues.front_mut() {
@@ -390,10 +404,10 @@ impl Shared {
                         let woken = self.wake(&mut state);
                         drop(state);
                         woken.into_iter().for_each(|task| self.spawn(task));
-                        return Some(Ok(batch));
+                        return Poll::Ready(Some(Ok(batch)));
                     }
                     if let Some(error) = queue.error.take() {
-                        return Some(Err(error));
+                        return Poll::Ready(Some(Err(error)));
                     }
                     if queue.done {
                         state.queues.pop_front();
@@ -403,18 +417,33 @@ impl Shared {
                         continue;
                     }
                 }
-                None if finished => return None,
+                None if finished => return Poll::Ready(None),
                 None => {}
             }
-            state = self.wait(state);
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Poll::Pending;
+            }
+            state = self.wait(state, left);
         }
     }
 
-    /// Waits until there may be something new; a reader on a thread of the pool works instead of waiting.
-    fn wait<'a>(&'a self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+    /// Waits until there may be something new, perhaps for no longer than a time; a reader on a thread of the pool works
+    /// instead of waiting.
+    fn wait<'a>(
+        &'a self,
+        state: MutexGuard<'a, State>,
+        left: Option<Duration>,
+    ) -> MutexGuard<'a, State> {
         let pool = self.workers.pool();
         if pool.current_thread_index().is_none() {
-            return self.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
+            return match left {
+                None => self.ready.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(left) => {
+                    let waited = self.ready.wait_timeout(state, left);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
         }
         drop(state);
         if pool.yield_now() != Some(rayon::Yield::Executed) {

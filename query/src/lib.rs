@@ -15,11 +15,11 @@ pub use error::{Error, ErrorKind, Result, Span};
 pub use session::{
     connection::{Connection, Statement},
     database::Database,
-    result::{Canceller, QueryResult},
+    result::{Canceller, Progress, QueryResult},
     settings::Settings,
     text::{to_text, type_name},
 };
 pub use stoadb_storage::{
-    LogicalType, Scalar,
+    BatchTable, LogicalType, Relation, Scalar,
     disk::{Saved, is_saved_database},
 };

@@ -14,7 +14,7 @@ fn root() -> PathBuf {
 }
 
 fn sources() -> Vec<(String, String)> {
-    let crates = ["storage", "engine", "query", "cli", "tests", "benches", "xtask"];
+    let crates = ["storage", "engine", "query", "cli", "python", "tests", "benches", "xtask"];
     let mut folders: Vec<PathBuf> = crates.iter().map(|name| root().join(name)).collect();
     let mut found = Vec::new();
     while let Some(folder) = folders.pop() {
@@ -88,6 +88,7 @@ fn test_dependencies_point_one_way() {
         ("engine", &["stoadb-storage"][..]),
         ("query", &["stoadb-storage", "stoadb-engine"][..]),
         ("cli", &["stoadb"][..]),
+        ("python", &["stoadb"][..]),
     ];
     for (name, allowed) in layers {
         let manifest = fs::read_to_string(root().join(name).join("Cargo.toml")).unwrap();
@@ -122,7 +123,8 @@ fn test_the_map_names_files_that_exist() {
     let map = fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap();
     let mut named = 0;
     for word in map.split(['`', ' ', '\n', '(', ')', ',']) {
-        let crates = ["storage/", "engine/", "query/", "cli/", "tests/", "benches/", "xtask/"];
+        let crates =
+            ["storage/", "engine/", "query/", "cli/", "python/", "tests/", "benches/", "xtask/"];
         if crates.iter().any(|name| word.starts_with(name)) && word.ends_with(".rs") {
             assert!(root().join(word).exists(), "docs/ARCHITECTURE.md names {word}");
             named += 1;

@@ -26,7 +26,7 @@ pub mod windows; // window functions: names and types
 mod wording; // the library's errors about clauses
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::{
     fmt,
@@ -42,6 +42,7 @@ use datafusion_sql::{
 };
 use stoadb_storage::{LogicalType, Relation, Scalar, table::Series};
 
+use self::parameters::Bound;
 use crate::{
     error::{Error, ErrorKind, Result},
     sql::{
@@ -164,11 +165,18 @@ pub struct PlannerSettings {
     pub time_zone: Option<String>,
     /// Off for tests: only the rewrites that a plan needs to run at all.
     pub optimizer: bool,
+    /// Whether parameters that are nothing but operands of comparisons stay in the plan, for other values.
+    pub open_parameters: bool,
 }
 
 impl Default for PlannerSettings {
     fn default() -> Self {
-        Self { default_null_order: NullOrder::Last, time_zone: None, optimizer: true }
+        Self {
+            default_null_order: NullOrder::Last,
+            time_zone: None,
+            optimizer: true,
+            open_parameters: false,
+        }
     }
 }
 
@@ -194,6 +202,8 @@ pub struct Planned {
     pub output_names: Vec<String>,
     /// The type of each parameter, by number from 1; `None` when the statement does not tell.
     pub parameters: Vec<Option<LogicalType>>,
+    /// The types of the parameters that stay in the plan though they have a value, by number from 1.
+    pub open: Vec<Option<LogicalType>>,
     /// Whether planning again at another time gives the same plan, as long as catalog and files are the same.
     pub repeatable: bool,
 }
@@ -219,11 +229,13 @@ pub fn plan_query(
         let repeatable = rules::is_repeatable(&raw)?;
         let raw = rules::number_occurrences(raw)?;
         let raw = rules::range_distances(raw)?;
-        let (raw, parameters) = parameters::bind(raw, parameters, &options, &functions)?;
+        let leave_open = settings.open_parameters;
+        let Bound { plan: raw, types, open } =
+            parameters::bind(raw, parameters, leave_open, &options, &functions)?;
         let raw = subqueries::unnest(raw, &functions)?;
         let plan = optimizer::optimize(raw, &options, &functions, settings.optimizer)?;
         check::check(&plan)?;
-        Ok(Planned { plan, output_names: names, parameters, repeatable })
+        Ok(Planned { plan, output_names: names, parameters: types, open, repeatable })
     })
     .map_err(|error| places::placed(error, statement))
 }

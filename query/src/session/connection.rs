@@ -17,7 +17,7 @@ use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use stoadb_storage::{
     BatchTable, Relation, Scalar,
     catalog::{
-        IfExists, Transaction,
+        EntryKind, IfExists, Transaction,
         name::{entry_name, temporary_schema},
     },
 };
@@ -25,10 +25,21 @@ use stoadb_storage::{
 use crate::{
     error::{Error, ErrorKind, Result},
     session::{
-        database::Database, kept::KeptPlan, prepared::Named, result::QueryResult, run, schemas,
+        database::Database,
+        kept::KeptPlan,
+        prepared::Named,
+        repeated::{General, Repeated},
+        result::QueryResult,
+        run::{self, Session},
+        schemas,
+        scripts::{Script, Scripts},
         settings::Settings,
+        unknown,
     },
-    sql::{self, ParsedStatement},
+    sql::{
+        self, ParsedStatement,
+        ast::{self, SetExpr},
+    },
 };
 
 /// A connection to a database. Several threads may use one; their statements take turns.
@@ -41,6 +52,10 @@ pub struct Connection {
     owner: Mutex<Option<ThreadId>>,
     /// The schema of what only this connection sees.
     pub(crate) temporary: String,
+    /// Texts that were run lately.
+    scripts: Scripts,
+    /// Queries that were run lately.
+    pub(super) repeated: Repeated,
 }
 
 impl Drop for Connection {
@@ -66,7 +81,8 @@ impl Connection {
         let (state, running, owner) = (Mutex::default(), Mutex::default(), Mutex::default());
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let temporary = temporary_schema(NEXT.fetch_add(1, Ordering::Relaxed));
-        Self { database, state, running, owner, temporary }
+        let (scripts, repeated) = (Scripts::default(), Repeated::default());
+        Self { database, state, running, owner, temporary, scripts, repeated }
     }
 
     /// The database.
@@ -89,16 +105,24 @@ impl Connection {
     /// # Errors
     /// As `query`, and when a value is missing or does not fit its place.
     pub fn query_with(&self, sql: &str, parameters: &[Scalar]) -> Result<QueryResult> {
-        let statements = sql::parse(sql)?;
-        let Some((last, before)) = statements.split_last() else {
+        let script = self.scripts.get(sql)?;
+        let Some(((last, own), before)) = script.statements.split_last() else {
             return Ok(QueryResult::changed(0));
         };
-        for statement in before {
-            for batch in self.run(sql, statement, parameters, &KeptPlan::default())? {
+        for (statement, kept) in before {
+            for batch in self.run(sql, statement, parameters, kept)? {
                 batch?;
             }
         }
-        self.run(sql, last, parameters, &KeptPlan::default())
+        let again = if own.is_made() { None } else { self.repeated.find(last) };
+        if let Some(General { statement, values, kept }) = &again {
+            let result = self.run_for(sql, statement, values, kept, Some(&last.statement));
+            // An error of planning is to be about the text as it stands.
+            if !matches!(&result, Err(error) if error.kind.is_of_the_text()) {
+                return result;
+            }
+        }
+        self.run(sql, last, parameters, own)
     }
 
     /// Like `query_with`, with values for `$name` by name.
@@ -157,12 +181,22 @@ impl Connection {
     /// # Errors
     /// When the text is not SQL.
     pub fn statements(&self, sql: &str) -> Result<Vec<Statement<'_>>> {
-        let text: Arc<str> = sql.into();
-        let statement = |statement| {
-            let (sql, kept) = (Arc::clone(&text), KeptPlan::default());
-            Statement { connection: self, sql, statement, kept }
-        };
-        Ok(sql::parse(sql)?.into_iter().map(statement).collect())
+        Ok(self.statements_of(Arc::new(Script::parse(sql)?)))
+    }
+
+    /// Like `statements`, but the connection remembers what it made of the texts that it was given lately: for programs
+    /// that run the same text again and again without holding prepared statements.
+    ///
+    /// # Errors
+    /// As `statements`.
+    pub fn remembered(&self, sql: &str) -> Result<Vec<Statement<'_>>> {
+        Ok(self.statements_of(self.scripts.get(sql)?))
+    }
+
+    fn statements_of(&self, script: Arc<Script>) -> Vec<Statement<'_>> {
+        let statement =
+            |number| Statement { connection: self, script: Arc::clone(&script), number };
+        (0..script.statements.len()).map(statement).collect()
     }
 
     /// Makes Arrow batches readable as a table, without copying or looking at them. A registered relation
@@ -185,6 +219,47 @@ impl Connection {
             transaction.register(&key, relation, IfExists::Replace)?;
             Ok(())
         })
+    }
+
+    /// Makes a relation of the caller's own readable as a table by this connection alone. One of that name is replaced;
+    /// a table of that name in another schema is hidden.
+    ///
+    /// # Errors
+    /// When a temporary table or a view has the name.
+    pub fn register_temporary(&self, name: &str, relation: Arc<dyn Relation>) -> Result<()> {
+        let mut state = self.lock();
+        let key = entry_name(&self.temporary, name);
+        run::change(self, &mut state, |transaction| {
+            transaction.register(&key, relation, IfExists::Replace)?;
+            Ok(())
+        })
+    }
+
+    /// Takes back what `register_relation` or, if `temporary`, `register_temporary` registered. Queries under way go on
+    /// reading it. False when there is nothing of the name.
+    ///
+    /// # Errors
+    /// When a table or a view has the name.
+    pub fn unregister(&self, name: &str, temporary: bool) -> Result<bool> {
+        let mut state = self.lock();
+        let schema = if temporary { &self.temporary } else { &state.settings.schema };
+        let key = entry_name(schema, name);
+        run::change(self, &mut state, |transaction| {
+            Ok(transaction.drop_entry(&key, EntryKind::External, true)?)
+        })
+    }
+
+    /// Whether a transaction is open.
+    pub fn is_in_transaction(&self) -> bool {
+        self.lock().transaction.is_some()
+    }
+
+    /// Changes a setting, as SET does.
+    ///
+    /// # Errors
+    /// As `Settings::set`.
+    pub fn set(&self, name: &str, value: &str) -> Result<()> {
+        self.lock().settings.set(name, value)
     }
 
     /// Cancels the statements that this connection is running, from another thread.
@@ -222,6 +297,18 @@ impl Connection {
         parameters: &[Scalar],
         kept: &KeptPlan,
     ) -> Result<QueryResult> {
+        self.run_for(sql, statement, parameters, kept, None)
+    }
+
+    /// The same. Errors have their places in `text` where that is not the statement of the plan that is kept.
+    fn run_for(
+        &self,
+        sql: &str,
+        statement: &ParsedStatement,
+        parameters: &[Scalar],
+        kept: &KeptPlan,
+        text: Option<&ast::Statement>,
+    ) -> Result<QueryResult> {
         if parameters.len() < statement.parameters {
             let (given, wanted) = (parameters.len(), statement.parameters);
             let message = format!("the statement has {wanted} parameters, {given} were given");
@@ -236,7 +323,7 @@ impl Connection {
         let run = || {
             let mut state = self.lock();
             *self.owner() = Some(thread::current().id());
-            let result = match run::run_kept(self, &state, parameters, kept) {
+            let result = match run::run_kept(self, &state, text, parameters, kept) {
                 Some(result) => result,
                 None => sql::parse::with_stack(sql.len(), || {
                     run::run(self, &mut state, statement, parameters, kept)
@@ -254,28 +341,54 @@ impl Connection {
 }
 
 /// A prepared statement. A query is planned when it is first run, and again only when something that its plan depends on
-/// has changed since: the catalog, a setting, a value of a parameter, a file, the clock.
+/// has changed since: the catalog, a setting, a parameter that is more than an operand of a comparison, a file, the clock.
 pub struct Statement<'a> {
     connection: &'a Connection,
-    sql: Arc<str>,
-    statement: ParsedStatement,
-    kept: KeptPlan,
+    script: Arc<Script>,
+    /// Which statement of the script.
+    number: usize,
 }
 
 impl Statement<'_> {
+    fn parts(&self) -> &(ParsedStatement, KeptPlan) {
+        &self.script.statements[self.number]
+    }
+
     #[cfg(test)]
     pub(crate) fn kept(&self) -> &KeptPlan {
-        &self.kept
+        &self.parts().1
     }
 
     /// How many parameters it has.
     pub fn parameters(&self) -> usize {
-        self.statement.parameters
+        self.parts().0.parameters
     }
 
     /// The names of its parameters, in the order of their numbers; none if they have numbers alone.
     pub fn parameter_names(&self) -> &[String] {
-        &self.statement.names
+        &self.parts().0.names
+    }
+
+    /// Whether it only reads: its rows are computed on the database's threads while they are read. Any other statement
+    /// runs to its end on the calling thread.
+    pub fn is_query(&self) -> bool {
+        let (parsed, _) = self.parts();
+        match &parsed.statement {
+            ast::Statement::Query(query) => {
+                let changes = matches!(*query.body, SetExpr::Delete(_) | SetExpr::Update(_));
+                !changes && !parsed.summarize
+            }
+            _ => false,
+        }
+    }
+
+    /// The names without a schema, as they are written, that the statement reads from and behind which there is nothing
+    /// now; those that it makes itself left out. For hosts that know of more tables than the catalog.
+    pub fn unknown_names(&self) -> Vec<String> {
+        let state = self.connection.lock();
+        let session = Session::new(self.connection, &state, &[]);
+        drop(state);
+        unknown::unknown(&session.names, &self.parts().0.statement)
     }
 
     /// Runs it with values for its parameters by name, whose case does not count.
@@ -290,7 +403,7 @@ impl Statement<'_> {
                 Error::new(ErrorKind::Value, message)
             })
         };
-        self.query(&self.statement.names.iter().map(value).collect::<Result<Vec<_>>>()?)
+        self.query(&self.parameter_names().iter().map(value).collect::<Result<Vec<_>>>()?)
     }
 
     /// Runs it with values for its parameters.
@@ -298,6 +411,7 @@ impl Statement<'_> {
     /// # Errors
     /// As `Connection::query_with`.
     pub fn query(&self, parameters: &[Scalar]) -> Result<QueryResult> {
-        self.connection.run(&self.sql, &self.statement, parameters, &self.kept)
+        let (parsed, kept) = self.parts();
+        self.connection.run(&self.script.sql, parsed, parameters, kept)
     }
 }

@@ -3,8 +3,10 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    task::Poll,
+    time::Duration,
     vec,
 };
 
@@ -12,7 +14,8 @@ use arrow::{
     array::{ArrayRef, RecordBatch, RecordBatchOptions, StringViewArray},
     datatypes::{DataType, Field, Schema, SchemaRef},
 };
-use stoadb_engine::ResultStream;
+use stoadb_engine::{QueryContext, ResultStream};
+use stoadb_storage::ScanLedger;
 
 use crate::error::{Error, Result};
 
@@ -37,6 +40,28 @@ enum Rows {
 /// Cancels a query from another thread.
 #[derive(Debug, Clone)]
 pub struct Canceller(Arc<AtomicBool>);
+
+/// What is known of a query while it runs and afterwards, from any thread.
+#[derive(Clone)]
+pub struct Progress(Arc<QueryContext>);
+
+impl Progress {
+    /// How many rows scans have handed out, and how many those that were opened so far hold.
+    pub fn rows(&self) -> (u64, u64) {
+        let progress = self.0.progress();
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        (read(&progress.rows_done), read(&progress.rows_total))
+    }
+
+    /// The bytes of stored data that scans have touched so far: what `EXPLAIN ANALYZE` calls touched, over all scans and
+    /// columns.
+    pub fn bytes_touched(&self) -> u64 {
+        let touched = |ledger: &Arc<ScanLedger>| {
+            (0..ledger.columns()).map(|column| ledger.read(column)).sum::<u64>()
+        };
+        self.0.ledgers().iter().map(touched).sum()
+    }
+}
 
 impl Canceller {
     /// Cancels the query: after the batches that are ready, an error comes.
@@ -104,6 +129,32 @@ impl QueryResult {
             Rows::Batches(_) => None,
         }
     }
+
+    /// A handle that tells how far the query is; `None` when all rows are at hand.
+    pub fn progress(&self) -> Option<Progress> {
+        match &self.rows {
+            Rows::Stream(stream) => Some(Progress(Arc::clone(stream.context()))),
+            Rows::Batches(_) => None,
+        }
+    }
+
+    /// The next batch if it is there within a time, `Pending` if it is not; for readers that have other things to look
+    /// after meanwhile, such as signals.
+    pub fn next_within(&mut self, time: Duration) -> Poll<Option<Result<RecordBatch>>> {
+        match &mut self.rows {
+            Rows::Stream(stream) => {
+                stream.next_within(time).map_err(|error| placed(&self.place, error.into()))
+            }
+            Rows::Batches(batches) => Poll::Ready(batches.next().map(Ok)),
+        }
+    }
+}
+
+fn placed(place: &Place, error: Error) -> Error {
+    match place {
+        Some(place) => place(error),
+        None => error,
+    }
 }
 
 impl Iterator for QueryResult {
@@ -111,12 +162,10 @@ impl Iterator for QueryResult {
 
     fn next(&mut self) -> Option<Self::Item> {
         match &mut self.rows {
-            Rows::Stream(stream) => stream.next().map(|batch| {
-                batch.map_err(|error| match &self.place {
-                    Some(place) => place(error.into()),
-                    None => error.into(),
-                })
-            }),
+            Rows::Stream(stream) => {
+                let next = stream.next();
+                next.map(|batch| batch.map_err(|error| placed(&self.place, error.into())))
+            }
             Rows::Batches(batches) => batches.next().map(Ok),
         }
     }
