@@ -123,7 +123,8 @@ pub(crate) fn finish(
     let improve = |plan| improve(plan, relations, settings);
     let subqueries = plan.subqueries.into_iter().map(improve).collect::<Result<_>>()?;
     let mut plan = QueryPlan { root: improve(plan.root)?, subqueries, shared: Vec::new() };
-    if settings.optimize {
+    // What is read once cannot be read in common.
+    if settings.optimize && relations.len() > 1 {
         share::share(&mut plan, relations);
     }
     verify::verify(&plan, relations)?;

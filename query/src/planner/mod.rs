@@ -330,7 +330,9 @@ fn raw_plan(
         let source = StoaTableSource::new(shown, function.into());
         provider.add_file(name, Arc::new(source));
     }
+    let mut series_names = Vec::new();
     for (name, SeriesRequest { function, first, end, step, inclusive }) in found.series {
+        series_names.push((name.clone(), function.clone()));
         let series = Series::new(&function, first, end, step, inclusive)?;
         provider.add_file(name, Arc::new(StoaTableSource::new(series, function)));
     }
@@ -346,22 +348,34 @@ fn raw_plan(
         let plan = planner.sql_statement_to_plan(probe)?;
         Ok(plan.schema().fields().iter().map(|field| field.name().clone()).collect())
     };
-    let mut folded = statement.clone();
-    let spelling = sql::names::fold_statement(&mut folded, &clashing, false);
-    sql::using::rewrite(&mut folded, &columns)?;
-    sql::order_by::rewrite(&mut folded);
-    sql::grouped::mark(&mut folded);
-    let again = |mut statement: Statement| -> Result<_> {
-        let spelling = sql::names::fold_statement(&mut statement, &clashing, true);
-        sql::using::rewrite(&mut statement, &columns)?;
+    let plan_as = |mut statement: Statement, rename: bool, rows: bool| -> Result<_> {
+        let spelling = sql::names::fold_statement(&mut statement, &clashing, rename);
+        sql::using::rewrite(&mut statement, &columns, rows)?;
         sql::order_by::rewrite(&mut statement);
         sql::grouped::mark(&mut statement);
         Ok((planner.sql_statement_to_plan(statement), spelling))
     };
-    let mut planned = (planner.sql_statement_to_plan(folded), spelling);
-    if matches!(&planned.0, Err(error) if diagnose::is_duplicate_name(error)) {
-        planned = again(statement.clone())?;
+    let is_duplicate = |planned: &(datafusion_common::Result<LogicalPlan>, Spelling)| matches!(&planned.0, Err(error) if diagnose::is_duplicate_name(error));
+    let mut first = plan_as(statement.clone(), false, false);
+    if first.as_ref().is_ok_and(is_duplicate) {
+        first = plan_as(statement.clone(), true, false);
     }
+    if first.as_ref().map_or(true, |planned| planned.0.is_err() && !is_duplicate(planned)) {
+        // What it may mean otherwise counts only where it is understood.
+        sql::shadowed::rename(&mut statement);
+        let mut lateral = statement.clone();
+        let marked = sql::whole_rows::lateral(&mut lateral);
+        let mut named = lateral.clone();
+        let columns = sql::whole_rows::columns_of_functions(&mut named, &series_names);
+        let others = [(statement.clone(), true), (lateral, marked), (named, columns)];
+        for (other, _) in others.into_iter().filter(|(_, differs)| *differs) {
+            if let Ok(other @ (Ok(_), _)) = plan_as(other, false, true) {
+                first = Ok(other);
+                break;
+            }
+        }
+    }
+    let mut planned = first?;
     let clashes = match &planned.0 {
         Ok(plan) => check::has_namesakes(plan)?,
         Err(error) => diagnose::is_duplicate_name(error),
@@ -369,7 +383,7 @@ fn raw_plan(
     if clashes {
         // The library's names say nothing of casts: `sum(i)` and `sum(i::DOUBLE)` are one to it.
         sql::calls::name_casts(&mut statement);
-        let named = again(statement)?;
+        let named = plan_as(statement, true, false)?;
         if !matches!(&named.0, Err(error) if diagnose::is_duplicate_name(error)) {
             planned = named;
         }
