@@ -29,6 +29,13 @@ pub enum Expr {
         /// Its type.
         ty: LogicalType,
     },
+    /// The value of a parameter that the plan was made without; replaced by a literal before the plan is opened.
+    Parameter {
+        /// Which, counted from 0.
+        index: usize,
+        /// Its type.
+        ty: LogicalType,
+    },
     /// A comparison; NULL if an operand is NULL, except for the two DISTINCT forms. Floats: NaN equals NaN and is
     /// greater than every number; -0.0 equals 0.0. Text and blobs compare bytewise.
     Compare {
@@ -218,6 +225,7 @@ impl Expr {
         match self {
             Self::Column { ty, .. }
             | Self::Subquery { ty, .. }
+            | Self::Parameter { ty, .. }
             | Self::Arithmetic { ty, .. }
             | Self::Cast { ty, .. }
             | Self::Case { ty, .. }
@@ -239,7 +247,10 @@ impl Expr {
     /// The operands, in order.
     pub fn children(&self) -> Vec<&Expr> {
         match self {
-            Self::Column { .. } | Self::Literal(_) | Self::Subquery { .. } => Vec::new(),
+            Self::Column { .. }
+            | Self::Literal(_)
+            | Self::Subquery { .. }
+            | Self::Parameter { .. } => Vec::new(),
             Self::Compare { left, right, .. } | Self::Arithmetic { left, right, .. } => {
                 vec![left, right]
             }
@@ -264,7 +275,10 @@ impl Expr {
     /// The operands, in order, to be changed in place.
     pub fn children_mut(&mut self) -> Vec<&mut Expr> {
         match self {
-            Self::Column { .. } | Self::Literal(_) | Self::Subquery { .. } => Vec::new(),
+            Self::Column { .. }
+            | Self::Literal(_)
+            | Self::Subquery { .. }
+            | Self::Parameter { .. } => Vec::new(),
             Self::Compare { left, right, .. } | Self::Arithmetic { left, right, .. } => {
                 vec![left, right]
             }

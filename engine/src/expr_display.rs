@@ -56,6 +56,7 @@ impl Named<'_> {
             Expr::Column { index, .. } => self.column(f, *index),
             Expr::Literal(value) => write!(f, "{value}"),
             Expr::Subquery { id, .. } => write!(f, "(subquery {id})"),
+            Expr::Parameter { index, .. } => write!(f, "${}", index + 1),
             Expr::Compare { op, left, right } => {
                 self.infix(f, left, op.symbol(), right, Binding::Compare, Binding::Sum)
             }
@@ -217,6 +218,7 @@ fn binding(expr: &Expr) -> Binding {
         Expr::Column { .. }
         | Expr::Literal(_)
         | Expr::Subquery { .. }
+        | Expr::Parameter { .. }
         | Expr::Cast { .. }
         | Expr::Case { .. }
         | Expr::Call { .. }

@@ -43,6 +43,21 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// Whether such an error is of what a statement says, rather than of its run.
+    pub(crate) fn is_of_the_text(self) -> bool {
+        matches!(
+            self,
+            Self::Syntax
+                | Self::Name
+                | Self::Type
+                | Self::Unsupported
+                | Self::Value
+                | Self::Internal
+        )
+    }
+}
+
+impl ErrorKind {
     /// A word for programs that stays the same in every version.
     ///
     /// ```

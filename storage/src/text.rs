@@ -70,15 +70,16 @@ fn digits(text: &str, most: usize) -> Option<(i64, &str)> {
     (count > 0 && count <= most).then(|| &text[..count])?.parse().ok().map(|n| (n, &text[count..]))
 }
 
-/// `YYYY-MM-DD` in front as a day, and what follows.
+/// `YYYY-MM-DD` or `YYYY/MM/DD` in front as a day, and what follows.
 pub fn parse_date(text: &str) -> Option<(i64, &str)> {
     let (before_christ, text) = match text.strip_suffix(" BC") {
         Some(rest) => (true, rest),
         None => (false, text),
     };
     let (year, rest) = digits(text, 6)?;
-    let (month, rest) = digits(rest.strip_prefix('-')?, 2)?;
-    let (day, rest) = digits(rest.strip_prefix('-')?, 2)?;
+    let separator = if rest.starts_with('/') { '/' } else { '-' };
+    let (month, rest) = digits(rest.strip_prefix(separator)?, 2)?;
+    let (day, rest) = digits(rest.strip_prefix(separator)?, 2)?;
     let year = if before_christ { 1 - year } else { year };
     let (month, day) = (u32::try_from(month).ok()?, u32::try_from(day).ok()?);
     let valid = (1..=12).contains(&month) && (1..=month_days(year, month)).contains(&day);

@@ -17,19 +17,29 @@ pub struct Config {
     pub name: &'static str,
     /// Statements that set it up.
     pub setup: &'static [&'static str],
+    /// How often each query is asked; the last answer counts.
+    pub runs: u32,
+}
+
+impl Config {
+    const fn new(name: &'static str, setup: &'static [&'static str]) -> Self {
+        Self { name, setup, runs: 1 }
+    }
 }
 
 /// The matrix: everything that must not change an answer.
 pub const MATRIX: &[Config] = &[
-    Config { name: "default", setup: &[] },
-    Config { name: "one thread", setup: &["SET threads = 1"] },
-    Config { name: "eight threads", setup: &["SET threads = 8"] },
-    Config { name: "vectors of one row", setup: &["SET vector_size = 1"] },
-    Config { name: "vectors of seven rows", setup: &["SET vector_size = 7", "SET threads = 3"] },
-    Config { name: "optimizer off", setup: &["SET optimizer = false"] },
-    Config { name: "statistics off", setup: &["SET use_statistics = false"] },
-    Config { name: "indexes wherever they serve", setup: &["SET access_path = 'index'"] },
-    Config { name: "scans only", setup: &["SET access_path = 'scan'"] },
+    Config::new("default", &[]),
+    Config::new("one thread", &["SET threads = 1"]),
+    Config::new("eight threads", &["SET threads = 8"]),
+    Config::new("vectors of one row", &["SET vector_size = 1"]),
+    Config::new("vectors of seven rows", &["SET vector_size = 7", "SET threads = 3"]),
+    Config::new("optimizer off", &["SET optimizer = false"]),
+    Config::new("statistics off", &["SET use_statistics = false"]),
+    Config::new("indexes wherever they serve", &["SET access_path = 'index'"]),
+    Config::new("scans only", &["SET access_path = 'scan'"]),
+    // Its plan is kept then.
+    Config { name: "each query three times", setup: &[], runs: 3 },
 ];
 
 /// What a file's records did.
@@ -44,6 +54,8 @@ pub struct Report {
 /// A connection that speaks the harness's language.
 struct Session {
     connection: Connection,
+    /// How often a query is asked.
+    runs: u32,
 }
 
 /// An error in the harness's language.
@@ -69,6 +81,11 @@ impl sqllogictest::DB for Session {
     type ColumnType = DefaultColumnType;
 
     fn run(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>, SessionError> {
+        if is_query(sql) {
+            for _ in 1..self.runs {
+                self.connection.query(sql)?.try_for_each(|batch| batch.map(drop))?;
+            }
+        }
         let result = self.connection.query(sql)?;
         let types: Vec<_> =
             result.schema().fields().iter().map(|f| f.data_type().clone()).collect();
@@ -94,6 +111,15 @@ impl sqllogictest::DB for Session {
     fn engine_name(&self) -> &'static str {
         "stoadb"
     }
+}
+
+/// Whether a text reads and does nothing else.
+fn is_query(sql: &str) -> bool {
+    let word =
+        sql.trim_start_matches(['(', ' ', '\n', '\t']).split(|c: char| !c.is_alphabetic()).next();
+    let first = ["select", "from", "values"]
+        .map(|known| word.is_some_and(|word| word.eq_ignore_ascii_case(known)));
+    first.contains(&true) && !sql.contains(';')
 }
 
 fn column_type(ty: &arrow::datatypes::DataType) -> DefaultColumnType {
@@ -145,7 +171,7 @@ pub fn run_file(path: &Path, config: Config) -> Report {
             for statement in config.setup {
                 connection.execute(statement)?;
             }
-            Ok(Session { connection })
+            Ok(Session { connection, runs: config.runs })
         }
     });
     for record in records {

@@ -53,3 +53,8 @@ fn test_slt_optimizer_off() {
 fn test_slt_statistics_off() {
     run("statistics off");
 }
+
+#[test]
+fn test_slt_each_query_three_times() {
+    run("each query three times");
+}

@@ -70,6 +70,10 @@ impl Compiler<'_> {
                 let message = format!("subquery {id} was not computed before its use");
                 return Err(EngineError::Internal(message));
             }
+            Expr::Parameter { index, .. } => {
+                let message = format!("parameter {} was not given a value", index + 1);
+                return Err(EngineError::Internal(message));
+            }
             Expr::Compare { op, .. } => {
                 let text = matches!(self.nodes[input].ty, LogicalType::Text | LogicalType::Blob);
                 let ordered = !matches!(op, CompareOp::Eq | CompareOp::NotEq);

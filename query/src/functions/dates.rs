@@ -76,6 +76,13 @@ pub(super) const TABLE: &[Def] = &[
     },
     Def { name: "epoch_ns", aliases: &[], takes: "any", gives: BIGINT, body: epoch_ns },
     Def {
+        name: "make_time",
+        aliases: &[],
+        takes: "bigint bigint double",
+        gives: Gives::Plain(|| DataType::Time64(TimeUnit::Microsecond)),
+        body: make_time,
+    },
+    Def {
         name: "make_timestamp_us",
         aliases: &[],
         takes: "bigint",
@@ -189,6 +196,27 @@ fn date_and_time(call: &Call) -> Result<ArrayRef> {
             Some(moment) => Ok(Some(moment)),
             None => exec_err!("a date plus a time is out of range"),
         }
+    })
+}
+
+fn make_time(call: &Call) -> Result<ArrayRef> {
+    let (hours, minutes) = (call.integers(0)?, call.integers(1)?);
+    let seconds = call.numbers::<Float64Type>(2)?;
+    call.give_numbers::<Time64MicrosecondType>(|row| {
+        let (Some(hour), Some(minute), Some(second)) =
+            (hours.at(row), minutes.at(row), seconds.at(row))
+        else {
+            return Ok(None);
+        };
+        let micros = (second * 1e6).round();
+        if !(0..24).contains(&hour) || !(0..60).contains(&minute) || !(0.0..60e6).contains(&micros)
+        {
+            return exec_err!(
+                "there is no time of {hour} hours, {minute} minutes and {second} seconds"
+            );
+        }
+        // Below 60 million, checked above.
+        Ok(Some((hour * 60 + minute) * 60_000_000 + micros as i64))
     })
 }
 

@@ -7,6 +7,7 @@ use datafusion_common::{Result, exec_err};
 use regex::{Regex, RegexBuilder};
 
 use super::{BOOLEAN, Call, Def, TEXT, TEXTS};
+use crate::sql::{calls::GLOB, shorthand::of_glob};
 
 pub(super) const TABLE: &[Def] = &[
     Def {
@@ -30,6 +31,7 @@ pub(super) const TABLE: &[Def] = &[
         gives: TEXTS,
         body: split,
     },
+    Def { name: GLOB, aliases: &[], takes: "text text", gives: BOOLEAN, body: glob },
     Def { name: "regexp_escape", aliases: &[], takes: "text", gives: TEXT, body: escape },
 ];
 
@@ -104,6 +106,18 @@ fn full_match(call: &Call) -> Result<ArrayRef> {
         };
         let whole = format!("^(?:{pattern})$");
         Ok(Some(compiled.get(&whole, flags)?.is_match(text)))
+    })
+}
+
+fn glob(call: &Call) -> Result<ArrayRef> {
+    let (texts, patterns) = (call.texts(0)?, call.texts(1)?);
+    let mut compiled = Compiled::default();
+    call.give_booleans(|row| {
+        let (Some(text), Some(pattern)) = (texts.at(row), patterns.at(row)) else {
+            return Ok(None);
+        };
+        let whole = format!("^{}$", of_glob(pattern));
+        Ok(Some(compiled.get(&whole, "")?.is_match(text)))
     })
 }
 

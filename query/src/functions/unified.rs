@@ -71,6 +71,7 @@ impl Unified {
         for (at, ty) in types.iter().enumerate() {
             let ty = match self.place(at) {
                 b'l' if matches!(ty, DataType::List(_)) => element(ty)?,
+                b'l' if ty.is_null() && self.places == "l" => continue,
                 b'l' => return None,
                 b'e' => ty,
                 _ => continue,

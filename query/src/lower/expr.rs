@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use datafusion_expr::{
-    Between, BinaryExpr, Case, Expr as Logical, ExprSchemable, Operator, expr::InList,
+    Between, BinaryExpr, Case, Expr as Logical, ExprSchemable, Operator,
+    expr::{InList, Placeholder},
 };
 use stoadb_engine::expr::{ArithmeticOp, CompareOp, Expr};
 use stoadb_storage::{LogicalType, Scalar};
@@ -17,7 +18,10 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    planner::scalars::{ALL_OF, ANY_OF, DIVIDE, SAME, SIGNED_SUM, TRY},
+    planner::{
+        parameters,
+        scalars::{ALL_OF, ANY_OF, DIVIDE, SAME, SIGNED_SUM, TRY},
+    },
 };
 
 fn conditions(args: Vec<Expr>) -> Result<Vec<Expr>> {
@@ -52,6 +56,7 @@ impl Lowerer {
                 Ok(Expr::Column { index, ty })
             }
             Logical::Literal(value, _) => Ok(Expr::Literal(literal::scalar(value)?)),
+            Logical::Placeholder(placeholder) => parameter(placeholder),
             Logical::BinaryExpr(binary) => self.binary(binary, scope),
             Logical::Like(like) => self.like(like, scope),
             Logical::SimilarTo(like) => self.similar_to(like, scope),
@@ -305,6 +310,17 @@ fn arithmetic_op(op: Operator) -> Option<ArithmeticOp> {
     })
 }
 
+/// A parameter whose value is not in the plan, but whose type is.
+fn parameter(placeholder: &Placeholder) -> Result<Expr> {
+    let number = parameters::number(&placeholder.id).and_then(|number| number.checked_sub(1));
+    match (number, &placeholder.field) {
+        (Some(index), Some(field)) => {
+            Ok(Expr::Parameter { index, ty: LogicalType::from_arrow(field.data_type())? })
+        }
+        _ => Err(Error::internal(format!("the parameter {} has no value", placeholder.id))),
+    }
+}
+
 /// Why an expression has no counterpart, in the words of SQL.
 fn refusal(expr: &Logical) -> Error {
     match expr {
@@ -324,9 +340,6 @@ fn refusal(expr: &Logical) -> Error {
         }
         Logical::ScalarVariable(_, names) => {
             Error::unsupported(format!("the variable {}", names.join(".")))
-        }
-        Logical::Placeholder(placeholder) => {
-            Error::internal(format!("the parameter {} has no value", placeholder.id))
         }
         other => Error::internal(format!("{} in a scalar expression", other.variant_name())),
     }

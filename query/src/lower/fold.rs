@@ -100,7 +100,10 @@ impl Folder {
     fn constant(&self, expr: &Expr) -> Option<Scalar> {
         let literal = |child: &&Expr| matches!(child, Expr::Literal(_));
         let constant = match expr {
-            Expr::Column { .. } | Expr::Literal(_) | Expr::Subquery { .. } => false,
+            Expr::Column { .. }
+            | Expr::Literal(_)
+            | Expr::Subquery { .. }
+            | Expr::Parameter { .. } => false,
             Expr::Call { function, .. } => {
                 let external = self.context.functions().get(function);
                 external.is_none_or(|function| function.is_pure())

@@ -80,7 +80,7 @@ fn capture(expr: &mut Expr, level: usize, parameters: usize, captured: &mut Vec<
     let own = PARAMETERS + level * MOST..PARAMETERS + (level + 1) * MOST;
     match expr {
         Expr::Column { index, .. } if own.contains(index) => *index -= own.start,
-        Expr::Column { ty, .. } | Expr::Subquery { ty, .. } => {
+        Expr::Column { ty, .. } | Expr::Subquery { ty, .. } | Expr::Parameter { ty, .. } => {
             let ty = ty.clone();
             let at = captured.iter().position(|known| known == expr).unwrap_or_else(|| {
                 captured.push(expr.clone());

@@ -49,7 +49,7 @@ use stoadb_engine::{
     Expr,
     plan::{Plan, QueryPlan, RecursivePlan, WindowPlan},
 };
-use stoadb_storage::{ColumnDef, LogicalType, Relation, Schema};
+use stoadb_storage::{ColumnDef, LogicalType, Relation, Scalar, Schema};
 
 use crate::{
     error::{Error, Result},
@@ -96,17 +96,54 @@ impl Default for LowerSettings {
 /// `Unsupported` for features that the engine does not have, named as in SQL; `Internal` for a plan that does not fit
 /// together, such as an unbound column.
 pub fn lower(plan: &LogicalPlan, settings: &LowerSettings) -> Result<Lowered> {
+    let Lowered { plan, relations } = translate(plan)?;
+    Ok(Lowered { plan: finish(plan, &relations, settings)?, relations })
+}
+
+/// The first step: every node as it stands. Parameters without values stay.
+///
+/// # Errors
+/// As `lower`.
+pub(crate) fn translate(plan: &LogicalPlan) -> Result<Lowered> {
     let mut lowerer = Lowerer::default();
     let root = lowerer.plan(plan)?;
     let Lowerer { relations, subqueries, .. } = lowerer;
-    let improve = |plan| improve(plan, &relations, settings);
-    let subqueries = subqueries.into_iter().map(improve).collect::<Result<_>>()?;
-    let mut plan = QueryPlan { root: improve(root)?, subqueries, shared: Vec::new() };
-    if settings.optimize {
-        share::share(&mut plan, &relations);
+    Ok(Lowered { plan: QueryPlan { root, subqueries, shared: Vec::new() }, relations })
+}
+
+/// The second step: the plan improved, and checked.
+///
+/// # Errors
+/// `Internal` for a plan that does not fit together.
+pub(crate) fn finish(
+    plan: QueryPlan,
+    relations: &[Arc<dyn Relation>],
+    settings: &LowerSettings,
+) -> Result<QueryPlan> {
+    let improve = |plan| improve(plan, relations, settings);
+    let subqueries = plan.subqueries.into_iter().map(improve).collect::<Result<_>>()?;
+    let mut plan = QueryPlan { root: improve(plan.root)?, subqueries, shared: Vec::new() };
+    // What is read once cannot be read in common.
+    if settings.optimize && relations.len() > 1 {
+        share::share(&mut plan, relations);
     }
-    verify::verify(&plan, &relations)?;
-    Ok(Lowered { plan, relations })
+    verify::verify(&plan, relations)?;
+    Ok(plan)
+}
+
+/// Puts values in the place of a translated plan's parameters.
+pub(crate) fn give(plan: &mut QueryPlan, values: &[Scalar]) {
+    fn replace(expr: &mut Expr, values: &[Scalar]) {
+        if let Expr::Parameter { index, .. } = expr
+            && let Some(value) = values.get(*index)
+        {
+            *expr = Expr::Literal(value.clone());
+        }
+        expr.children_mut().into_iter().for_each(|child| replace(child, values));
+    }
+    for part in plan.subqueries.iter_mut().chain([&mut plan.root]) {
+        part.for_each_expr_mut(&mut |expr| replace(expr, values));
+    }
 }
 
 fn improve(plan: Plan, relations: &[Arc<dyn Relation>], settings: &LowerSettings) -> Result<Plan> {

@@ -292,7 +292,9 @@ impl Run<'_> {
                     other => unreachable!("{other}"),
                 })
             }
-            Expr::Like { .. } | Expr::Lambda { .. } => unreachable!("{expr}"),
+            Expr::Like { .. } | Expr::Lambda { .. } | Expr::Parameter { .. } => {
+                unreachable!("{expr}")
+            }
         }
     }
 }

@@ -185,6 +185,7 @@ impl Checker<'_> {
         let fits = match expr {
             Expr::Column { index, ty } => input.get(*index) == Some(ty),
             Expr::Subquery { id, ty } => self.subqueries.get(*id) == Some(ty),
+            Expr::Parameter { .. } => false,
             Expr::Compare { left, right, .. } => left.ty() == right.ty(),
             Expr::And(args) | Expr::Or(args) => !args.is_empty() && args.iter().all(boolean),
             Expr::Not(input) => boolean(input),

@@ -95,6 +95,16 @@ fn moments(mut expr: RawBinaryExpr, schema: &DFSchema) -> RawBinaryExpr {
     expr
 }
 
+/// A text in the place of a condition is what it says: `x AND 'true'`.
+fn condition(expr: Expr) -> Expr {
+    match expr {
+        Expr::Literal(ScalarValue::Utf8(_) | ScalarValue::Utf8View(_), _) => {
+            cast(expr, DataType::Boolean)
+        }
+        expr => expr,
+    }
+}
+
 /// Whether a division is one of decimals, or of a decimal and an integer.
 fn is_decimal_division(expr: &RawBinaryExpr, schema: &DFSchema) -> bool {
     if expr.op != BinaryOperator::Divide {
@@ -211,6 +221,11 @@ impl ExprPlanner for StoaPlanner {
         mut expr: RawBinaryExpr,
         schema: &DFSchema,
     ) -> Result<PlannerResult<RawBinaryExpr>> {
+        if matches!(expr.op, BinaryOperator::And | BinaryOperator::Or) {
+            expr.left = condition(expr.left);
+            expr.right = condition(expr.right);
+            return Ok(PlannerResult::Original(expr));
+        }
         if expr.op == BinaryOperator::Plus {
             // The library would take the parameter for another date.
             type_addend(&mut expr.left, &mut expr.right, schema);

@@ -26,7 +26,7 @@ pub mod windows; // window functions: names and types
 mod wording; // the library's errors about clauses
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::{
     fmt,
@@ -42,6 +42,7 @@ use datafusion_sql::{
 };
 use stoadb_storage::{LogicalType, Relation, Scalar, table::Series};
 
+use self::parameters::Bound;
 use crate::{
     error::{Error, ErrorKind, Result},
     sql::{
@@ -164,11 +165,18 @@ pub struct PlannerSettings {
     pub time_zone: Option<String>,
     /// Off for tests: only the rewrites that a plan needs to run at all.
     pub optimizer: bool,
+    /// Whether parameters that are nothing but operands of comparisons stay in the plan, for other values.
+    pub open_parameters: bool,
 }
 
 impl Default for PlannerSettings {
     fn default() -> Self {
-        Self { default_null_order: NullOrder::Last, time_zone: None, optimizer: true }
+        Self {
+            default_null_order: NullOrder::Last,
+            time_zone: None,
+            optimizer: true,
+            open_parameters: false,
+        }
     }
 }
 
@@ -194,6 +202,8 @@ pub struct Planned {
     pub output_names: Vec<String>,
     /// The type of each parameter, by number from 1; `None` when the statement does not tell.
     pub parameters: Vec<Option<LogicalType>>,
+    /// The types of the parameters that stay in the plan though they have a value, by number from 1.
+    pub open: Vec<Option<LogicalType>>,
     /// Whether planning again at another time gives the same plan, as long as catalog and files are the same.
     pub repeatable: bool,
 }
@@ -219,11 +229,13 @@ pub fn plan_query(
         let repeatable = rules::is_repeatable(&raw)?;
         let raw = rules::number_occurrences(raw)?;
         let raw = rules::range_distances(raw)?;
-        let (raw, parameters) = parameters::bind(raw, parameters, &options, &functions)?;
+        let leave_open = settings.open_parameters;
+        let Bound { plan: raw, types, open } =
+            parameters::bind(raw, parameters, leave_open, &options, &functions)?;
         let raw = subqueries::unnest(raw, &functions)?;
         let plan = optimizer::optimize(raw, &options, &functions, settings.optimizer)?;
         check::check(&plan)?;
-        Ok(Planned { plan, output_names: names, parameters, repeatable })
+        Ok(Planned { plan, output_names: names, parameters: types, open, repeatable })
     })
     .map_err(|error| places::placed(error, statement))
 }
@@ -318,7 +330,9 @@ fn raw_plan(
         let source = StoaTableSource::new(shown, function.into());
         provider.add_file(name, Arc::new(source));
     }
+    let mut series_names = Vec::new();
     for (name, SeriesRequest { function, first, end, step, inclusive }) in found.series {
+        series_names.push((name.clone(), function.clone()));
         let series = Series::new(&function, first, end, step, inclusive)?;
         provider.add_file(name, Arc::new(StoaTableSource::new(series, function)));
     }
@@ -334,22 +348,34 @@ fn raw_plan(
         let plan = planner.sql_statement_to_plan(probe)?;
         Ok(plan.schema().fields().iter().map(|field| field.name().clone()).collect())
     };
-    let mut folded = statement.clone();
-    let spelling = sql::names::fold_statement(&mut folded, &clashing, false);
-    sql::using::rewrite(&mut folded, &columns)?;
-    sql::order_by::rewrite(&mut folded);
-    sql::grouped::mark(&mut folded);
-    let again = |mut statement: Statement| -> Result<_> {
-        let spelling = sql::names::fold_statement(&mut statement, &clashing, true);
-        sql::using::rewrite(&mut statement, &columns)?;
+    let plan_as = |mut statement: Statement, rename: bool, rows: bool| -> Result<_> {
+        let spelling = sql::names::fold_statement(&mut statement, &clashing, rename);
+        sql::using::rewrite(&mut statement, &columns, rows)?;
         sql::order_by::rewrite(&mut statement);
         sql::grouped::mark(&mut statement);
         Ok((planner.sql_statement_to_plan(statement), spelling))
     };
-    let mut planned = (planner.sql_statement_to_plan(folded), spelling);
-    if matches!(&planned.0, Err(error) if diagnose::is_duplicate_name(error)) {
-        planned = again(statement.clone())?;
+    let is_duplicate = |planned: &(datafusion_common::Result<LogicalPlan>, Spelling)| matches!(&planned.0, Err(error) if diagnose::is_duplicate_name(error));
+    let mut first = plan_as(statement.clone(), false, false);
+    if first.as_ref().is_ok_and(is_duplicate) {
+        first = plan_as(statement.clone(), true, false);
     }
+    if first.as_ref().map_or(true, |planned| planned.0.is_err() && !is_duplicate(planned)) {
+        // What it may mean otherwise counts only where it is understood.
+        sql::shadowed::rename(&mut statement);
+        let mut lateral = statement.clone();
+        let marked = sql::whole_rows::lateral(&mut lateral);
+        let mut named = lateral.clone();
+        let columns = sql::whole_rows::columns_of_functions(&mut named, &series_names);
+        let others = [(statement.clone(), true), (lateral, marked), (named, columns)];
+        for (other, _) in others.into_iter().filter(|(_, differs)| *differs) {
+            if let Ok(other @ (Ok(_), _)) = plan_as(other, false, true) {
+                first = Ok(other);
+                break;
+            }
+        }
+    }
+    let mut planned = first?;
     let clashes = match &planned.0 {
         Ok(plan) => check::has_namesakes(plan)?,
         Err(error) => diagnose::is_duplicate_name(error),
@@ -357,7 +383,7 @@ fn raw_plan(
     if clashes {
         // The library's names say nothing of casts: `sum(i)` and `sum(i::DOUBLE)` are one to it.
         sql::calls::name_casts(&mut statement);
-        let named = again(statement)?;
+        let named = plan_as(statement, true, false)?;
         if !matches!(&named.0, Err(error) if diagnose::is_duplicate_name(error)) {
             planned = named;
         }

@@ -1,6 +1,7 @@
 //! Parameters: their types, and their values in place of the placeholders.
 //!
-//! Invariant: a parameter with a value never reaches the optimizer as a placeholder.
+//! Invariant: a parameter with a value reaches the optimizer as a placeholder only where it is left open: its place takes
+//! any expression of its type, and what is planned for it is right whatever its value is.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -8,11 +9,11 @@ use arrow::datatypes::{DataType, Field, IntervalUnit};
 use datafusion_common::{
     DFSchema, ScalarValue,
     config::ConfigOptions,
-    tree_node::{Transformed, TreeNode},
+    tree_node::{Transformed, TreeNode, TreeNodeRecursion},
 };
 use datafusion_expr::{
     Expr, ExprSchemable, LogicalPlan, Operator, expr::Placeholder, expr_rewriter::NamePreserver,
-    utils::merge_schema,
+    type_coercion::binary::comparison_coercion, utils::merge_schema,
 };
 use datafusion_optimizer::{AnalyzerRule, analyzer::type_coercion::TypeCoercion};
 use stoadb_storage::{LogicalType, Scalar};
@@ -22,21 +23,32 @@ use crate::{
     planner::{functions::Functions, hooks, rules::common_types},
 };
 
-/// Puts the known values in, and tells the type of each parameter by number from 1.
+/// A plan whose parameters have their values, and what it says of them, by number from 1.
+pub struct Bound {
+    /// The plan.
+    pub plan: LogicalPlan,
+    /// The type of each parameter; `None` when the statement does not tell.
+    pub types: Vec<Option<LogicalType>>,
+    /// The types of those that are left as placeholders, though their values are known.
+    pub open: Vec<Option<LogicalType>>,
+}
+
+/// Puts the known values in, and tells the type of each parameter. With `leave_open`, those that are nothing but operands
+/// of comparisons stay.
 ///
 /// # Errors
 /// `Value` when a value does not fit the type that the statement wants.
 pub fn bind(
     plan: LogicalPlan,
     values: &[Option<Scalar>],
+    leave_open: bool,
     options: &ConfigOptions,
     functions: &Arc<Functions>,
-) -> Result<(LogicalPlan, Vec<Option<LogicalType>>)> {
-    if plan.get_parameter_types()?.is_empty() {
-        return Ok((plan, Vec::new()));
+) -> Result<Bound> {
+    if wanted_types(&plan)?.is_empty() {
+        return Ok(Bound { plan, types: Vec::new(), open: Vec::new() });
     }
     let types = types(&plan, options)?;
-    let number = |name: &str| name.strip_prefix('$').and_then(|n| n.parse::<usize>().ok());
     let most = types.keys().filter_map(|name| number(name)).max().unwrap_or(0);
     let mut parameters = vec![None; most];
     for (name, ty) in &types {
@@ -50,7 +62,7 @@ pub fn bind(
         }
     }
     if values.iter().all(Option::is_none) {
-        return Ok((plan, parameters));
+        return Ok(Bound { plan, types: parameters, open: Vec::new() });
     }
     let literals = values
         .iter()
@@ -63,8 +75,29 @@ pub fn bind(
             })
         })
         .collect::<Result<Vec<Option<ScalarValue>>>>()?;
+    let mut open = vec![None; values.len()];
+    let compared = if leave_open { compared(&plan, values.len())? } else { Vec::new() };
+    for (index, compared) in compared.into_iter().enumerate() {
+        if let (true, Some(value), Some(Some(wanted)), Some(Some(literal))) =
+            (compared, &values[index], parameters.get(index), literals.get(index))
+            && may_be_open(value, wanted)
+        {
+            open[index] = Some(LogicalType::from_arrow(&literal.data_type())?);
+        }
+    }
     let value = |placeholder: &Placeholder| {
-        number(&placeholder.id).and_then(|number| literals.get(number.checked_sub(1)?)?.clone())
+        let index = number(&placeholder.id)?.checked_sub(1)?;
+        let literal = literals.get(index)?.clone()?;
+        Some(match open.get(index) {
+            Some(Some(_)) => {
+                let field = Field::new("", literal.data_type(), true);
+                Expr::Placeholder(Placeholder::new_with_field(
+                    placeholder.id.clone(),
+                    Some(Arc::new(field)),
+                ))
+            }
+            _ => Expr::Literal(literal, None),
+        })
     };
     let plan = plan.transform_up_with_subqueries(|plan| {
         let schema = merge_schema(&plan.inputs());
@@ -73,7 +106,7 @@ pub fn bind(
             let name = names.save(&expr);
             let bound = expr.transform_up(|expr| match &expr {
                 Expr::Placeholder(placeholder) => Ok(match value(placeholder) {
-                    Some(value) => Transformed::yes(Expr::Literal(value, None)),
+                    Some(value) => Transformed::yes(value),
                     None => Transformed::no(expr),
                 }),
                 _ => Ok(Transformed::no(expr)),
@@ -90,13 +123,83 @@ pub fn bind(
         })?;
         bound.map_data(LogicalPlan::recompute_schema)
     })?;
-    Ok((plan.data, parameters))
+    Ok(Bound { plan: plan.data, types: parameters, open })
+}
+
+/// The number in a parameter's name.
+pub fn number(name: &str) -> Option<usize> {
+    name.strip_prefix('$')?.parse().ok()
+}
+
+/// Which parameters stand nowhere but as operands of comparisons.
+fn compared(plan: &LogicalPlan, count: usize) -> Result<Vec<bool>> {
+    let mut places = vec![(0, 0); count];
+    let mut note = |expr: &Expr, is_operand: bool| {
+        if let Expr::Placeholder(placeholder) = expr
+            && let Some(number) = number(&placeholder.id)
+            && let Some((all, operands)) = places.get_mut(number.wrapping_sub(1))
+        {
+            let counter = if is_operand { operands } else { all };
+            *counter += 1;
+        }
+    };
+    plan.apply_with_subqueries(|plan| {
+        plan.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                note(expr, false);
+                match expr {
+                    Expr::BinaryExpr(binary) if is_comparison(binary.op) => {
+                        [&binary.left, &binary.right].into_iter().for_each(|e| note(e, true));
+                    }
+                    Expr::Between(between) => {
+                        let operands = [&between.expr, &between.low, &between.high];
+                        operands.into_iter().for_each(|e| note(e, true));
+                    }
+                    Expr::InList(list) => list.list.iter().for_each(|e| note(e, true)),
+                    _ => {}
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    Ok(places.into_iter().map(|(all, operands)| all > 0 && all == operands).collect())
+}
+
+fn is_comparison(op: Operator) -> bool {
+    use Operator as O;
+    let distinct = matches!(op, O::IsDistinctFrom | O::IsNotDistinctFrom);
+    distinct || matches!(op, O::Eq | O::NotEq | O::Lt | O::LtEq | O::Gt | O::GtEq)
+}
+
+/// Whether a comparison means the same with a value and with any expression of its type: where the value takes no other
+/// type because of the operand beside it, but for a text that is a moment, and where none would be rounded otherwise.
+fn may_be_open(value: &Scalar, wanted: &LogicalType) -> bool {
+    use LogicalType as T;
+    let exact = |ty: &T| ty.is_integer() || matches!(ty, T::Decimal { .. });
+    // So few digits are a quotient of two doubles, which is rounded once.
+    let short = |ty: &T| !matches!(ty, T::Decimal { precision: 16.., .. });
+    let moment = |ty: &T| matches!(ty, T::Date | T::Time(_) | T::Timestamp(..));
+    let fits = match (value.ty(), wanted) {
+        (T::Text, wanted) if moment(wanted) => true,
+        (given, T::Float64) if exact(given) => short(given),
+        (given, wanted) => given == wanted || exact(given) && exact(wanted),
+    };
+    fits && !value.is_null()
+}
+
+/// A value in the type of an open parameter; `None` where it is not a value of it.
+pub fn brought(value: &Scalar, ty: &LogicalType) -> Option<Scalar> {
+    if value.ty() == ty {
+        return Some(value.clone());
+    }
+    let literal = literal(value, Some(&Some(ty.clone()))).ok()?;
+    Scalar::from_array(literal.to_array().ok()?.as_ref(), 0).ok().filter(|value| value.ty() == ty)
 }
 
 /// The types that a statement wants of its parameters, by name: those of the operands beside them, after these were
 /// brought together as they are with constants.
 fn types(plan: &LogicalPlan, options: &ConfigOptions) -> Result<HashMap<String, Option<DataType>>> {
-    let mut types = plan.get_parameter_types()?;
+    let mut types = wanted_types(plan)?;
     if types.is_empty() {
         return Ok(types);
     }
@@ -106,12 +209,41 @@ fn types(plan: &LogicalPlan, options: &ConfigOptions) -> Result<HashMap<String, 
     };
     let coerced = TypeCoercion::new().analyze(typed.clone(), options);
     for plan in coerced.into_iter().chain([typed]) {
-        let Ok(known) = plan.get_parameter_types() else { continue };
+        let Ok(known) = wanted_types(&plan) else { continue };
         types.extend(
             known.into_iter().filter(|(_, ty)| ty.as_ref().is_some_and(|ty| !ty.is_null())),
         );
     }
     Ok(types)
+}
+
+/// The types that a plan's parameters have, by name. Where different numbers are wanted, it is the type in which these are
+/// compared.
+fn wanted_types(plan: &LogicalPlan) -> Result<HashMap<String, Option<DataType>>> {
+    let mut types: HashMap<String, Option<DataType>> = HashMap::new();
+    let mut clash = false;
+    plan.apply_with_subqueries(|plan| {
+        plan.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                if let Expr::Placeholder(Placeholder { id, field }) = expr {
+                    let known = types.entry(id.clone()).or_default();
+                    let ty = field.as_ref().map(|field| field.data_type().clone());
+                    *known = match (known.take(), ty) {
+                        (Some(known), Some(ty)) if known != ty => {
+                            let both = known.is_numeric() && ty.is_numeric();
+                            let common = comparison_coercion(&known, &ty).filter(|_| both);
+                            clash |= common.is_none();
+                            common
+                        }
+                        (known, ty) => known.or(ty),
+                    };
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    // The library's error names the types.
+    Ok(if clash { plan.get_parameter_types()? } else { types })
 }
 
 /// The plan without the types that the library gave to parameters because of the operands beside them.

@@ -28,6 +28,7 @@ use crate::{
         database::Database,
         kept::KeptPlan,
         prepared::Named,
+        repeated::{General, Repeated},
         result::QueryResult,
         run::{self, Session},
         schemas,
@@ -53,6 +54,8 @@ pub struct Connection {
     pub(crate) temporary: String,
     /// Texts that were run lately.
     scripts: Scripts,
+    /// Queries that were run lately.
+    pub(super) repeated: Repeated,
 }
 
 impl Drop for Connection {
@@ -78,7 +81,8 @@ impl Connection {
         let (state, running, owner) = (Mutex::default(), Mutex::default(), Mutex::default());
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let temporary = temporary_schema(NEXT.fetch_add(1, Ordering::Relaxed));
-        Self { database, state, running, owner, temporary, scripts: Scripts::default() }
+        let (scripts, repeated) = (Scripts::default(), Repeated::default());
+        Self { database, state, running, owner, temporary, scripts, repeated }
     }
 
     /// The database.
@@ -101,16 +105,24 @@ impl Connection {
     /// # Errors
     /// As `query`, and when a value is missing or does not fit its place.
     pub fn query_with(&self, sql: &str, parameters: &[Scalar]) -> Result<QueryResult> {
-        let statements = sql::parse(sql)?;
-        let Some((last, before)) = statements.split_last() else {
+        let script = self.scripts.get(sql)?;
+        let Some(((last, own), before)) = script.statements.split_last() else {
             return Ok(QueryResult::changed(0));
         };
-        for statement in before {
-            for batch in self.run(sql, statement, parameters, &KeptPlan::default())? {
+        for (statement, kept) in before {
+            for batch in self.run(sql, statement, parameters, kept)? {
                 batch?;
             }
         }
-        self.run(sql, last, parameters, &KeptPlan::default())
+        let again = if own.is_made() { None } else { self.repeated.find(last) };
+        if let Some(General { statement, values, kept }) = &again {
+            let result = self.run_for(sql, statement, values, kept, Some(&last.statement));
+            // An error of planning is to be about the text as it stands.
+            if !matches!(&result, Err(error) if error.kind.is_of_the_text()) {
+                return result;
+            }
+        }
+        self.run(sql, last, parameters, own)
     }
 
     /// Like `query_with`, with values for `$name` by name.
@@ -285,6 +297,18 @@ impl Connection {
         parameters: &[Scalar],
         kept: &KeptPlan,
     ) -> Result<QueryResult> {
+        self.run_for(sql, statement, parameters, kept, None)
+    }
+
+    /// The same. Errors have their places in `text` where that is not the statement of the plan that is kept.
+    fn run_for(
+        &self,
+        sql: &str,
+        statement: &ParsedStatement,
+        parameters: &[Scalar],
+        kept: &KeptPlan,
+        text: Option<&ast::Statement>,
+    ) -> Result<QueryResult> {
         if parameters.len() < statement.parameters {
             let (given, wanted) = (parameters.len(), statement.parameters);
             let message = format!("the statement has {wanted} parameters, {given} were given");
@@ -299,7 +323,7 @@ impl Connection {
         let run = || {
             let mut state = self.lock();
             *self.owner() = Some(thread::current().id());
-            let result = match run::run_kept(self, &state, parameters, kept) {
+            let result = match run::run_kept(self, &state, text, parameters, kept) {
                 Some(result) => result,
                 None => sql::parse::with_stack(sql.len(), || {
                     run::run(self, &mut state, statement, parameters, kept)
@@ -317,7 +341,7 @@ impl Connection {
 }
 
 /// A prepared statement. A query is planned when it is first run, and again only when something that its plan depends on
-/// has changed since: the catalog, a setting, a value of a parameter, a file, the clock.
+/// has changed since: the catalog, a setting, a parameter that is more than an operand of a comparison, a file, the clock.
 pub struct Statement<'a> {
     connection: &'a Connection,
     script: Arc<Script>,

@@ -20,8 +20,8 @@ use crate::{
         result::QueryResult,
         returning::returning,
         rules,
-        run::{self, Session},
-        upsert,
+        run::{self, Prepared, Session},
+        upsert, values,
     },
     sql::{
         ast::{
@@ -122,15 +122,22 @@ fn rows(session: &Session<'_>, target: &Target, insert: &Insert) -> Result<Vec<A
         false if insert.columns.is_empty() => (0..schema.len()).collect(),
         false => targets(&insert.columns, schema, table)?,
     };
-    fill_defaults(&mut source, rules, schema, &targets)?;
-    type_parameters(&mut source, session.parameters)?;
-    let mut prepared = session.prepare(&Statement::Query(Box::new(source.clone())))?;
+    let defaults = rules.defaults.keys().any(|column| !targets.contains(column));
+    let constants = if defaults { None } else { constants(&source, session.parameters) };
+    let mut prepared = match constants {
+        Some(rows) => Prepared::alone(rows),
+        None => {
+            fill_defaults(&mut source, rules, schema, &targets)?;
+            type_parameters(&mut source, session.parameters)?;
+            session.prepare(&Statement::Query(Box::new(source.clone())))?
+        }
+    };
     let given = prepared.plan.root.schema().len();
     if given != targets.len() {
         let message = format!("{} columns of '{table}' get {given} values", targets.len());
         return Err(Error::new(ErrorKind::Type, message));
     }
-    if rules.defaults.keys().any(|column| !targets.contains(column)) {
+    if defaults {
         let statement = with_defaults(source, rules, schema, &targets)?;
         return create::write(session, session.prepare(&statement)?, schema);
     }
@@ -138,6 +145,21 @@ fn rows(session: &Session<'_>, target: &Target, insert: &Insert) -> Result<Vec<A
     let root = std::mem::replace(&mut prepared.plan.root, empty);
     prepared.plan.root = place(root, schema, &targets);
     create::write(session, prepared, schema)
+}
+
+/// The rows of a query that is nothing but a VALUES list of constants.
+fn constants(source: &Query, parameters: &[Scalar]) -> Option<Plan> {
+    let SetExpr::Values(list) = source.body.as_ref() else { return None };
+    let plain = source.with.is_none()
+        && source.order_by.is_none()
+        && source.limit_clause.is_none()
+        && source.fetch.is_none()
+        && source.locks.is_empty()
+        && source.for_clause.is_none()
+        && source.settings.is_none()
+        && source.format_clause.is_none()
+        && source.pipe_operators.is_empty();
+    if plain { values::rows(list, parameters) } else { None }
 }
 
 /// Puts the columns' defaults in the place of DEFAULT in a VALUES list.

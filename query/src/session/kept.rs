@@ -1,18 +1,23 @@
 //! The plan that a prepared statement keeps for its next run.
 //!
-//! Invariants: a kept plan is used only where planning anew would give the same one: on the very catalog state, under the
-//! settings and for the parameters that it was made for, when it depends neither on the clock nor on files. It keeps
-//! nothing alive: neither a catalog state nor a table. A kept plan is small, so that whoever runs or drops it needs no
-//! large stack.
+//! Invariants: a kept plan is used only where planning anew would give the same answer: on the very catalog state, under the
+//! settings and for the parameters that it was made for, when it depends neither on the clock nor on files. Parameters that
+//! comparisons alone use may have other values of the same type: a template gets these, and is then improved as every plan
+//! is, so that constants, statistics and access paths are those of the values. It keeps nothing alive: neither a catalog
+//! state nor a table. A kept plan is small, so that whoever runs or drops it needs no large stack.
 //! Next: `run.rs`.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use arrow::datatypes::SchemaRef;
 use stoadb_engine::{Expr, QueryPlan};
-use stoadb_storage::{Relation, Scalar, catalog::CatalogSnapshot};
+use stoadb_storage::{LogicalType, Relation, Scalar, catalog::CatalogSnapshot};
 
-use crate::session::{result::Place, run::Session, settings::Settings};
+use crate::{
+    error::Result,
+    planner::parameters,
+    session::{result::Place, run::Session, settings::Settings},
+};
 
 /// Most operators and expressions of a plan that is kept.
 const MOST_NODES: usize = 1000;
@@ -27,8 +32,27 @@ struct Kept {
     parameters: Vec<Scalar>,
     relations: Vec<Weak<dyn Relation>>,
     plan: Arc<QueryPlan>,
+    template: Option<Template>,
     schema: SchemaRef,
     place: Place,
+}
+
+/// A translated plan whose parameters lack their values.
+pub(crate) struct Template {
+    pub(crate) plan: QueryPlan,
+    /// The types of these; the plan was made for the values of the others.
+    pub(crate) open: Vec<Option<LogicalType>>,
+}
+
+impl Template {
+    /// The values in the types of the open parameters; `None` if one has no such value.
+    pub(crate) fn values(&self, parameters: &[Scalar]) -> Option<Vec<Scalar>> {
+        let typed = |(index, value): (usize, &Scalar)| match self.open.get(index) {
+            Some(Some(ty)) => parameters::brought(value, ty),
+            _ => Some(value.clone()),
+        };
+        parameters.iter().enumerate().map(typed).collect()
+    }
 }
 
 /// A plan to run: what the engine is to do over which relations, and the result's columns.
@@ -41,44 +65,72 @@ pub(crate) struct Runnable {
 }
 
 impl KeptPlan {
-    /// The plan, if it is the one that planning for the session would give.
-    pub(crate) fn get(&self, session: &Session<'_>) -> Option<Runnable> {
+    /// Whether there is one.
+    pub(crate) fn is_made(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// The plan, if it answers as the one that planning for the session would give.
+    pub(crate) fn get(&self, session: &Session<'_>) -> Option<Result<Runnable>> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = kept.as_ref()?;
         // The address of a state that a weak pointer is left to is not given to another one.
         let fits = std::ptr::eq(kept.snapshot.as_ptr(), Arc::as_ptr(&session.names.snapshot))
-            && kept.settings == session.settings
-            && kept.parameters == session.parameters;
-        if !fits {
-            return None;
-        }
-        Some(Runnable {
-            plan: Arc::clone(&kept.plan),
-            relations: kept.relations.iter().map(Weak::upgrade).collect::<Option<_>>()?,
-            schema: Arc::clone(&kept.schema),
-            place: kept.place.clone(),
-        })
+            && kept.settings == session.settings;
+        let relations = if fits { kept.relations() } else { None }?;
+        let plan = match kept.parameters == session.parameters {
+            true => Ok(Arc::clone(&kept.plan)),
+            false => {
+                let template = kept.template_for(session.parameters)?;
+                let values = template.values(session.parameters)?;
+                session.finish(template.plan.clone(), &relations, &values).map(Arc::new)
+            }
+        };
+        let (schema, place) = (Arc::clone(&kept.schema), kept.place.clone());
+        Some(plan.map(|plan| Runnable { plan, relations, schema, place }))
     }
 
     /// Keeps a plan that was made for the session, if all of its relations are in the catalog: what a file holds may
     /// change.
-    pub(crate) fn put(&self, session: &Session<'_>, made: &Runnable) {
+    pub(crate) fn put(&self, session: &Session<'_>, made: &Runnable, template: Option<Template>) {
         let snapshot = &session.names.snapshot;
         let known: Vec<_> = snapshot.entries().filter_map(|(_, entry)| entry.relation()).collect();
         let is_known = |relation: &Arc<dyn Relation>| {
             known.iter().any(|known| std::ptr::addr_eq(Arc::as_ptr(known), Arc::as_ptr(relation)))
         };
-        let fits = made.relations.iter().all(is_known) && nodes(&made.plan) <= MOST_NODES;
+        let plans = template.iter().map(|template| &template.plan).chain([&*made.plan]);
+        let small = plans.map(nodes).all(|nodes| nodes <= MOST_NODES);
+        let fits = made.relations.iter().all(is_known) && small;
         let kept = fits.then(|| Kept {
             snapshot: Arc::downgrade(snapshot),
             settings: session.settings.clone(),
             parameters: session.parameters.to_vec(),
             relations: made.relations.iter().map(Arc::downgrade).collect(),
             plan: Arc::clone(&made.plan),
+            template,
             schema: Arc::clone(&made.schema),
             place: made.place.clone(),
         });
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+    }
+}
+
+impl Kept {
+    /// What it reads, if that is still there.
+    fn relations(&self) -> Option<Vec<Arc<dyn Relation>>> {
+        self.relations.iter().map(Weak::upgrade).collect()
+    }
+
+    /// The template, if it serves for these values.
+    fn template_for(&self, parameters: &[Scalar]) -> Option<&Template> {
+        let template = self.template.as_ref()?;
+        let mut values = self.parameters.iter().zip(parameters).enumerate();
+        let fits = self.parameters.len() == parameters.len()
+            && values.all(|(index, (made_for, value))| match template.open.get(index) {
+                Some(Some(_)) => value.ty() == made_for.ty() && !value.is_null(),
+                _ => value == made_for,
+            });
+        fits.then_some(template)
     }
 }
 
@@ -117,7 +169,7 @@ mod tests {
     }
 
     fn is_kept(statement: &Statement<'_>) -> bool {
-        statement.kept().0.lock().unwrap().is_some()
+        statement.kept().is_made()
     }
 
     #[test]
@@ -161,6 +213,100 @@ mod tests {
         connection.execute("SET default_null_order = 'nulls_first'").unwrap();
         let batch = first.query(&[]).unwrap().next().unwrap().unwrap();
         assert_eq!(batch.column(0).null_count(), 1);
+    }
+
+    /// What a statement answers, row by row.
+    fn rows(statement: &Statement<'_>, parameters: &[Scalar]) -> Result<String, String> {
+        let batches = statement.query(parameters).map_err(|error| error.to_string())?;
+        let batches: Result<Vec<_>, _> = batches.collect();
+        let batches = batches.map_err(|error| error.to_string())?;
+        Ok(arrow::util::pretty::pretty_format_batches(&batches).unwrap().to_string())
+    }
+
+    /// What is kept answers for other values as what is planned for them.
+    #[test]
+    fn test_open_parameters_give_what_planning_anew_gives() {
+        let connection = Database::open_in_memory().connect();
+        for sql in [
+            "CREATE TABLE t AS SELECT i, i::INTEGER AS n, (i % 7)::SMALLINT AS s, i / 8 AS d, i * 0.5::DOUBLE AS x,
+             (i * 1.25)::DECIMAL(12, 2) AS p, 'k' || (i % 50) AS k, date '2020-01-01' + i::INTEGER AS day,
+             CASE WHEN i % 5 = 0 THEN NULL ELSE i END AS y FROM range(1000) r(i)",
+            "CREATE INDEX t_n ON t (n) INCLUDE (p)",
+        ] {
+            connection.execute(sql).unwrap();
+        }
+        let whole = [5, 700, -3, 999, i64::MAX].map(Scalar::int64);
+        let texts = ["k7", "k49", "", "zz", "k1"].map(Scalar::text);
+        let doubles = [2.5, 1e300, f64::NAN, -0.0, 499.5].map(|value| {
+            Scalar::from_array(&arrow::array::Float64Array::from(vec![value]), 0).unwrap()
+        });
+        let days = ["2020-02-29", "2022-09-26", "1999-12-31 10:00:00", "no day"].map(Scalar::text);
+        let decimals = [Scalar::decimal(15, 2, 1), Scalar::decimal(4995, 4, 1)];
+        let cases: [(&str, &[Scalar], bool); 17] = [
+            ("SELECT count(*), sum(p), min(k) FROM t WHERE n < $1", &whole, true),
+            ("SELECT n, k FROM t WHERE i = $1 OR $1 = y ORDER BY n", &whole, true),
+            ("SELECT sum(n) FROM t WHERE n BETWEEN 3 AND $1", &whole, true),
+            ("SELECT k, count(*) FROM t WHERE s IN ($1, 3) GROUP BY k ORDER BY k", &whole, true),
+            ("SELECT max(x) FROM t WHERE p >= $1", &whole, true),
+            ("SELECT count(*) FROM t WHERE x <= $1", &doubles, true),
+            ("SELECT count(*) FROM t WHERE k = $1", &texts, true),
+            (
+                "SELECT count(*) FILTER (WHERE n > $1), sum(CASE WHEN n + 1 <> $1 THEN 1 END) FROM t",
+                &whole,
+                true,
+            ),
+            (
+                "SELECT a.n, b.k FROM t a JOIN t b ON a.n = b.d WHERE b.n <= $1 ORDER BY 1, 2 LIMIT 20",
+                &whole,
+                true,
+            ),
+            (
+                "SELECT count(*) FROM t WHERE d = (SELECT min(d) FROM t u WHERE u.n > $1)",
+                &whole,
+                true,
+            ),
+            (
+                "SELECT count(*) FROM t a WHERE EXISTS (SELECT 1 FROM t b WHERE b.d = a.n AND b.n < $1)",
+                &whole,
+                true,
+            ),
+            (
+                "WITH RECURSIVE r(v) AS (SELECT 1 UNION ALL SELECT v * 2 FROM r WHERE v < 100 AND v <> $1) SELECT * FROM r",
+                &whole,
+                true,
+            ),
+            (
+                "SELECT k, count(*) AS c FROM t GROUP BY k HAVING count(*) > $1 - 5 ORDER BY k",
+                &whole,
+                false,
+            ),
+            ("SELECT n + $1 FROM t WHERE n < 3 ORDER BY n", &whole[..4], false),
+            ("SELECT n FROM t WHERE day > $1 ORDER BY n LIMIT 3", &days, true),
+            ("SELECT n FROM t WHERE x > $1 ORDER BY n LIMIT 3", &decimals, true),
+            ("SELECT n FROM t WHERE k LIKE $1 ORDER BY n LIMIT 3", &texts, false),
+        ];
+        for (sql, values, open) in cases {
+            let kept = connection.prepare(sql).unwrap();
+            for value in values.iter().chain([&Scalar::null(values[0].ty().clone()), &values[0]]) {
+                let parameters = std::slice::from_ref(value);
+                let anew = connection.prepare(sql).unwrap();
+                assert_eq!(rows(&kept, parameters), rows(&anew, parameters), "{sql} {value}");
+            }
+            let kept = kept.kept().0.lock().unwrap();
+            assert_eq!(kept.as_ref().is_some_and(|kept| kept.template.is_some()), open, "{sql}");
+        }
+    }
+
+    #[test]
+    fn test_what_is_no_operand_of_a_comparison_is_planned_for() {
+        let connection = connect();
+        let first =
+            connection.prepare("SELECT x FROM t WHERE x >= $1 ORDER BY x LIMIT $2").unwrap();
+        let count = |from, limit| rows(&first, &[Scalar::int64(from), Scalar::int64(limit)]);
+        assert_eq!(count(1, 1).unwrap().lines().count(), 5);
+        assert_eq!(count(2, 1).unwrap(), count(2, 1).unwrap());
+        assert_eq!(count(2, 2).unwrap().lines().count(), 6);
+        assert_eq!(count(3, 2).unwrap().lines().count(), 5);
     }
 
     #[test]

@@ -6,12 +6,14 @@ pub mod settings; // Settings
 pub mod result; // QueryResult: rows as they come
 mod run; // one statement
 mod kept; // the plan that a prepared statement keeps
+mod repeated; // ... and texts that differ in constants alone
 mod names; // what names stand for
 mod unknown; // ... names that stand for nothing yet
 mod scripts; // texts that were run lately
 mod storage_info; // how tables are stored
 mod create; // CREATE, DROP
 mod insert; // INSERT
+mod values; // constants, without planning
 mod upsert; // ... ON CONFLICT
 mod change; // DELETE, UPDATE, TRUNCATE
 mod merge; // MERGE INTO

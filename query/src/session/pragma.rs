@@ -17,10 +17,15 @@ use crate::{
     },
 };
 
+/// Stands for ANALYZE: statistics are those of the data at any time.
+const ANALYZE: &str = "analyze";
+
 /// What StoaDB does, or does not, whatever they say: plans are verified, progress is shown by the caller, footers of files
 /// are kept and looked at again.
-const AS_EVER: [&str; 7] = [
+const AS_EVER: [&str; 9] = [
+    ANALYZE,
     "enable_verification",
+    "disable_verification",
     "verify_parallelism",
     "disable_verify_parallelism",
     "disable_progress_bar",

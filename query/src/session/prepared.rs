@@ -15,6 +15,7 @@ use crate::{
         kept::KeptPlan,
         result::QueryResult,
         run::{self, Session},
+        values,
     },
     sql::{
         ParsedStatement,
@@ -65,7 +66,7 @@ pub(crate) fn run(
             let Some(named) = known.map(Arc::clone) else { return Err(unknown(name)) };
             let session = Session::new(connection, state, parameters);
             let values = arguments(&session, &named.statement, values)?;
-            if let Some(result) = run::run_kept(connection, state, &values, &named.kept) {
+            if let Some(result) = run::run_kept(connection, state, None, &values, &named.kept) {
                 return result;
             }
             run::run(connection, state, &named.statement, &values, &named.kept)
@@ -128,6 +129,10 @@ fn arguments(
     }
     if values.is_empty() {
         return Ok(Vec::new());
+    }
+    let constants = values.iter().map(|value| values::constant(value, session.parameters));
+    if let Some(constants) = constants.collect() {
+        return Ok(constants);
     }
     let mut select = select_all(table_factor(ObjectName::from(vec![Ident::new("t")]), None));
     select.from.clear();

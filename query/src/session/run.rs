@@ -10,7 +10,7 @@ use std::{
 };
 
 use arrow::datatypes::{Field, Schema as ArrowSchema, SchemaRef};
-use stoadb_engine::{QueryContext, QueryPlan, scheduler::Workers};
+use stoadb_engine::{Plan, QueryContext, QueryPlan, scheduler::Workers};
 use stoadb_storage::{
     Relation, Scalar,
     catalog::{CatalogSnapshot, EntryKind, Transaction, name::split_name},
@@ -19,13 +19,13 @@ use stoadb_storage::{
 
 use crate::{
     error::{Error, ErrorKind, Result},
-    lower::{LowerSettings, lower},
+    lower::{self, LowerSettings, Lowered, translate},
     planner::{NullOrder, PlannerSettings, plan_query},
     session::{
         alter, change,
         connection::{Connection, State},
         copy, create, explain, export, index_info, indexes, insert,
-        kept::{KeptPlan, Runnable},
+        kept::{KeptPlan, Runnable, Template},
         macros, merge,
         names::Names,
         pivots, pragma, prepared,
@@ -56,6 +56,8 @@ pub(crate) struct Session<'a> {
 /// A query ready to run.
 pub(crate) struct Prepared {
     pub(crate) plan: QueryPlan,
+    /// What the plan was made of, if it can be made for other values of parameters too.
+    pub(crate) template: Option<Template>,
     pub(crate) relations: Vec<Arc<dyn Relation>>,
     /// The result's columns under the names that the query gives them; names may repeat.
     pub(crate) schema: SchemaRef,
@@ -63,15 +65,32 @@ pub(crate) struct Prepared {
     pub(crate) repeatable: bool,
 }
 
-/// Starts a query whose plan was kept and still holds; `None` when there is none. Needs little stack.
+impl Prepared {
+    /// A plan that reads no relation, for a statement's own use.
+    pub(crate) fn alone(root: Plan) -> Self {
+        let fields = root.schema().columns.iter();
+        let fields = fields.map(|column| Field::new(&column.name, column.ty.to_arrow(), true));
+        let schema = Arc::new(ArrowSchema::new(fields.collect::<Vec<_>>()));
+        let plan = QueryPlan { root, subqueries: Vec::new(), shared: Vec::new() };
+        Self { plan, template: None, relations: Vec::new(), schema, repeatable: true }
+    }
+}
+
+/// Starts a query whose plan was kept and still holds; `None` when there is none. Needs little stack. The places of errors
+/// are those in `text` if it is another one than that which the plan was made for.
 pub(crate) fn run_kept(
     connection: &Connection,
     state: &State,
+    text: Option<&Statement>,
     parameters: &[Scalar],
     kept: &KeptPlan,
 ) -> Option<Result<QueryResult>> {
     let session = Session::new(connection, state, parameters);
-    Some(session.start(kept.get(&session)?))
+    let mut runnable = kept.get(&session)?;
+    if let (Ok(runnable), Some(text)) = (&mut runnable, text) {
+        runnable.place = Some(place_of(text, &session.names.snapshot));
+    }
+    Some(runnable.and_then(|runnable| session.start(runnable)))
 }
 
 /// Runs a statement; `kept` gets its plan for the next run.
@@ -335,20 +354,31 @@ impl<'a> Session<'a> {
 
     /// Plans a query.
     pub(crate) fn prepare(&self, statement: &Statement) -> Result<Prepared> {
+        self.prepare_for(statement, false)
+    }
+
+    /// Plans a query, with `leave_open` for other values of its parameters too.
+    pub(super) fn prepare_for(&self, statement: &Statement, leave_open: bool) -> Result<Prepared> {
         let null_order = if self.settings.nulls_first { NullOrder::First } else { NullOrder::Last };
         let settings = PlannerSettings {
             default_null_order: null_order,
             time_zone: None,
             optimizer: self.settings.optimizer,
+            open_parameters: leave_open,
         };
         let parameters: Vec<_> = self.parameters.iter().cloned().map(Some).collect();
         let resolved = pivots::resolve(self, statement)?;
         let asked = matches!(resolved, Cow::Owned(_));
         let statement = resolved.as_ref();
         let planned = plan_query(statement, &self.names, &settings, &parameters)?;
-        let settings = LowerSettings { optimize: self.settings.optimizer };
-        let lowered = lower(&planned.plan, &settings)?;
-        let columns = &lowered.plan.root.schema().columns;
+        let Lowered { plan, relations } = translate(&planned.plan)?;
+        let open = planned.open.iter().any(Option::is_some);
+        let template = open.then(|| Template { plan: plan.clone(), open: planned.open });
+        let values = template.as_ref().map(|template| template.values(self.parameters));
+        let missing = || Error::internal("a parameter has no value of its type");
+        let values = values.map(|values| values.ok_or_else(missing)).transpose()?;
+        let plan = self.finish(plan, &relations, &values.unwrap_or_default())?;
+        let columns = &plan.root.schema().columns;
         let field = |(column, name): (&stoadb_storage::ColumnDef, &String)| {
             Field::new(name, column.ty.to_arrow(), true)
         };
@@ -359,8 +389,18 @@ impl<'a> Session<'a> {
         let schema = Arc::new(ArrowSchema::new(fields));
         // Other data may have other values to pivot on.
         let repeatable = planned.repeatable && !asked;
-        let (plan, relations) = (lowered.plan, lowered.relations);
-        Ok(Prepared { plan, relations, schema, repeatable })
+        Ok(Prepared { plan, template, relations, schema, repeatable })
+    }
+
+    /// Gives a translated plan the values of its parameters, and makes of it what runs.
+    pub(crate) fn finish(
+        &self,
+        mut plan: QueryPlan,
+        relations: &[Arc<dyn Relation>],
+        values: &[Scalar],
+    ) -> Result<QueryPlan> {
+        lower::give(&mut plan, values);
+        lower::finish(plan, relations, &LowerSettings { optimize: self.settings.optimizer })
     }
 
     /// A context for running over some relations.
@@ -390,11 +430,14 @@ impl<'a> Session<'a> {
         kept: &KeptPlan,
         place: &Arc<dyn Fn(Error) -> Error + Send + Sync>,
     ) -> Result<Runnable> {
-        let Prepared { plan, relations, schema, repeatable } = self.prepare(statement)?;
+        // What cannot be planned for all values may be for these, and otherwise its error is of these.
+        let opened = (!self.parameters.is_empty()).then(|| self.prepare_for(statement, true));
+        let prepared = opened.and_then(Result::ok).map_or_else(|| self.prepare(statement), Ok)?;
+        let Prepared { plan, template, relations, schema, repeatable } = prepared;
         let place = Some(Arc::clone(place));
         let runnable = Runnable { plan: Arc::new(plan), relations, schema, place };
         if repeatable {
-            kept.put(self, &runnable);
+            kept.put(self, &runnable, template);
         }
         Ok(runnable)
     }

@@ -159,12 +159,39 @@ pub(crate) const SETTINGS: &[Setting] = &[
     },
 ];
 
+/// Settings of DuckDB and PostgreSQL and the values that say what StoaDB does anyway; none for any.
+const AS_EVER: [(&str, &[&str]); 12] = [
+    ("preserve_insertion_order", &[]),
+    ("enable_progress_bar", &["false", "0", "off"]),
+    ("enable_print_progress_bar", &["false", "0", "off"]),
+    ("enable_object_cache", &[]),
+    ("integer_division", &["true", "1", "on"]),
+    ("scalar_subquery_error_on_multiple_rows", &["true", "1", "on"]),
+    ("default_order", &["asc", "ascending"]),
+    ("default_collation", &["", "binary", "c"]),
+    ("timezone", &["utc", "gmt", "etc/utc", "0"]),
+    ("client_encoding", &["utf8", "utf-8"]),
+    ("standard_conforming_strings", &["true", "1", "on"]),
+    ("lambda_syntax", &[]),
+];
+
+/// Whether a value of a setting asks for what is done anyway.
+fn is_as_ever(name: &str, value: &str) -> bool {
+    let value = value.trim().to_ascii_lowercase();
+    AS_EVER.iter().any(|(known, values)| {
+        known.eq_ignore_ascii_case(name) && (values.is_empty() || values.contains(&value.as_str()))
+    })
+}
+
 impl Settings {
     /// Sets a setting by name, ignoring case.
     ///
     /// # Errors
     /// When there is no such setting, or the value is not one of its values.
     pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
+        if is_as_ever(name, value) {
+            return Ok(());
+        }
         let setting = find(name)?;
         (setting.set)(self, value.trim()).ok_or_else(|| {
             let message = format!("'{value}' is no value of the setting {}", setting.name);

@@ -65,16 +65,24 @@ fn list_aggregate(function: &str) -> Option<&str> {
     (is_aggregate(name) && !is_scalar(function) && !is_aggregate(function)).then_some(name)
 }
 
+/// Whether a text matches a pattern of GLOB.
+pub const GLOB: &str = "glob_op";
+
 /// The planner library's `now`.
 pub const NOW: &str = "now_op";
 
 /// Whether a call of that name is written otherwise by `call`.
 pub fn is_rewritten(function: &str) -> bool {
-    const NAMES: [&str; 21] = [
+    const NAMES: [&str; 26] = [
         "if",
         "iff",
         "ifnull",
         "mod",
+        "add",
+        "subtract",
+        "multiply",
+        "divide",
+        "generate_subscripts",
         "date",
         "date_add",
         "version",
@@ -109,6 +117,8 @@ fn arity(name: &str) -> (usize, usize) {
     match name {
         "if" | "iff" => (3, 3),
         "ifnull" | "mod" | "date_add" | "add_months" | "strftime" | "date_format" => (2, 2),
+        "subtract" | "multiply" | "divide" | "generate_subscripts" => (2, 2),
+        "add" => (1, 2),
         "list_sort" | "array_sort" => (1, 3),
         "grouping_id" => (1, usize::MAX),
         "age" => (1, 2),
@@ -171,10 +181,7 @@ pub fn call(function: &mut Function) -> Result<Option<Expr>> {
         let message = arity_text(&name, (least, most), args.len());
         return Err(Error::new(ErrorKind::Type, message));
     }
-    let now = || {
-        let timestamp = DataType::Timestamp(None, TimezoneInfo::None);
-        cast(call_of(NOW, Vec::new()), timestamp)
-    };
+    let now = |zone| cast(call_of(NOW, Vec::new()), DataType::Timestamp(None, zone));
     let mut next = || args.remove(0);
     Ok(Some(match name.as_str() {
         "if" | "iff" => Expr::Case {
@@ -189,12 +196,20 @@ pub fn call(function: &mut Function) -> Result<Option<Expr>> {
             text(version)
         }
         // In microseconds, as TIMESTAMP: nanoseconds have no moment after 2262 to compare with.
-        "localtimestamp"
-        | "current_localtimestamp"
-        | "now"
-        | "current_timestamp"
-        | "transaction_timestamp"
-        | "get_current_timestamp" => now(),
+        "localtimestamp" | "current_localtimestamp" => now(TimezoneInfo::None),
+        "now" | "current_timestamp" | "transaction_timestamp" | "get_current_timestamp" => {
+            now(TimezoneInfo::WithTimeZone)
+        }
+        "subtract" => binary(next(), BinaryOperator::Minus, next()),
+        "multiply" => binary(next(), BinaryOperator::Multiply, next()),
+        "divide" => binary(next(), BinaryOperator::DuckIntegerDivide, next()),
+        "generate_subscripts" => {
+            let number = |digits: &str| Expr::Value(Value::Number(digits.to_owned(), false).into());
+            let length = call_of("array_length", args);
+            let length = call_of("coalesce", vec![length, number("0")]);
+            let length = cast(length, DataType::BigInt(None));
+            call_of("unnest", vec![call_of("generate_series", vec![number("1"), length])])
+        }
         "ifnull" => renamed(function, "coalesce", args),
         "mod" => binary(next(), BinaryOperator::Modulo, next()),
         "date_add" => binary(next(), BinaryOperator::Plus, next()),
@@ -227,6 +242,8 @@ pub fn call(function: &mut Function) -> Result<Option<Expr>> {
         }
         "grouping_id" => renamed(function, "grouping", args),
         "date" => cast(next(), DataType::Date),
+        "add" if args.len() == 1 => args.remove(0),
+        "add" => binary(args.remove(0), BinaryOperator::Plus, args.remove(0)),
         "age" if args.len() == 1 => {
             let today = cast(
                 call_of("current_date", Vec::new()),
@@ -295,6 +312,36 @@ fn named_fields(function: &mut Function, name: &str) -> Result<Option<Expr>> {
 
 fn unnamed_field(name: &str) -> Error {
     Error::new(ErrorKind::Type, format!("{name}() takes fields as in name := value"))
+}
+
+/// What `date_part(['year', 'month'], d)` and `regexp_extract(s, p, ['y', 'm'])` stand for: a struct with a field for each
+/// name of the list. `None` for other calls.
+pub fn by_names(function: &Function) -> Option<Expr> {
+    let name = fold(&function.name.to_string());
+    let of_parts = matches!(name.as_str(), "date_part" | "datepart");
+    if !of_parts && name != "regexp_extract" {
+        return None;
+    }
+    let FunctionArguments::List(list) = &function.args else { return None };
+    let expr = |arg: &FunctionArg| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
+        _ => None,
+    };
+    let mut args = list.args.iter().map(expr).collect::<Option<Vec<_>>>()?;
+    let at = if of_parts { 0 } else { 2 };
+    let Expr::Array(names) = args.get(at)?.clone() else { return None };
+    let mut fields = Vec::new();
+    for (nth, name) in names.elem.into_iter().enumerate() {
+        if !is_text(&name) {
+            return None;
+        }
+        args[at] = match of_parts {
+            true => name.clone(),
+            false => Expr::Value(Value::Number((nth + 1).to_string(), false).into()),
+        };
+        fields.extend([name, renamed(function, &function.name.to_string(), args.clone())]);
+    }
+    Some(call_of("named_struct", fields))
 }
 
 /// `list(x) IGNORE NULLS` is `list(x) FILTER (WHERE x IS NOT NULL)`; other aggregates leave NULLs out anyway.

@@ -11,7 +11,7 @@ use datafusion_sql::sqlparser::{
 
 use crate::{
     error::{Error, Result},
-    sql::{exclusions, json, parse::span_of, shares::PERCENT_OF_ROWS},
+    sql::{exclusions, json, parse::span_of, shares::PERCENT_OF_ROWS, shorthand},
 };
 
 /// Rewrites the tokens of a statement.
@@ -45,13 +45,15 @@ pub fn rewrite(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>> {
     let arrow = |token: &TokenWithSpan| {
         matches!(token.token, Token::Arrow | Token::HashArrow | Token::HashLongArrow)
     };
-    if !clauses.into_iter().any(has) && !tokens.iter().any(arrow) {
+    let short = shorthand::is_used(&tokens);
+    if !short && !clauses.into_iter().any(has) && !tokens.iter().any(arrow) {
         return Ok(tokens);
     }
     let code: Vec<TokenWithSpan> = tokens
         .into_iter()
         .filter(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF))
         .collect();
+    let code = if short { shorthand::rewrite(code) } else { code };
     let code = filters(intervals(percents(code)));
     let code = json::arrows(exclusions::rewrite(asof(code)?))?;
     let code = samples(code)?;

@@ -5,12 +5,14 @@
 use std::any::TypeId;
 
 use datafusion_sql::sqlparser::{
-    ast::Expr,
+    ast::{Expr, UnaryOperator},
     dialect::{Dialect, DuckDbDialect, GenericDialect, PostgreSqlDialect, Precedence},
     keywords::Keyword,
     parser::{Parser, ParserError},
-    tokenizer::Token,
+    tokenizer::{Token, Word},
 };
+
+use crate::sql::calls::{GLOB, call_of};
 
 /// The dialect of StoaDB. Parts of the parser ask for a dialect by type: `base` says whom it then takes us for.
 #[derive(Debug)]
@@ -36,6 +38,53 @@ impl StoaDialect {
     /// The same for a statement with types of structs: `struct_types.rs`.
     pub fn with_structs(&self, structs: bool) -> Self {
         Self { base: self.base, structs }
+    }
+}
+
+fn is_glob(word: &Word) -> bool {
+    word.quote_style.is_none() && word.value.eq_ignore_ascii_case("glob")
+}
+
+impl StoaDialect {
+    /// Operators that become calls.
+    fn operator(&self, parser: &mut Parser, expr: &Expr) -> Option<Result<Expr, ParserError>> {
+        match &parser.peek_token_ref().token {
+            Token::ExclamationMark => {
+                parser.advance_token();
+                return Some(Ok(call_of("factorial", vec![expr.clone()])));
+            }
+            Token::Word(word) if is_glob(word) => {
+                parser.advance_token();
+                let pattern = parser.parse_subexpr(self.prec_value(Precedence::Like));
+                return Some(pattern.map(|right| call_of(GLOB, vec![expr.clone(), right])));
+            }
+            _ => {}
+        }
+        let negated = match &parser.peek_token_ref().token {
+            Token::Word(word) if word.keyword == Keyword::IN => false,
+            Token::Word(word) if word.keyword == Keyword::NOT => true,
+            _ => return None,
+        };
+        let (at, list) = (usize::from(negated), usize::from(negated) + 1);
+        let is_in = matches!(&parser.peek_nth_token_ref(at).token,
+            Token::Word(word) if word.keyword == Keyword::IN);
+        let of_list = match &parser.peek_nth_token_ref(list).token {
+            Token::LBracket | Token::Placeholder(_) => true,
+            Token::Word(word) => word.keyword != Keyword::UNNEST,
+            _ => false,
+        };
+        if !is_in || !of_list {
+            return None;
+        }
+        (0..list).for_each(|_| parser.advance_token());
+        let right = parser.parse_subexpr(self.prec_value(Precedence::Between));
+        Some(right.map(|right| {
+            let asked = call_of("list_contains", vec![right, expr.clone()]);
+            match negated {
+                true => Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(asked) },
+                false => asked,
+            }
+        }))
     }
 }
 
@@ -85,7 +134,7 @@ impl Dialect for StoaDialect {
     }
 
     /// `a IS DISTINCT FROM b AND c` is `(a IS DISTINCT FROM b) AND c`: the parser alone would take all of `b AND c` for
-    /// the right side.
+    /// the right side. `x IN list` without parentheses asks a list, `x GLOB 'a*'` a pattern, and `5!` is a factorial.
     fn parse_infix(
         &self,
         parser: &mut Parser,
@@ -97,7 +146,7 @@ impl Dialect for StoaDialect {
         let build = match () {
             () if parser.parse_keywords(&IS) => Expr::IsDistinctFrom,
             () if parser.parse_keywords(&IS_NOT) => Expr::IsNotDistinctFrom,
-            () => return None,
+            () => return self.operator(parser, expr),
         };
         let right = parser.parse_subexpr(self.prec_value(Precedence::Is));
         Some(right.map(|right| build(Box::new(expr.clone()), Box::new(right))))
@@ -106,10 +155,19 @@ impl Dialect for StoaDialect {
     /// `^` is a power and binds tighter than `*`; `||`, `->` and `->>` bind looser than `+`, as in PostgreSQL.
     fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {
         let (product, sum) = (Precedence::MulDivModOp, Precedence::PlusMinus);
-        match parser.peek_token_ref().token {
+        match &parser.peek_token_ref().token {
             Token::Caret => Some(Ok(self.prec_value(product) + 1)),
+            Token::ExclamationMark => Some(Ok(self.prec_value(product) + 2)),
             Token::StringConcat | Token::HashArrow | Token::LongArrow => {
                 Some(Ok(self.prec_value(sum) - 1))
+            }
+            Token::Word(word) if is_glob(word) => {
+                let pattern = match &parser.peek_nth_token_ref(1).token {
+                    Token::SingleQuotedString(_) | Token::Placeholder(_) | Token::LParen => true,
+                    Token::Word(next) => next.keyword == Keyword::NoKeyword,
+                    _ => false,
+                };
+                pattern.then(|| Ok(self.prec_value(Precedence::Like)))
             }
             _ => None,
         }

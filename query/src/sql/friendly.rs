@@ -7,8 +7,9 @@ use std::ops::ControlFlow;
 
 use datafusion_common::{HashMap, HashSet};
 use datafusion_sql::sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, RenameSelectItem, Select,
-    SelectItem, Spanned, Value, VisitMut, VisitorMut, WildcardAdditionalOptions,
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, RenameSelectItem,
+    Select, SelectItem, SelectItemQualifiedWildcardKind, Spanned, Value, VisitMut, VisitorMut,
+    WildcardAdditionalOptions,
 };
 
 use crate::{
@@ -17,7 +18,8 @@ use crate::{
     sql::{
         names::{REPEATED, expression_name, fold, unmark},
         parse::place,
-        using::{Joined, excluded, item_of},
+        shorthand::UNPACKED,
+        using::{Joined, excluded, item_of, last},
         walk,
     },
 };
@@ -29,7 +31,7 @@ pub const UNNAMED: &str = "\u{2}columns";
 pub fn has_columns(expr: &Expr) -> bool {
     walk::any(
         expr,
-        |expr| matches!(expr, Expr::Function(function) if fold(&function.name.to_string()) == "columns"),
+        |expr| matches!(expr, Expr::Function(function) if ["columns", UNPACKED].contains(&fold(&function.name.to_string()).as_str())),
     )
 }
 
@@ -39,6 +41,7 @@ pub fn has_patterns(select: &Select) -> bool {
         SelectItem::Wildcard(options) => {
             options.opt_rename.is_some() || options.opt_replace.is_some()
         }
+        SelectItem::QualifiedWildcard(_, options) => options.opt_replace.is_some(),
         SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => has_columns(expr),
         _ => false,
     })
@@ -101,8 +104,25 @@ fn replace(expr: &mut Expr, meanings: &HashMap<String, Expr>) {
 /// # Errors
 /// `Name` for a pattern without columns or a renamed column that is not there.
 pub fn expand(select: &mut Select, all: &Joined) -> Result<()> {
-    for item in std::mem::take(&mut select.projection) {
+    for mut item in std::mem::take(&mut select.projection) {
+        if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = &mut item {
+            unpack(expr, all)?;
+        }
         match item {
+            SelectItem::QualifiedWildcard(kind, options) => {
+                if let SelectItemQualifiedWildcardKind::ObjectName(table) = &kind {
+                    let table = last(table);
+                    let of_table = |(_, column): &&(String, Expr)| {
+                        matches!(column, Expr::CompoundIdentifier(parts)
+                            if parts.first().is_some_and(|part| part.value == table))
+                    };
+                    let columns: Joined = all.iter().filter(of_table).cloned().collect();
+                    if !columns.is_empty() {
+                        replaced_are_there(&options, &columns)?;
+                    }
+                }
+                select.projection.push(SelectItem::QualifiedWildcard(kind, options));
+            }
             SelectItem::Wildcard(options) if options.opt_rename.is_none() => {
                 replaced_are_there(&options, all)?;
                 select.projection.push(SelectItem::Wildcard(options));
@@ -111,7 +131,9 @@ pub fn expand(select: &mut Select, all: &Joined) -> Result<()> {
                 replaced_are_there(&options, all)?;
                 select.projection.extend(renamed(&options, all)?);
             }
-            SelectItem::ExprWithAlias { expr, alias } if has_columns(&expr) => {
+            SelectItem::ExprWithAlias { expr, alias }
+                if has_columns(&expr) || alias.value == UNNAMED =>
+            {
                 select.projection.extend(matched(&expr, Some(&alias), all)?);
             }
             SelectItem::UnnamedExpr(expr) if has_columns(&expr) => {
@@ -121,6 +143,44 @@ pub fn expand(select: &mut Select, all: &Joined) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Puts columns in the place of `*COLUMNS(..)` among the arguments of a call.
+fn unpack(expr: &mut Expr, all: &Joined) -> Result<()> {
+    walk::change(expr, |expr| {
+        let Expr::Function(function) = expr else { return Ok(()) };
+        let FunctionArguments::List(list) = &mut function.args else { return Ok(()) };
+        for arg in std::mem::take(&mut list.args) {
+            let columns = match &arg {
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Function(inner)))
+                    if fold(&inner.name.to_string()) == UNPACKED =>
+                {
+                    Some(named_columns(inner, all)?)
+                }
+                _ => None,
+            };
+            match columns {
+                Some(columns) => list.args.extend(
+                    columns
+                        .into_iter()
+                        .map(|(_, column)| FunctionArg::Unnamed(FunctionArgExpr::Expr(column))),
+                ),
+                None => list.args.push(arg),
+            }
+        }
+        Ok(())
+    })
+}
+
+/// The columns that a call of COLUMNS names.
+fn named_columns(function: &Function, all: &Joined) -> Result<Joined> {
+    match &function.args {
+        FunctionArguments::List(list) => match list.args.as_slice() {
+            [FunctionArg::Unnamed(arg)] => chosen(arg, all),
+            _ => Err(Error::unsupported("COLUMNS of several arguments")),
+        },
+        _ => Err(Error::unsupported("this form of COLUMNS")),
+    }
 }
 
 /// Whether the columns that REPLACE names are there.
@@ -246,20 +306,14 @@ impl VisitorMut for Filler<'_> {
             return ControlFlow::Continue(());
         }
         let span = place(function.span());
-        let found = match &function.args {
-            FunctionArguments::List(list) => match list.args.as_slice() {
-                [FunctionArg::Unnamed(arg)] => chosen(arg, self.all),
-                _ => Err(Error::unsupported("COLUMNS of several arguments")),
-            },
-            _ => Err(Error::unsupported("this form of COLUMNS")),
-        };
-        let found = found.and_then(|columns| match columns.is_empty() {
-            true => Err(Error::new(ErrorKind::Name, "COLUMNS names no column of FROM")),
-            false if self.asked && columns != self.columns => {
-                Err(Error::unsupported("several COLUMNS of other columns in one expression"))
-            }
-            false => Ok(columns),
-        });
+        let found =
+            named_columns(function, self.all).and_then(|columns| match columns.is_empty() {
+                true => Err(Error::new(ErrorKind::Name, "COLUMNS names no column of FROM")),
+                false if self.asked && columns != self.columns => {
+                    Err(Error::unsupported("several COLUMNS of other columns in one expression"))
+                }
+                false => Ok(columns),
+            });
         match found {
             Ok(columns) => {
                 self.columns = columns;

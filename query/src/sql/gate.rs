@@ -262,9 +262,8 @@ fn check_factor(factor: &TableFactor) -> Result<()> {
         }
         TableFactor::Derived { .. } => return Ok(()),
         TableFactor::NestedJoin { table_with_joins, .. } => return check_joins(table_with_joins),
-        TableFactor::UNNEST { with_offset, with_ordinality, .. } => {
-            refuse_if(*with_offset, "unnest() WITH OFFSET", factor)?;
-            return refuse_if(*with_ordinality, "unnest() WITH ORDINALITY", factor);
+        TableFactor::UNNEST { with_offset, .. } => {
+            return refuse_if(*with_offset, "unnest() WITH OFFSET", factor);
         }
         TableFactor::TableFunction { .. } => "TABLE(...)",
         TableFactor::Function { name, .. } if is_unnested(name) => return Ok(()),
@@ -322,6 +321,7 @@ fn check_function(function: &Function) -> Result<()> {
     )?;
     let list = match &function.args {
         FunctionArguments::List(list) => Some(list),
+        FunctionArguments::Subquery(_) if name == "array" => None,
         FunctionArguments::Subquery(_) => {
             return refuse_if(
                 true,

@@ -23,7 +23,9 @@ pub mod pivot; // PIVOT and UNPIVOT
 pub mod raised; // the place of an error that a row raised
 pub mod rewrite; // friendly syntax -> plain SQL
 pub mod set_all; // INTERSECT ALL and EXCEPT ALL
+pub mod shadowed; // names that WITH gives within and around
 pub mod shares; // LIMIT in percent, WITH TIES, samples
+pub mod shorthand; // comprehensions of lists and other short forms
 pub mod statements; // INSERT BY NAME, DROP MACRO
 pub mod sources; // file names and table functions in FROM
 pub mod struct_types; // STRUCT(a INTEGER) -> STRUCT<a INTEGER>
@@ -31,6 +33,7 @@ pub mod statement_options; // options of COPY, EXPORT, IMPORT
 pub mod tuples; // rows in parentheses
 pub mod walk; // expressions outside of subqueries
 pub mod using; // USING and NATURAL -> ON
+pub mod whole_rows; // tables as structs, LATERAL where it is not said
 
 pub use datafusion_sql::sqlparser::ast;
 pub use parse::{ParsedStatement, parse};

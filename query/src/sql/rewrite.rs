@@ -7,9 +7,10 @@ use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
     AccessExpr, Array, BinaryOperator, CastKind, DataType, ExactNumberInfo, Expr, Function,
-    GroupByExpr, Ident, Interval, Join, JoinOperator, LimitClause, ObjectName, OrderBy,
-    OrderByExpr, OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr, Spanned, Statement,
-    Subscript, TableAlias, TableFactor, TableWithJoins, UnaryOperator, Value, VisitMut, VisitorMut,
+    FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, Interval, Join,
+    JoinOperator, LimitClause, ObjectName, OrderBy, OrderByExpr, OrderByKind, Query, Select,
+    SelectFlavor, SelectItem, SetExpr, Spanned, Statement, Subscript, TableAlias,
+    TableAliasColumnDef, TableFactor, TableWithJoins, UnaryOperator, Value, VisitMut, VisitorMut,
     WildcardAdditionalOptions, WindowType, helpers::attached_token::AttachedToken,
 };
 
@@ -17,8 +18,10 @@ use crate::{
     error::{Error, Result},
     sql::{
         asof,
-        calls::{call, call_of, cast, is_rewritten, lambda_parameters, taken},
-        frames, friendly, json, named_windows,
+        calls::{by_names, call, call_of, cast, is_rewritten, lambda_parameters, taken},
+        frames, friendly,
+        gate::is_aggregate_call,
+        json, named_windows,
         names::{fold, keep_name},
         parse::place,
         pivot, set_all, shares, tuples,
@@ -99,6 +102,7 @@ impl VisitorMut for Rewriter {
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
         signed_base(expr);
+        methods(expr);
         ControlFlow::Continue(())
     }
 
@@ -136,6 +140,13 @@ impl VisitorMut for Rewriter {
                 *expr = call_of("starts_with", vec![taken(left), taken(right)]);
                 Ok(())
             }
+            Expr::Interval(interval) if is_ago(interval) => {
+                *expr = cast(
+                    taken(&mut interval.value),
+                    DataType::Interval { fields: None, precision: None },
+                );
+                Ok(())
+            }
             Expr::Interval(interval) => {
                 if let Some(words) = in_words(interval) {
                     *interval.value = Expr::Value(Value::SingleQuotedString(words).into());
@@ -171,6 +182,27 @@ impl VisitorMut for Rewriter {
             }
             Expr::Exists { subquery, .. } => {
                 exists_without_limit(subquery);
+                Ok(())
+            }
+            Expr::Identifier(name) if is_user(name) => {
+                let user = Value::SingleQuotedString("stoa".to_owned());
+                *expr = Expr::Value(user.with_span(name.span));
+                Ok(())
+            }
+            Expr::Function(function) if is_user_call(function) => {
+                *expr = Expr::Value(Value::SingleQuotedString("stoa".to_owned()).into());
+                Ok(())
+            }
+            Expr::Function(function) if is_array_of_query(function) => {
+                if let FunctionArguments::Subquery(query) = &mut function.args {
+                    *expr = Expr::Subquery(Box::new(list_of_query(query)));
+                }
+                Ok(())
+            }
+            Expr::Function(function) if by_names(function).is_some() => {
+                if let Some(fields) = by_names(function) {
+                    *expr = fields;
+                }
                 Ok(())
             }
             Expr::Function(function) => match framed(function).and_then(|()| call(function)) {
@@ -262,6 +294,33 @@ fn signed_base(expr: &mut Expr) {
     *expr = power;
 }
 
+/// `value.f(x)` is `f(value, x)`.
+fn methods(expr: &mut Expr) {
+    while let Expr::CompoundFieldAccess { root, access_chain } = expr
+        && let Some(at) = access_chain
+            .iter()
+            .position(|access| matches!(access, AccessExpr::Dot(Expr::Function(_))))
+    {
+        let rest = access_chain.split_off(at + 1);
+        let Some(AccessExpr::Dot(Expr::Function(mut function))) = access_chain.pop() else {
+            return;
+        };
+        let access_chain = std::mem::take(access_chain);
+        let receiver = match access_chain.is_empty() {
+            true => taken(root),
+            false => Expr::CompoundFieldAccess { root: Box::new(taken(root)), access_chain },
+        };
+        if let FunctionArguments::List(list) = &mut function.args {
+            list.args.insert(0, FunctionArg::Unnamed(FunctionArgExpr::Expr(receiver)));
+        }
+        let call = Expr::Function(function);
+        *expr = match rest.is_empty() {
+            true => call,
+            false => Expr::CompoundFieldAccess { root: Box::new(call), access_chain: rest },
+        };
+    }
+}
+
 fn is_power(expr: &Expr) -> bool {
     matches!(expr, Expr::BinaryOp { op: BinaryOperator::BitwiseXor | BinaryOperator::PGExp, .. })
 }
@@ -322,10 +381,83 @@ fn changes(expr: &Expr) -> bool {
             ControlFlow::Break(())
         }
         Expr::Tuple(_) => ControlFlow::Break(()),
-        Expr::Interval(interval) if in_words(interval).is_some() => ControlFlow::Break(()),
+        Expr::Interval(interval) if is_ago(interval) || in_words(interval).is_some() => {
+            ControlFlow::Break(())
+        }
+        Expr::Identifier(name) if is_user(name) => ControlFlow::Break(()),
+        Expr::Function(function) if is_user_call(function) => ControlFlow::Break(()),
+        Expr::Function(function) if is_array_of_query(function) || by_names(function).is_some() => {
+            ControlFlow::Break(())
+        }
         _ => ControlFlow::Continue(()),
     })
     .is_break()
+}
+
+/// Whether a name stands for who asks.
+fn is_user(name: &Ident) -> bool {
+    name.quote_style.is_none()
+        && ["current_user", "session_user", "current_role"].contains(&fold(&name.value).as_str())
+}
+
+/// Such a name where the parser takes it for a call without parentheses.
+fn is_user_call(function: &Function) -> bool {
+    matches!(function.args, FunctionArguments::None)
+        && matches!(function.name.0.as_slice(), [part] if part.as_ident().is_some_and(is_user))
+}
+
+/// `ARRAY(SELECT ..)`.
+fn is_array_of_query(function: &Function) -> bool {
+    matches!(function.args, FunctionArguments::Subquery(_))
+        && fold(&function.name.to_string()) == "array"
+}
+
+/// The query that gives the rows of another one as a list, an empty one of none.
+fn list_of_query(query: &mut Query) -> Query {
+    let item = Ident::with_quote('"', "item");
+    let empty = call_of("make_array", Vec::new());
+    let listed = |expr| call_of("coalesce", vec![call_of("array_agg", vec![expr]), empty.clone()]);
+    // Of a plain SELECT the item itself: it may use columns of the outer query.
+    if let SetExpr::Select(select) = query.body.as_mut()
+        && query.order_by.is_none()
+        && query.limit_clause.is_none()
+        && query.with.is_none()
+        && select.distinct.is_none()
+        && select.having.is_none()
+        && matches!(&select.group_by, GroupByExpr::Expressions(keys, _) if keys.is_empty())
+        && let [SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }] =
+            select.projection.as_mut_slice()
+        && !crate::sql::walk::any(
+            expr,
+            |expr| matches!(expr, Expr::Function(call) if is_aggregate_call(call)),
+        )
+    {
+        let expr = listed(taken(expr));
+        select.projection = vec![SelectItem::UnnamedExpr(expr)];
+        return query.clone();
+    }
+    let alias = TableAlias {
+        explicit: true,
+        name: Ident::with_quote('"', "items"),
+        columns: vec![TableAliasColumnDef { name: item.clone(), data_type: None }],
+        at: None,
+    };
+    let relation = TableFactor::Derived {
+        lateral: false,
+        subquery: Box::new(query.clone()),
+        alias: Some(alias),
+        sample: None,
+    };
+    let mut select = select_all(relation);
+    select.projection = vec![SelectItem::UnnamedExpr(listed(Expr::Identifier(item)))];
+    query_of(SetExpr::Select(Box::new(select)))
+}
+
+/// Whether an interval counts back.
+fn is_ago(interval: &Interval) -> bool {
+    let Expr::Value(value) = interval.value.as_ref() else { return false };
+    let Value::SingleQuotedString(text) = &value.value else { return false };
+    interval.leading_field.is_none() && fold(text).trim_end().ends_with(" ago")
 }
 
 /// An interval's text with its times of the clock in units: `1 day 2 hours 3 minutes 4.5 seconds` for `1 day 02:03:04.5`.

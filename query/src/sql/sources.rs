@@ -6,15 +6,16 @@
 use std::{fmt, ops::ControlFlow};
 
 use datafusion_sql::sqlparser::ast::{
-    Array, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
-    Ident, ObjectName, ObjectNamePart, Spanned, Statement, TableAlias, TableAliasColumnDef,
-    TableFactor, UnaryOperator, Value, VisitMut, VisitorMut,
+    Array, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+    FunctionArguments, Ident, ObjectName, ObjectNamePart, Spanned, Statement, TableAlias,
+    TableAliasColumnDef, TableFactor, UnaryOperator, Value, VisitMut, VisitorMut,
 };
 
 use crate::{
     error::{Error, ErrorKind, Result},
     planner::ObjectNameParts,
     sql::{
+        calls,
         file_options::FileOption,
         names::{EXACT, fold},
         parse::place,
@@ -139,8 +140,11 @@ impl Collector {
             };
             return Ok(());
         }
-        if let TableFactor::UNNEST { alias, .. } = factor {
+        if let TableFactor::UNNEST { alias, array_exprs, with_ordinality, .. } = factor {
             name_column(alias, UNNEST);
+            if std::mem::take(with_ordinality) {
+                number(array_exprs, alias)?;
+            }
             return Ok(());
         }
         let TableFactor::Table { name, alias, args, .. } = factor else { return Ok(()) };
@@ -205,6 +209,25 @@ fn name_column(alias: &mut Option<TableAlias>, default: &str) {
     if alias.columns.is_empty() {
         alias.columns.push(TableAliasColumnDef { name: alias.name.clone(), data_type: None });
     }
+}
+
+/// WITH ORDINALITY: a second list, of the elements' places, is read side by side with the first.
+fn number(lists: &mut Vec<Expr>, alias: &mut Option<TableAlias>) -> Result<()> {
+    let [list] = lists.as_slice() else {
+        return Err(Error::unsupported("unnest() of several lists WITH ORDINALITY"));
+    };
+    let number = |digits: &str| Expr::Value(Value::Number(digits.to_owned(), false).into());
+    let length = calls::call_of("array_length", vec![list.clone()]);
+    let length = calls::call_of("coalesce", vec![length, number("0")]);
+    let length = calls::cast(length, DataType::BigInt(None));
+    lists.push(calls::call_of("generate_series", vec![number("1"), length]));
+    if let Some(alias) = alias
+        && alias.columns.len() == 1
+    {
+        let name = Ident::new("ordinality");
+        alias.columns.push(TableAliasColumnDef { name, data_type: None });
+    }
+    Ok(())
 }
 
 /// The numbers of a call whose arguments are constants.

@@ -11,9 +11,10 @@ use datafusion_common::{HashMap, HashSet};
 use datafusion_sql::sqlparser::ast::{
     BinaryOperator, Cte, ExcludeSelectItem, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArgumentList, FunctionArguments, Ident, JoinConstraint, JoinOperator, ObjectName,
-    ObjectNamePart, OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr, Spanned,
-    Statement, TableAlias, TableFactor, TableWithJoins, Value, VisitMut, VisitorMut,
-    WildcardAdditionalOptions, With, helpers::attached_token::AttachedToken,
+    ObjectNamePart, OrderBy, OrderByExpr, OrderByKind, Query, Select, SelectItem,
+    SelectItemQualifiedWildcardKind, SetExpr, Spanned, Statement, TableAlias, TableFactor,
+    TableWithJoins, Value, VisitMut, VisitorMut, WildcardAdditionalOptions, With,
+    helpers::attached_token::AttachedToken,
 };
 
 use crate::{
@@ -23,22 +24,52 @@ use crate::{
         names::{EXACT, constraint_mut, unmark},
         parse::place,
         rewrite::{query_of, select_all},
-        walk,
+        walk, whole_rows,
     },
 };
 
 /// Tells the columns of a table in FROM, given the CTEs in scope.
 pub type Columns<'a> = dyn Fn(&TableFactor, Vec<Cte>) -> Result<Vec<String>> + 'a;
 
-/// Rewrites every USING and NATURAL of a statement.
+/// Rewrites every USING and NATURAL of a statement; with `rows`, names of tables stand for their rows where no column has them.
 ///
 /// # Errors
 /// `Name` when a column is missing on one side or ambiguous on the left.
-pub fn rewrite(statement: &mut Statement, columns: &Columns<'_>) -> Result<()> {
-    let mut rewriter = Rewriter { columns, scopes: Vec::new(), fresh: 0 };
-    match statement.visit(&mut rewriter) {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(error) => Err(error),
+pub fn rewrite(statement: &mut Statement, columns: &Columns<'_>, rows: bool) -> Result<()> {
+    let mut rewriter = Rewriter { columns, scopes: Vec::new(), fresh: 0, rows, depth: 0 };
+    rewriter.rewrite(statement)
+}
+
+/// How deeply tables of FROM are rewritten to learn their columns.
+const DEPTH: usize = 6;
+
+impl Rewriter<'_> {
+    fn rewrite(&mut self, statement: &mut Statement) -> Result<()> {
+        match statement.visit(self) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(error) => Err(error),
+        }
+    }
+
+    /// The columns of a table, which may need these rewrites itself.
+    fn columns(&self, factor: &TableFactor, ctes: Vec<Cte>) -> Result<Vec<String>> {
+        let first = (self.columns)(factor, ctes.clone());
+        if first.is_ok() || self.depth == DEPTH {
+            return first;
+        }
+        let mut probe = probe(factor, ctes);
+        let (columns, rows, depth) = (self.columns, self.rows, self.depth + 1);
+        let mut inner = Rewriter { columns, scopes: Vec::new(), fresh: self.fresh, rows, depth };
+        if inner.rewrite(&mut probe).is_err() {
+            return first;
+        }
+        let Statement::Query(query) = probe else { return first };
+        let SetExpr::Select(select) = *query.body else { return first };
+        let ctes = query.with.map_or_else(Vec::new, |with| with.cte_tables);
+        match select.from.first() {
+            Some(table) => (self.columns)(&table.relation, ctes).or(first),
+            None => first,
+        }
     }
 }
 
@@ -57,6 +88,10 @@ struct Rewriter<'a> {
     columns: &'a Columns<'a>,
     scopes: Vec<Scope>,
     fresh: usize,
+    /// Whether names of tables stand for their rows.
+    rows: bool,
+    /// How many statements it takes to learn columns this one is within.
+    depth: usize,
 }
 
 /// The CTEs of a query around the place where the rewriter is.
@@ -98,10 +133,24 @@ impl VisitorMut for Rewriter<'_> {
             Some(OrderByKind::Expressions(keys)) => keys,
             _ => &mut none,
         };
-        match self.select(select, keys) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => ControlFlow::Break(error),
+        if let Err(error) = self.select(select, keys) {
+            return ControlFlow::Break(error);
         }
+        if self.rows
+            && let Some(OrderBy { kind, .. }) = &mut query.order_by
+            && let OrderByKind::All(options) = kind
+            && let Ok(all) = self.columns_of(select)
+        {
+            // By position: names may be those of several columns.
+            let options = *options;
+            let key = |position: usize| OrderByExpr {
+                expr: Expr::Value(Value::Number(position.to_string(), false).into()),
+                options,
+                with_fill: None,
+            };
+            *kind = OrderByKind::Expressions((1..=width(select, &all)).map(key).collect());
+        }
+        ControlFlow::Continue(())
     }
 
     fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<Error> {
@@ -135,11 +184,15 @@ impl Rewriter<'_> {
     fn select(&mut self, select: &mut Select, order_by: &mut [OrderByExpr]) -> Result<()> {
         let (patterns, aliases) =
             (friendly::has_patterns(select), friendly::reuses_aliases(select));
-        if patterns || aliases {
+        let tables = if self.rows { whole_rows::named(select, order_by) } else { HashSet::new() };
+        if patterns || aliases || !tables.is_empty() {
             match self.columns_of(select) {
                 Ok(all) => {
                     friendly::expand(select, &all)?;
                     friendly::reuse_aliases(select, &all);
+                    if !select.from.iter().any(uses) {
+                        whole_rows::replace(select, order_by, &all, &tables);
+                    }
                 }
                 Err(error) if patterns => return Err(error),
                 // Whatever is wrong with FROM, the planner says it.
@@ -274,7 +327,7 @@ impl Rewriter<'_> {
         let names = match factor {
             TableFactor::Derived { lateral: true, .. } => return unsupported(),
             TableFactor::Table { .. } | TableFactor::Derived { .. } => {
-                (self.columns)(factor, scope)?
+                self.columns(factor, scope)?
             }
             _ => return unsupported(),
         };
@@ -296,7 +349,8 @@ impl Rewriter<'_> {
     }
 }
 
-fn last(name: &ObjectName) -> String {
+/// The last part of a name.
+pub fn last(name: &ObjectName) -> String {
     name.0.last().and_then(ObjectNamePart::as_ident).map_or(String::new(), |i| i.value.clone())
 }
 
@@ -378,6 +432,29 @@ pub fn item_of(name: &str, expr: Expr) -> SelectItem {
         Expr::CompoundIdentifier(_) => SelectItem::UnnamedExpr(expr),
         expr => SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', name) },
     }
+}
+
+/// How many columns a SELECT list has.
+fn width(select: &Select, all: &Joined) -> usize {
+    let left = |excluded: Vec<String>, table: Option<String>| {
+        let shown = |(name, column): &&(String, Expr)| {
+            let of_table = table.as_ref().is_none_or(|table| {
+                matches!(column, Expr::CompoundIdentifier(parts)
+                    if parts.first().is_some_and(|part| part.value == *table))
+            });
+            of_table && !excluded.contains(name)
+        };
+        all.iter().filter(shown).count()
+    };
+    let of_item = |item: &SelectItem| match item {
+        SelectItem::Wildcard(options) => left(excluded(options), None),
+        SelectItem::QualifiedWildcard(
+            SelectItemQualifiedWildcardKind::ObjectName(name),
+            options,
+        ) => left(excluded(options), Some(last(name))),
+        _ => 1,
+    };
+    select.projection.iter().map(of_item).sum()
 }
 
 fn expand_wildcards(select: &mut Select, all: &Joined) {

@@ -23,12 +23,13 @@ pub(super) fn largest(parts: &[Part]) -> Option<usize> {
 }
 
 impl Effects {
-    /// `O(d log n)` for d entries outside of the largest part.
+    /// `O(d log g)` for d entries outside of the largest part, between which lie about g of its entries.
     pub(super) fn new(parts: &[Part]) -> Self {
         let base = largest(parts);
         let others: Vec<&Part> =
             parts.iter().enumerate().filter(|(i, _)| Some(*i) != base).map(|(_, p)| p).collect();
-        let mut heads = vec![0; others.len()];
+        // Of every part the first entry that is not before the key looked at.
+        let (mut heads, mut base_head) = (vec![0; others.len()], 0);
         let (mut keys, mut before, mut total) = (vec![], vec![0], 0);
         loop {
             let next: Option<KeyRef<'_>> = others
@@ -38,14 +39,19 @@ impl Effects {
                 .map(|(part, head)| part.run.key(*head))
                 .min();
             let Some(key) = next else { return Self { keys, before } };
-            let in_base = base.map_or(0, |base| parts[base].run.equal(key).len() as i64);
+            let mut in_base = 0;
+            if let Some(base) = base {
+                let run = &parts[base].run;
+                base_head = run.seek(base_head, |other| other < key);
+                in_base = run.seek(base_head, |other| other <= key) - base_head;
+            }
             let mut change = 0;
             for (part, head) in others.iter().zip(&mut heads) {
-                let equal = part.run.equal(key);
-                change += part.sign() * equal.len() as i64;
-                *head = equal.end.max(*head);
+                let end = part.run.seek(*head, |other| other <= key);
+                change += part.sign() * (end - *head) as i64;
+                *head = end;
             }
-            let effect = i64::from(in_base + change > 0) - i64::from(in_base > 0);
+            let effect = i64::from(in_base as i64 + change > 0) - i64::from(in_base > 0);
             if effect != 0 {
                 total += effect;
                 keys.push(key.to_owned());

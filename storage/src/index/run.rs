@@ -284,11 +284,37 @@ impl Run {
 
     /// The position of the first entry that is not before a key and row. `O(log n)`.
     pub(super) fn rank(&self, key: KeyRef<'_>, row: u64) -> usize {
-        let Range { start, end } = self.equal(key);
-        let (mut low, mut high) = (start, end);
+        let start = self.first(key);
+        if start >= self.len() || self.rows.get(start) >= row || self.key(start) != key {
+            return start;
+        }
+        let (mut low, mut high) = (start + 1, self.equal(key).end);
         while low < high {
             let mid = low.midpoint(high);
             match self.rows.get(mid) < row {
+                true => low = mid + 1,
+                false => high = mid,
+            }
+        }
+        low
+    }
+
+    /// The first position from `from` on whose key is not `before` something, which keys are up to a place. `O(log g)` for
+    /// a place that is g positions away.
+    pub(super) fn seek(&self, from: usize, before: impl Fn(KeyRef<'_>) -> bool) -> usize {
+        let (mut low, mut high, mut step) = (from, self.len(), 1);
+        while low < high {
+            let probe = (low + step - 1).min(high - 1);
+            if !before(self.key(probe)) {
+                high = probe;
+                break;
+            }
+            low = probe + 1;
+            step *= 2;
+        }
+        while low < high {
+            let mid = low.midpoint(high);
+            match before(self.key(mid)) {
                 true => low = mid + 1,
                 false => high = mid,
             }

@@ -1,7 +1,7 @@
 //! The k-th entry of a range, quantiles, the entries in order.
 //!
 //! Invariants: entries are in the order of key and row, deleted ones left out. Finding the k-th one of several parts keeps
-//! for each part a stretch in which it must lie; every step halves the longest one.
+//! for each part a stretch in which it must lie; every third step halves the longest one, the others guess.
 //! Method: selection in sorted arrays (Frederickson and Johnson 1982, simplified): the number of entries before any entry
 //! is a sum over parts, gone ones negative, and grows with the entry.
 
@@ -70,7 +70,7 @@ impl<'a> RangeView<'a> {
             let high = (k + gone + 1).clamp(low, len);
             *open = (start + low) as usize..(start + high) as usize;
         }
-        loop {
+        for step in 0_usize.. {
             let longest = self
                 .parts()
                 .zip(&open)
@@ -79,7 +79,10 @@ impl<'a> RangeView<'a> {
                 .max_by_key(|(_, (_, open))| open.len());
             // The entry lies in an open stretch until it is the middle of one.
             let (part, (_, stretch)) = longest?;
-            let mid = stretch.start.midpoint(stretch.end);
+            let mid = match step % 3 {
+                2 => stretch.start.midpoint(stretch.end),
+                side => self.guess(k, &open, stretch, side == 0),
+            };
             let run = &self.index.parts[part].run;
             let (key, row) = (run.key(mid), run.row(mid));
             let ranks = self.ranks(key, row);
@@ -106,6 +109,22 @@ impl<'a> RangeView<'a> {
                 open[part].start = mid + 1;
             }
         }
+        None
+    }
+
+    /// About where in a stretch the `k`-th entry lies, were the stretches of all parts alike; a little before or after it, so
+    /// that it ends up between two guesses.
+    fn guess(&self, k: i64, open: &[Range<usize>], stretch: &Range<usize>, before: bool) -> usize {
+        let (mut left, mut all) = (k, 0);
+        for ((part, whole), open) in self.parts().zip(open) {
+            left -= part.sign() * (open.start - whole.start) as i64;
+            all += part.sign() * open.len() as i64;
+        }
+        let share = (left as f64 / all.max(1) as f64).clamp(0.0, 1.0);
+        let place = (stretch.len() as f64 * share) as usize;
+        let apart = stretch.len().isqrt();
+        let place = if before { place.saturating_sub(apart) } else { place + apart };
+        stretch.start + place.min(stretch.len() - 1)
     }
 
     /// The position of an entry in every part, within the range.
@@ -214,30 +233,45 @@ impl<'a> RangeView<'a> {
             let value = part.run.columns[column].nth(stretch, k as usize);
             return value.map(|value| value.to_scalar(&spec.ty)).transpose();
         }
-        // The least value up to which there are more than k lies in one of the parts.
+        // The least value up to which there are more than k lies in one of the parts. What the largest part says of it
+        // leaves few values of the others.
         let up_to = |value: Value<'_>| -> i64 {
             let count = |(part, stretch): (&Part, &Range<usize>)| {
                 part.sign() * part.run.columns[column].up_to(stretch, value) as i64
             };
             self.parts().map(count).sum()
         };
-        let mut best: Option<Value<'_>> = None;
-        for (part, _) in self.parts().filter(|(part, _)| !part.gone) {
+        let mut parts: Vec<&Part> = self.index.parts.iter().filter(|part| !part.gone).collect();
+        parts.sort_by_key(|part| std::cmp::Reverse(part.run.len()));
+        let (mut below, mut best): (Option<Value<'_>>, Option<Value<'_>>) = (None, None);
+        for part in parts {
             let column = &part.run.columns[column];
-            let (mut low, mut high) = (0, column.places().unwrap_or(0));
+            let place = |is_before: &dyn Fn(Value<'_>) -> bool| {
+                let (mut low, mut high) = (0, column.places().unwrap_or(0));
+                while low < high {
+                    let mid = low.midpoint(high);
+                    match column.place_value(mid).is_some_and(is_before) {
+                        true => low = mid + 1,
+                        false => high = mid,
+                    }
+                }
+                low
+            };
+            let mut low = place(&|value| below.is_some_and(|below| value <= below));
+            let end = place(&|value| best.is_none_or(|best| value < best));
+            let mut high = end;
             while low < high {
                 let mid = low.midpoint(high);
                 let Some(value) = column.place_value(mid) else { break };
-                match up_to(value) > k as i64 {
-                    true => high = mid,
-                    false => low = mid + 1,
+                if up_to(value) > k as i64 {
+                    high = mid;
+                } else {
+                    low = mid + 1;
+                    below = Some(value);
                 }
             }
-            if low < column.places().unwrap_or(0)
-                && let Some(value) = column.place_value(low)
-                && best.is_none_or(|best| value < best)
-            {
-                best = Some(value);
+            if low < end {
+                best = column.place_value(low);
             }
         }
         best.map(|value| value.to_scalar(&spec.ty)).transpose()

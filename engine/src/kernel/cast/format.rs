@@ -6,13 +6,10 @@
 
 use std::fmt::Write;
 
-use arrow::{
-    array::{Array, StringViewBuilder},
-    datatypes::IntervalMonthDayNano,
-    util::display::{ArrayFormatter, FormatOptions},
-};
+use arrow::{array::StringViewBuilder, datatypes::IntervalMonthDayNano};
 use stoadb_storage::{LogicalType, Scalar, Vector};
 
+use super::nested;
 use crate::{
     error::{EngineError, Result},
     kernel::{
@@ -22,14 +19,14 @@ use crate::{
     },
 };
 
-/// Writes one row's value.
-type Writer = Box<dyn Fn(usize, &mut String)>;
+/// Writes one row's value, which is not NULL.
+pub(super) type Writer = Box<dyn Fn(usize, &mut String)>;
 
 /// A vector of texts.
 pub(super) fn to_text(input: &Vector, from: &LogicalType, rows: usize) -> Result<Vector> {
     let nulls = input.nulls();
     if from.is_nested() {
-        return nested(input, rows);
+        return nested::to_text(input, rows);
     }
     let write = writer(input, from)?;
     let mut builder = StringViewBuilder::with_capacity(rows);
@@ -46,26 +43,6 @@ pub(super) fn to_text(input: &Vector, from: &LogicalType, rows: usize) -> Result
     Ok(Vector::Flat(std::sync::Arc::new(builder.finish())))
 }
 
-/// How values within lists, structs and maps are written.
-const NESTED: FormatOptions<'static> = FormatOptions::new()
-    .with_null("NULL")
-    .with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"))
-    .with_timestamp_tz_format(Some("%Y-%m-%d %H:%M:%S%.f%:::z"));
-
-/// Lists, structs and maps as `[1, 2]`, `{a: 1}` and `{key: value}`.
-fn nested(input: &Vector, rows: usize) -> Result<Vector> {
-    let array = input.flatten()?;
-    let formatter = ArrayFormatter::try_new(array.as_ref(), &NESTED)?;
-    let mut builder = StringViewBuilder::with_capacity(rows);
-    for row in 0..rows {
-        match array.is_null(row) {
-            true => builder.append_null(),
-            false => builder.try_append_value(formatter.value(row).try_to_string()?)?,
-        }
-    }
-    Ok(Vector::Flat(std::sync::Arc::new(builder.finish())))
-}
-
 /// One value as text, NULL as `NULL`.
 pub(crate) fn format_value(value: &Scalar) -> Result<String> {
     if value.is_null() {
@@ -75,15 +52,14 @@ pub(crate) fn format_value(value: &Scalar) -> Result<String> {
     if let Some(same) = value.as_str() {
         text.push_str(same);
     } else if value.ty().is_nested() {
-        let formatter = ArrayFormatter::try_new(value.array().as_ref(), &NESTED)?;
-        text = formatter.value(0).try_to_string()?;
+        text = nested::first(value.array())?;
     } else {
         writer(&Vector::Constant { value: value.clone(), rows: 1 }, value.ty())?(0, &mut text);
     }
     Ok(text)
 }
 
-fn writer(input: &Vector, from: &LogicalType) -> Result<Writer> {
+pub(super) fn writer(input: &Vector, from: &LogicalType) -> Result<Writer> {
     Ok(match from {
         LogicalType::Boolean => {
             let array = booleans(input)?;

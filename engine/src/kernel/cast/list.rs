@@ -57,6 +57,12 @@ pub(super) fn from_text(
 /// The texts between the brackets; `None` when the text is no list.
 fn elements(text: &str) -> Option<Vec<Option<String>>> {
     let inner = text.trim().strip_prefix('[')?.strip_suffix(']')?;
+    Some(split(inner, ',')?.into_iter().map(element).collect())
+}
+
+/// The parts of a text between separators outside of brackets and quotes; none of a blank one, `None` where brackets or
+/// quotes do not match.
+pub(super) fn split(inner: &str, separator: char) -> Option<Vec<&str>> {
     let mut found = Vec::new();
     if inner.trim().is_empty() {
         return Some(found);
@@ -69,13 +75,13 @@ fn elements(text: &str) -> Option<Vec<Option<String>>> {
             (Some(open), c) if c == open => quote = None,
             (Some(_), _) => {}
             // Within a word it is an apostrophe.
-            (None, '\'' | '"') if depth > 0 || inner[start..at].trim().is_empty() => {
+            (None, '\'' | '"') if depth > 0 || begins_word(&inner[start..at]) => {
                 quote = Some(c);
             }
             (None, '[' | '{' | '(') => depth += 1,
             (None, ']' | '}' | ')') => depth = depth.checked_sub(1)?,
-            (None, ',') if depth == 0 => {
-                found.push(element(&inner[start..at]));
+            (None, c) if depth == 0 && c == separator => {
+                found.push(&inner[start..at]);
                 start = at + 1;
             }
             _ => {}
@@ -84,12 +90,17 @@ fn elements(text: &str) -> Option<Vec<Option<String>>> {
     if depth > 0 || quote.is_some() {
         return None;
     }
-    found.push(element(&inner[start..]));
+    found.push(&inner[start..]);
     Some(found)
 }
 
+/// Whether what comes next begins an element, a field's value or a key.
+fn begins_word(before: &str) -> bool {
+    before.trim_end().is_empty() || before.trim_end().ends_with([':', '='])
+}
+
 /// An element without the spaces and the quotes around it.
-fn element(text: &str) -> Option<String> {
+pub(super) fn element(text: &str) -> Option<String> {
     let text = text.trim();
     for quote in ['\'', '"'] {
         if let Some(inner) = text.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote)) {

@@ -4,10 +4,12 @@
 //! conversions between encodings of one type do not copy. Nested types and pairs without meaning of their own go to
 //! Arrow's cast. Next: `number.rs`, `parse.rs`, `format.rs`, `moment.rs`.
 
+mod fields; // text to structs and maps
 mod format; // anything to text
 mod interval; // text to intervals
 mod list; // text to lists
 mod moment; // dates, times, timestamps, intervals among each other
+mod nested; // lists, structs and maps to text
 mod number; // numbers and booleans among each other
 mod parse; // text to anything
 
@@ -85,6 +87,7 @@ pub(crate) fn cast(input: &Vector, rows: usize, to: &LogicalType, or_null: bool)
             parse::from_text(input, rows, to, or_null)
         }
         (T::Text, T::List(field)) => list::from_text(input, rows, field, or_null),
+        (T::Text, to) if to.is_nested() => fields::from_text(input, rows, to, or_null),
         (from, to) if is_number(from) && is_number(to) => {
             number::convert(input, from, rows, to, or_null)
         }

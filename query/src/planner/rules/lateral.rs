@@ -50,6 +50,11 @@ impl OptimizerRule for ComputeLateral {
     }
 }
 
+/// Whether the right side of a join is a lateral subquery that computes from the left row alone.
+pub fn is_computed(plan: &LogicalPlan) -> bool {
+    chain(plan).is_some()
+}
+
 /// The nodes of a lateral subquery, the lowest first, when they compute from one row without columns.
 fn chain(plan: &LogicalPlan) -> Option<Vec<&LogicalPlan>> {
     let mut nodes = Vec::new();

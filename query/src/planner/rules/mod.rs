@@ -13,7 +13,7 @@ mod unnested; // groups as written, keys below unnest()
 pub use asof::{condition_of_asof, is_asof};
 pub use common_types::common_types;
 pub use guarded::{above_totals, keeping_columns, past_asof};
-pub use lateral::ComputeLateral;
+pub use lateral::{ComputeLateral, is_computed};
 pub use occurrence::number_occurrences;
 pub use range_distances::range_distances;
 pub use simplify_functions::{SimplifyFunctions, is_repeatable};

@@ -10,6 +10,7 @@
 
 mod domain;
 mod guard;
+mod lateral;
 mod lift;
 mod plans;
 mod scalar;
@@ -125,6 +126,16 @@ impl Unnester<'_> {
             && node.aggr_expr.iter().any(is_of_outer)
         {
             return plans::refuse("an outer query's aggregate within a subquery");
+        }
+        if let LogicalPlan::Join(join) = &plan
+            && let Some(joined) = self.lateral(join)?
+        {
+            // What stands in ON is asked of the rows.
+            return if any_needs(&joined.expressions())? {
+                self.joined(joined)
+            } else {
+                Ok(joined)
+            };
         }
         let is_join = matches!(plan, LogicalPlan::Join(_));
         let passes = match &plan {

@@ -2,7 +2,7 @@
 
 mod errors; // messages, places, refusals
 mod names; // identifiers and output columns
-mod queries;
+pub(crate) mod queries;
 mod rewrites; // rewrites that answers depend on // benchmark queries, deep expressions, rewrites
 
 use stoadb_storage::{

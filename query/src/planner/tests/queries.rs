@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use super::*;
 
-const TPCH: &[(&str, &str)] = &[
+/// The tables of TPC-H.
+pub(crate) const TPCH: &[(&str, &str)] = &[
     ("region", "r_regionkey bigint, r_name text, r_comment text"),
     ("nation", "n_nationkey bigint, n_name text, n_regionkey bigint, n_comment text"),
     (
