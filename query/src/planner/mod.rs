@@ -240,6 +240,9 @@ pub fn plan_query(
     .map_err(|error| places::placed(error, statement))
 }
 
+/// Begins the messages of errors within views.
+pub const IN_VIEW: &str = "in the view ";
+
 /// The plan of a view's text, its columns named as its result is.
 fn plan_view(
     sql: &str,
@@ -355,20 +358,24 @@ fn raw_plan(
         sql::grouped::mark(&mut statement);
         Ok((planner.sql_statement_to_plan(statement), spelling))
     };
-    let is_duplicate = |planned: &(datafusion_common::Result<LogicalPlan>, Spelling)| matches!(&planned.0, Err(error) if diagnose::is_duplicate_name(error));
+    type Planned = (datafusion_common::Result<LogicalPlan>, Spelling);
+    let is_duplicate =
+        |planned: &Planned| matches!(&planned.0, Err(error) if diagnose::is_duplicate_name(error));
     let mut first = plan_as(statement.clone(), false, false);
     if first.as_ref().is_ok_and(is_duplicate) {
         first = plan_as(statement.clone(), true, false);
     }
-    if first.as_ref().map_or(true, |planned| planned.0.is_err() && !is_duplicate(planned)) {
+    let failed = match &first {
+        Ok((Ok(_), _)) => None,
+        Ok((Err(error), _)) => Some(diagnose::from_datafusion(error).message),
+        Err(error) => Some(error.message.clone()),
+    };
+    // A view's own text was tried in other ways already.
+    let duplicate = first.as_ref().is_ok_and(is_duplicate);
+    if failed.is_some_and(|message| !duplicate && !message.starts_with(IN_VIEW)) {
         // What it may mean otherwise counts only where it is understood.
         sql::shadowed::rename(&mut statement);
-        let mut lateral = statement.clone();
-        let marked = sql::whole_rows::lateral(&mut lateral);
-        let mut named = lateral.clone();
-        let columns = sql::whole_rows::columns_of_functions(&mut named, &series_names);
-        let others = [(statement.clone(), true), (lateral, marked), (named, columns)];
-        for (other, _) in others.into_iter().filter(|(_, differs)| *differs) {
+        for other in sql::whole_rows::meanings(&statement, &series_names) {
             if let Ok(other @ (Ok(_), _)) = plan_as(other, false, true) {
                 first = Ok(other);
                 break;

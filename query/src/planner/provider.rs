@@ -16,7 +16,7 @@ use datafusion_expr::{
 use crate::{
     error::{Error, ErrorKind},
     planner::{
-        Catalog, CatalogEntry, ObjectNameParts, PlannerSettings,
+        Catalog, CatalogEntry, IN_VIEW, ObjectNameParts, PlannerSettings,
         diagnose::closest,
         functions::Functions,
         hooks::{StoaTypes, expr_planners},
@@ -117,7 +117,7 @@ impl<'a> Provider<'a> {
             .map_err(|mut error| {
                 // The place is one of the view's text, not of the statement's.
                 error.span = None;
-                error.message = format!("in the view \"{name}\": {}", error.message);
+                error.message = format!("{IN_VIEW}\"{name}\": {}", error.message);
                 error
             })?;
         self.spelling.borrow_mut().extend(spelling);

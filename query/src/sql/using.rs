@@ -19,6 +19,7 @@ use datafusion_sql::sqlparser::ast::{
 
 use crate::{
     error::{Error, ErrorKind, Result},
+    planner::IN_VIEW,
     sql::{
         asof, friendly,
         names::{EXACT, constraint_mut, unmark},
@@ -54,7 +55,8 @@ impl Rewriter<'_> {
     /// The columns of a table, which may need these rewrites itself.
     fn columns(&self, factor: &TableFactor, ctes: Vec<Cte>) -> Result<Vec<String>> {
         let first = (self.columns)(factor, ctes.clone());
-        if first.is_ok() || self.depth == DEPTH {
+        let in_view = |error: &Error| error.message.starts_with(IN_VIEW);
+        if first.is_ok() || self.depth == DEPTH || first.as_ref().is_err_and(in_view) {
             return first;
         }
         let mut probe = probe(factor, ctes);

@@ -19,8 +19,21 @@ use crate::sql::{
     walk,
 };
 
+/// What a statement may mean, the likeliest first; `series` are what stands for functions in FROM, and their names.
+pub fn meanings(statement: &Statement, series: &[(String, String)]) -> Vec<Statement> {
+    let mut meanings = vec![statement.clone()];
+    let mut other = statement.clone();
+    if lateral(&mut other) {
+        meanings.push(other.clone());
+    }
+    if columns_of_functions(&mut other, series) {
+        meanings.push(other);
+    }
+    meanings
+}
+
 /// Says LATERAL before derived tables behind others; whether there was one.
-pub fn lateral(statement: &mut Statement) -> bool {
+fn lateral(statement: &mut Statement) -> bool {
     struct Lateral(bool);
     impl Lateral {
         fn mark(&mut self, factor: &mut TableFactor) {
@@ -49,8 +62,7 @@ pub fn lateral(statement: &mut Statement) -> bool {
 }
 
 /// Gives the columns of functions in FROM the functions' names instead of those of their aliases; whether there was one.
-/// `series` are what stands for functions, and their names.
-pub fn columns_of_functions(statement: &mut Statement, series: &[(String, String)]) -> bool {
+fn columns_of_functions(statement: &mut Statement, series: &[(String, String)]) -> bool {
     struct Columns<'a>(&'a [(String, String)], bool);
     impl VisitorMut for Columns<'_> {
         type Break = ();
