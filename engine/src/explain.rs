@@ -6,13 +6,15 @@
 
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use stoadb_storage::{ColumnDef, Relation, Schema};
 
 use crate::{
-    access::{AccessPath, Choice, Target, sorted_scan},
+    access::{AccessPath, Choice, Target, extreme_keys, sorted_scan},
     error::Result,
     expr::Expr,
     op::aggregate::statistics::can_answer,
+    open::trace::{drops_unmatched_left, trace_column},
     plan::{AggregateCall, JoinKey, JoinKind, JoinPlan, Plan, QueryPlan, ScanPlan, UnnestColumn},
 };
 
@@ -39,7 +41,15 @@ fn choice(plan: &Plan, skipped: u64, details: Details) -> Option<Choice> {
         Plan::Aggregate { input, groups, grouping_sets, aggregates, .. } => match &**input {
             Plan::Scan(scan) if grouping_sets.is_empty() => {
                 (scan, &|target| match groups.as_slice() {
-                    [] => target.explain_answer(aggregates),
+                    [] => match target.explain_answer(aggregates)? {
+                        None => {
+                            let keys = extreme_keys(aggregates);
+                            let keys: Vec<_> = keys.iter().map(std::slice::from_ref).collect();
+                            let known = target.use_statistics && may_be_answered(plan);
+                            target.explain_walk(&keys, 1, known)
+                        }
+                        choice => Ok(choice),
+                    },
                     [group] => target.explain_grouped(group, aggregates),
                     _ => Ok(None),
                 })
@@ -48,24 +58,38 @@ fn choice(plan: &Plan, skipped: u64, details: Details) -> Option<Choice> {
         },
         Plan::Sort { input, keys, limit: Some(limit) } => {
             let (scan, _, keys) = sorted_scan(input, keys)?;
-            (scan, &move |target| target.explain_first(&keys, limit.saturating_sub(skipped)))
+            (scan, &move |target| {
+                let first = target.explain_first(&keys, limit.saturating_sub(skipped))?;
+                match first.as_ref().is_some_and(Choice::is_by_index) {
+                    true => Ok(first),
+                    false => Ok(target.explain_walk(&[&keys], *limit, false)?.or(first)),
+                }
+            })
         }
         _ => return None,
     };
+    // What cannot be estimated is said to whoever runs the query.
+    with_target(scan, details, |target| ask(target).ok().flatten())
+}
+
+/// Asks a scan's target, where its relation has indexes.
+fn with_target<T>(
+    scan: &ScanPlan,
+    details: Details,
+    ask: impl FnOnce(&Target<'_>) -> Option<T>,
+) -> Option<T> {
     let relation = details.relations.get(scan.relation.0)?;
     if relation.indexes().is_empty() {
         return None;
     }
     let ledger = relation.ledger();
-    let target = Target {
+    ask(&Target {
         plan: scan,
         relation: relation.as_ref(),
         ledger: &ledger,
         path: details.access,
         use_statistics: details.statistics,
-    };
-    // What cannot be estimated is said to whoever runs the query.
-    ask(&target).ok().flatten()
+    })
 }
 
 /// What may be printed beside the plan. Node-wise facts are indexed by node number.
@@ -102,7 +126,8 @@ pub fn explain(plan: &QueryPlan) -> String {
 
 /// The plan as text with what is known besides.
 pub fn explain_with(plan: &QueryPlan, details: Details) -> String {
-    Printer { text: String::new(), node: 0, details, is_found: false, skipped: 0 }.query(plan)
+    let keys = HashMap::new();
+    Printer { text: String::new(), node: 0, details, is_found: false, skipped: 0, keys }.query(plan)
 }
 
 /// The number of the first node of each subquery, of each shared plan and of the main plan (the last entry).
@@ -127,6 +152,8 @@ struct Printer<'a> {
     is_found: bool,
     /// How many rows the limit above skips.
     skipped: u64,
+    /// The columns of scans that joins know the keys of, by the scan's node.
+    keys: HashMap<usize, Vec<usize>>,
 }
 
 impl Printer<'_> {
@@ -172,10 +199,34 @@ impl Printer<'_> {
         if let Some(choice) = &choice {
             self.text.push_str(&format!("\n{indent}  - {}", choice.describe()));
         }
+        if let Some(lookup) = self.lookup(plan).filter(|_| !by_index) {
+            self.text.push_str(&format!("\n{indent}  - {lookup}"));
+        }
         self.text.push('\n');
         self.node += 1;
         for input in plan.inputs() {
             self.plan(input, depth + 1);
+        }
+    }
+
+    /// How a scan looks up the keys of a join, if it may.
+    fn lookup(&mut self, plan: &Plan) -> Option<String> {
+        match plan {
+            Plan::Join(join) if drops_unmatched_left(join.kind) => {
+                for key in join.keys.iter().filter(|key| !key.null_equal) {
+                    let place = trace_column(&join.left, self.node + 1, &key.left);
+                    if let Some((scan, column)) = place {
+                        self.keys.entry(scan).or_default().push(column);
+                    }
+                }
+                None
+            }
+            Plan::Scan(scan) => {
+                let columns = self.keys.get(&self.node)?;
+                let ask = |target: &Target<'_>| target.explain_lookup(columns).ok().flatten();
+                with_target(scan, self.details, ask)
+            }
+            _ => None,
         }
     }
 

@@ -5,16 +5,19 @@
 //! narrow the probe side's scans; scalar subqueries run before everything that names them. `match` is exhaustive.
 //! Next: `op/`, the operators; `pipeline.rs`, which runs them.
 
+mod learn; // what joins tell the scans of their probe sides
 mod recursive; // plans that read their own rows
+pub(crate) mod trace; // where a column comes from
+mod walk; // the first rows that pass a filter, in the order of an index
 
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use hashbrown::HashMap;
-use stoadb_storage::{Prune, PruneOp, Scalar};
+use hashbrown::{HashMap, HashSet};
+use stoadb_storage::Scalar;
 
 use crate::{
-    access::{Target, sorted_scan},
+    access::{Found, MOST_KEYS, Target, extreme_keys, sorted_scan},
     context::QueryContext,
     error::{EngineError, Result},
     expr::Expr,
@@ -23,6 +26,7 @@ use crate::{
         Sink, Source, Transform,
         aggregate::Aggregate,
         collect::Collect,
+        entries::EntryScan,
         filter::Filter,
         join::JoinBuild,
         project::Project,
@@ -33,10 +37,12 @@ use crate::{
         window::Window,
     },
     pipeline::{self, Stream},
-    plan::{JoinKind, JoinPlan, Plan, QueryPlan, ScanPlan, SortKey},
+    plan::{AggregateCall, JoinPlan, Plan, QueryPlan, ScanPlan, SortKey},
     result::{Bounds, ResultStream},
     scheduler::Workers,
 };
+
+use self::trace::drops_unmatched_left;
 
 /// Runs a plan on the pool and gives its rows as they come, under the names of `schema`, whose types are the plan's.
 pub fn execute(
@@ -81,9 +87,6 @@ pub fn execute_into(
 /// So many rows are read by whoever asks, without waking a thread.
 const SHORT: usize = 1 << 10;
 
-/// A join's keys are looked for in a scan if they are at most one in so many numbers of the column's range.
-const FEW_KEYS: u128 = 8;
-
 struct Opener {
     context: Arc<QueryContext>,
     metrics: Arc<Metrics>,
@@ -96,18 +99,31 @@ struct Opener {
     work: HashMap<usize, Arc<dyn Source>>,
     /// What joins have learnt about scans yet to be opened, by the scan's node number.
     learnt: HashMap<usize, Learnt>,
-    /// The positions of the only rows that scans yet to be opened read, by the scan's node number.
-    rows: HashMap<usize, Arc<[u64]>>,
+    /// The only rows that scans yet to be opened read, by the scan's node number.
+    rows: HashMap<usize, Found>,
+    /// How many of the first rows of a sort these leave out.
+    skipped: HashMap<usize, u64>,
+    /// Scans in whose index the first rows were looked for in vain, by the scan's node number.
+    walked: HashSet<usize>,
     /// What indexes answered of aggregations yet to be opened, by the aggregation's node number.
     answers: HashMap<usize, Arc<dyn Source>>,
 }
 
 impl Opener {
     fn new(context: Arc<QueryContext>, metrics: Arc<Metrics>, workers: Workers) -> Self {
-        let (subqueries, shared) = (Vec::new(), Vec::new());
-        let (work, learnt, rows) = (HashMap::new(), HashMap::new(), HashMap::new());
-        let answers = HashMap::new();
-        Self { context, metrics, workers, subqueries, shared, work, learnt, rows, answers }
+        Self {
+            context,
+            metrics,
+            workers,
+            subqueries: Vec::new(),
+            shared: Vec::new(),
+            work: HashMap::new(),
+            learnt: HashMap::new(),
+            rows: HashMap::new(),
+            skipped: HashMap::new(),
+            walked: HashSet::new(),
+            answers: HashMap::new(),
+        }
     }
 
     fn open_root(mut self, plan: &QueryPlan) -> Result<Stream> {
@@ -164,13 +180,25 @@ impl Opener {
             }
             Plan::Scan(scan) => {
                 let learnt = self.learnt.remove(&node).unwrap_or_default();
-                let rows = match self.rows.remove(&node) {
-                    None => Target::new(scan, &context)?.fetch(&learnt.prunes, false)?,
-                    rows => rows,
+                let found = match self.rows.remove(&node) {
+                    None => {
+                        let target = Target::new(scan, &context)?;
+                        target.fetch(&learnt.prunes, &learnt.keys, false)?
+                    }
+                    found => found,
                 };
                 let most = context.settings().vector_size;
-                let scan = TableScan::open(scan, learnt, rows, most, &context)?;
-                Ok(Stream::new(node, Arc::new(scan)))
+                Ok(Stream::new(
+                    node,
+                    match found {
+                        Some(Found::Entries(covered)) => {
+                            Arc::new(EntryScan::new(scan, covered, most, &context)?)
+                        }
+                        found => {
+                            Arc::new(TableScan::open(scan, learnt, rows_of(found), most, &context)?)
+                        }
+                    },
+                ))
             }
             Plan::Shared { id, .. } => {
                 let missing = || EngineError::Internal(format!("the plan names shared plan {id}"));
@@ -210,7 +238,11 @@ impl Opener {
                     &context,
                 )?;
                 let stream = match &**input {
-                    Plan::Scan(scan) => self.open_answered(scan, node + 1, &aggregate)?,
+                    Plan::Scan(scan) => {
+                        let alone = groups.is_empty() && grouping_sets.is_empty();
+                        let calls = if alone { aggregates.as_slice() } else { &[] };
+                        self.open_answered(scan, node + 1, &aggregate, calls)?
+                    }
                     input => self.open(input, node + 1)?,
                 };
                 self.run(&stream, node, aggregate.clone())?;
@@ -287,7 +319,7 @@ impl Opener {
             }
             Plan::Scan(scan) => {
                 if let hashbrown::hash_map::Entry::Vacant(entry) = self.rows.entry(node) {
-                    let rows = Target::new(scan, &self.context)?.fetch(&[], false)?;
+                    let rows = Target::new(scan, &self.context)?.fetch(&[], &[], false)?;
                     let Some(rows) = rows else { return Ok(false) };
                     entry.insert(rows);
                 }
@@ -310,13 +342,18 @@ impl Opener {
         let Some((scan, below, keys)) = sorted_scan(input, keys) else { return Ok(false) };
         let node = node + below;
         if self.rows.contains_key(&node) {
-            return Ok(true);
+            return Ok(self.skipped.get(&node).copied().unwrap_or(0) == offset);
         }
-        let Some(rows) = Target::new(scan, &self.context)?.first(&keys, offset, limit)? else {
-            return Ok(false);
+        let context = Arc::clone(&self.context);
+        let target = Target::new(scan, &context)?;
+        let rows = match target.first(&keys, offset, limit)? {
+            None if offset == 0 => self.walk_once(&target, node, &[&keys], limit, false)?,
+            rows => rows,
         };
-        self.rows.insert(node, rows);
-        Ok(true)
+        let found = rows.is_some();
+        self.skipped.insert(node, offset);
+        self.rows.extend(rows.map(|rows| (node, Found::Rows(rows))));
+        Ok(found)
     }
 
     /// How many of the rows that a limit skips an index leaves out: all or none.
@@ -339,16 +376,27 @@ impl Opener {
         plan: &ScanPlan,
         node: usize,
         aggregate: &Aggregate,
+        calls: &[AggregateCall],
     ) -> Result<Stream> {
         let learnt = self.learnt.remove(&node).unwrap_or_default();
         // What statistics say of the rows that pass is only what they say of all if they know the whole filter.
         let judged = learnt.is_empty() && plan.is_judged();
-        let target = Target::new(plan, &self.context)?;
+        let context = Arc::clone(&self.context);
+        let target = Target::new(plan, &context)?;
         let may_answer = judged && target.use_statistics && target.path.allows_statistics();
         let of_statistics = may_answer && aggregate.is_of_statistics(&plan.projection);
-        let found = target.fetch(&learnt.prunes, of_statistics)?;
-        let rows = aggregate.vector_rows(plan, self.context.settings().vector_size);
-        let mut scan = TableScan::open(plan, learnt, found, rows, &self.context)?;
+        let extremes = if learnt.is_empty() { extreme_keys(calls) } else { Vec::new() };
+        let extremes: Vec<&[SortKey]> = extremes.iter().map(std::slice::from_ref).collect();
+        let found = match self.walk_once(&target, node, &extremes, 1, of_statistics)? {
+            None => target.fetch(&learnt.prunes, &learnt.keys, of_statistics)?,
+            rows => rows.map(Found::Rows),
+        };
+        let rows = aggregate.vector_rows(plan, context.settings().vector_size);
+        if let Some(Found::Entries(covered)) = found {
+            let scan = EntryScan::new(plan, covered, rows, &context)?;
+            return Ok(Stream::new(node, Arc::new(scan)));
+        }
+        let mut scan = TableScan::open(plan, learnt, rows_of(found), rows, &context)?;
         if may_answer && let Some(left) = aggregate.answer(&plan.projection, scan.scan())? {
             scan = scan.only(left);
         }
@@ -359,6 +407,9 @@ impl Opener {
         let left = node + 1;
         let right = left + join.left.node_count();
         let build = JoinBuild::new(join, &self.context)?;
+        if drops_unmatched_left(join.kind) && self.may_look_up(join, left)? {
+            build.keep_keys(MOST_KEYS);
+        }
         let stream = self.open(&join.right, right)?;
         self.run(&stream, node, build.clone())?;
         if drops_unmatched_left(join.kind) {
@@ -367,17 +418,7 @@ impl Opener {
                 self.learnt.retain(|node, _| !(left..right).contains(node));
                 return Ok(Stream::concat(Vec::new()));
             }
-            for (index, key) in join.keys.iter().enumerate().filter(|(_, key)| !key.null_equal) {
-                if let Some((min, max)) = build.key_range(index)
-                    && let Some((scan, column)) = trace_column(&join.left, left, &key.left)
-                {
-                    self.learnt.entry(scan).or_default().prunes.extend([
-                        Prune::Compare { column, op: PruneOp::GtEq, value: min },
-                        Prune::Compare { column, op: PruneOp::LtEq, value: max },
-                    ]);
-                }
-            }
-            self.learn_keys(join, left, &build)?;
+            self.learn(join, left, &build)?;
         }
         let mut stream = self.open(&join.left, left)?;
         stream.push(node, &build.probe());
@@ -386,28 +427,13 @@ impl Opener {
             None => Ok(stream),
         }
     }
+}
 
-    /// Lets a scan of the probe side, whose node is `left`, drop rows without a match before it decodes its other columns,
-    /// where few rows have one.
-    fn learn_keys(&mut self, join: &JoinPlan, left: usize, build: &Arc<JoinBuild>) -> Result<()> {
-        let places = join.keys.iter().map(|key| trace_column(&join.left, left, &key.left));
-        let Some(places) = places.collect::<Option<Vec<_>>>() else { return Ok(()) };
-        let Some(&(node, first)) = places.first() else { return Ok(()) };
-        let Some(scan) = find_scan(&join.left, left, node) else { return Ok(()) };
-        let (relation, _) = self.context.relation(scan.relation)?;
-        let columns: Vec<usize> = places.iter().map(|(_, column)| *column).collect();
-        let others = scan.projection.iter().any(|column| !columns.contains(column));
-        let values = relation.column_range(first).whole_numbers();
-        let few = values.is_some_and(|values| build.entries() as u128 * FEW_KEYS <= values);
-        if relation.decodes()
-            && others
-            && few
-            && places.iter().all(|(other, _)| *other == node)
-            && let Some(filter) = build.row_filter(&columns)
-        {
-            self.learnt.entry(node).or_default().filters.push(filter);
-        }
-        Ok(())
+/// Positions that were found.
+fn rows_of(found: Option<Found>) -> Option<Arc<[u64]>> {
+    match found {
+        Some(Found::Rows(rows)) => Some(rows),
+        Some(Found::Entries(_)) | None => None,
     }
 }
 
@@ -422,65 +448,6 @@ fn answered(plan: &Plan, context: &QueryContext) -> Result<Option<Arc<dyn Source
         [] => target.answer(aggregates),
         [group] => target.grouped(group, aggregates, context),
         _ => Ok(None),
-    }
-}
-
-/// Whether left rows without a match leave no trace in the output.
-fn drops_unmatched_left(kind: JoinKind) -> bool {
-    match kind {
-        JoinKind::Inner | JoinKind::Right | JoinKind::LeftSemi | JoinKind::RightSemi => true,
-        JoinKind::Left
-        | JoinKind::Full
-        | JoinKind::LeftAnti
-        | JoinKind::LeftAntiNullAware
-        | JoinKind::RightAnti
-        | JoinKind::LeftMark => false,
-    }
-}
-
-/// The scan (by node number) and its relation's column that an expression over `plan` passes through unchanged, where
-/// a row that is missing from the scan is missing from the output and does nothing else.
-fn trace_column(plan: &Plan, node: usize, expr: &Expr) -> Option<(usize, usize)> {
-    let Expr::Column { index, .. } = expr else { return None };
-    match plan {
-        Plan::Scan(scan) => Some((node, scan.projection[*index])),
-        Plan::Filter { input, .. } => trace_column(input, node + 1, expr),
-        Plan::Project { input, exprs, .. } => trace_column(input, node + 1, &exprs[*index]),
-        Plan::Join(join) => match join.kind {
-            JoinKind::Inner
-            | JoinKind::Left
-            | JoinKind::LeftSemi
-            | JoinKind::LeftAnti
-            | JoinKind::LeftAntiNullAware
-            | JoinKind::LeftMark
-                if *index < join.left.schema().len() =>
-            {
-                trace_column(&join.left, node + 1, expr)
-            }
-            _ => None,
-        },
-        Plan::Values { .. }
-        | Plan::Shared { .. }
-        | Plan::Recursive(_)
-        | Plan::WorkTable { .. }
-        | Plan::Aggregate { .. }
-        | Plan::Sort { .. }
-        | Plan::Limit { .. }
-        | Plan::Window(_)
-        | Plan::Unnest { .. }
-        | Plan::Union { .. } => None,
-    }
-}
-
-/// The scan whose number is `wanted`, of the plan whose number is `node`.
-fn find_scan(plan: &Plan, node: usize, wanted: usize) -> Option<&ScanPlan> {
-    match plan {
-        Plan::Scan(scan) => (node == wanted).then_some(scan),
-        Plan::Filter { input, .. } | Plan::Project { input, .. } => {
-            find_scan(input, node + 1, wanted)
-        }
-        Plan::Join(join) => find_scan(&join.left, node + 1, wanted),
-        _ => None,
     }
 }
 

@@ -61,7 +61,7 @@ pub(crate) struct Choice {
 impl Choice {
     /// Whether an index was chosen.
     pub(crate) fn is_by_index(&self) -> bool {
-        self.ways.first().is_some_and(|(name, _)| name.starts_with("index"))
+        self.ways.first().is_some_and(|(name, _)| name.trim_start_matches('(').starts_with("index"))
     }
 
     /// For EXPLAIN.
@@ -93,7 +93,7 @@ pub(crate) fn charge(ledger: &ScanLedger, column: usize, bytes: u64) {
 }
 
 /// The columns that a scan reads of every row, and those that it reads of the rows that its filter keeps.
-fn columns(plan: &ScanPlan) -> (Vec<usize>, Vec<usize>) {
+pub(super) fn columns(plan: &ScanPlan) -> (Vec<usize>, Vec<usize>) {
     let mut filter = Vec::new();
     if let Some(expr) = &plan.filter {
         expr.for_each_column(&mut |column| filter.push(column));

@@ -3,10 +3,10 @@
 //! Invariants: a way is chosen when a plan is opened, so that it fits the values of parameters and the version of the
 //! table; the choice depends on these and the settings alone. Whatever is chosen, rows and exact values are the same;
 //! groups may come in another order, and sums of floats are rounded as ARCHITECTURE.md says.
-//! Next: `cost.rs` (what a way costs), `answer.rs` (aggregates), `fetch.rs` (rows), `order.rs` (the first of sorted
-//! rows), `buckets.rs` (groups of the key).
+//! Next: `cost.rs` (what a way costs), `answer.rs` (aggregates), `fetch.rs` (rows; `sets.rs`, `covered.rs` and `lookup.rs`
+//! are ways to them), `order.rs` (the first of sorted rows; `walk.rs` where a filter leaves some out), `buckets.rs` (groups of the key).
 
-use std::sync::Arc;
+use std::{cell::OnceCell, sync::Arc};
 
 use stoadb_storage::{
     Prune, Relation, ScanLedger,
@@ -18,17 +18,25 @@ use crate::{context::QueryContext, error::Result, plan::ScanPlan};
 
 pub(crate) use self::{
     cost::{Choice, Cost},
+    covered::Covered,
+    fetch::Found,
+    lookup::{Keys, MOST_KEYS},
     order::sorted_scan,
+    walk::{Walk, extreme_keys},
 };
 
 mod answer;
 mod asked;
 mod buckets;
 mod cost;
+mod covered;
 mod fetch;
+mod lookup;
 mod monotone;
 mod order;
+mod sets;
 mod values;
+mod walk;
 
 /// Which ways may be taken. No answer depends on it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -61,7 +69,7 @@ impl AccessPath {
 pub(crate) struct Target<'a> {
     pub(crate) plan: &'a ScanPlan,
     pub(crate) relation: &'a dyn Relation,
-    pub(crate) ledger: &'a ScanLedger,
+    pub(crate) ledger: &'a Arc<ScanLedger>,
     pub(crate) path: AccessPath,
     pub(crate) use_statistics: bool,
 }
@@ -71,6 +79,8 @@ pub(crate) struct Candidate<'a> {
     pub(crate) definition: &'a IndexDefinition,
     pub(crate) index: Arc<Index>,
     pub(crate) ranges: KeyRanges,
+    /// How many entries lie in the ranges, once somebody asked.
+    count: OnceCell<u64>,
 }
 
 impl<'a> Target<'a> {
@@ -106,7 +116,7 @@ impl<'a> Target<'a> {
             if let Some(ranges) = ranges
                 && let Some(index) = self.entries(known)?
             {
-                candidates.push(Candidate { definition, index, ranges });
+                candidates.push(Candidate { definition, index, ranges, count: OnceCell::new() });
             }
         }
         Ok(candidates)
@@ -141,8 +151,10 @@ impl Candidate<'_> {
 
     /// How many entries lie in the ranges.
     pub(crate) fn count(&self) -> u64 {
-        let count = |range| self.index.view(range).count();
-        self.ranges.ranges.iter().map(count).sum()
+        *self.count.get_or_init(|| {
+            let count = |range| self.index.view(range).count();
+            self.ranges.ranges.iter().map(count).sum()
+        })
     }
 
     /// What finding the ranges costs.

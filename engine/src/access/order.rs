@@ -2,7 +2,7 @@
 //!
 //! Invariant: the rows that are found are just those that a stable sort puts at the wanted places; whoever reads them
 //! sorts them.
-//! Next: `fetch.rs`.
+//! Next: `walk.rs`, where a filter leaves out some of them.
 
 use std::{ops::Bound, sync::Arc};
 
@@ -37,10 +37,10 @@ pub(crate) fn sorted_scan<'a>(
 }
 
 /// Sorted rows as an index has them.
-struct Sorted<'a> {
-    candidate: Candidate<'a>,
+pub(super) struct Sorted<'a> {
+    pub(super) candidate: Candidate<'a>,
     /// In the order in which their rows are wanted.
-    ranges: Vec<KeyRange>,
+    pub(super) ranges: Vec<KeyRange>,
     reversed: bool,
 }
 
@@ -93,10 +93,8 @@ impl<'a> Target<'a> {
         }
         let mut able = Vec::new();
         for candidate in self.candidates(self.plan.prune.as_ref())? {
-            if candidate.ranges.exact
-                && let Some((ranges, reversed)) = self.in_order(keys, &candidate)?
-            {
-                able.push(Sorted { candidate, ranges, reversed });
+            if candidate.ranges.exact {
+                able.extend(self.sorted_by(keys, candidate)?);
             }
         }
         let cost = |sorted: &Sorted<'_>| {
@@ -105,6 +103,16 @@ impl<'a> Target<'a> {
             Ok(Some(sorted.candidate.search_cost().plus(walk).plus(self.fetch_cost(rows))))
         };
         cheapest(able, cost)
+    }
+
+    /// An index in the order in which a sort wants its rows.
+    pub(super) fn sorted_by(
+        &self,
+        keys: &[SortKey],
+        candidate: Candidate<'a>,
+    ) -> Result<Option<Sorted<'a>>> {
+        let order = self.in_order(keys, &candidate)?;
+        Ok(order.map(|(ranges, reversed)| Sorted { candidate, ranges, reversed }))
     }
 
     /// The ranges of an index in the order in which a sort wants their rows, and whether against the index's order.
@@ -164,7 +172,8 @@ impl<'a> Target<'a> {
 }
 
 impl Sorted<'_> {
-    fn rows(&self, mut offset: u64, limit: u64) -> Vec<u64> {
+    /// The rows of up to `limit` entries from the `offset`-th on, in the order that is wanted.
+    pub(super) fn rows(&self, mut offset: u64, limit: u64) -> Vec<u64> {
         let mut rows = Vec::new();
         for range in &self.ranges {
             let view = self.candidate.index.view(range);

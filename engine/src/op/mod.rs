@@ -5,6 +5,7 @@
 //! which worker brought them or when. One operator a file; shared state is `Arc`ed, workers' state is `Local*`.
 
 pub mod scan; // Scan
+pub mod entries; // rows of an index alone
 pub mod values; // Batches
 pub mod filter; // Filter
 pub mod project; // Project

@@ -9,6 +9,7 @@ use stoadb_storage::{
 };
 
 use crate::{
+    access::Keys,
     batch::Batch,
     context::QueryContext,
     error::{EngineError, Result},
@@ -25,12 +26,14 @@ pub struct Learnt {
     pub prunes: Vec<Prune>,
     /// Filters that only such rows fail.
     pub filters: Vec<Arc<dyn RowFilter>>,
+    /// Keys that only such rows lack, for indexes.
+    pub keys: Vec<Keys>,
 }
 
 impl Learnt {
     /// Whether it is nothing.
     pub fn is_empty(&self) -> bool {
-        self.prunes.is_empty() && self.filters.is_empty()
+        self.prunes.is_empty() && self.filters.is_empty() && self.keys.is_empty()
     }
 }
 
@@ -55,14 +58,8 @@ impl TableScan {
         context: &QueryContext,
     ) -> Result<Self> {
         let (relation, ledger) = context.relation(plan.relation)?;
-        let filter = match &plan.filter {
-            Some(filter) => Some(Arc::new(ExprFilter::new(filter, context)?) as Arc<dyn RowFilter>),
-            None => None,
-        };
         let prune = plan.prune_with(&learnt.prunes);
-        let filter = filter.into_iter().chain(learnt.filters);
-        let filter =
-            filter.reduce(|first, second| Arc::new(Both::new(first, second)) as Arc<dyn RowFilter>);
+        let filter = row_filter(plan, learnt.filters, context)?;
         let scan = relation.scan(ScanSpec {
             projection: plan.projection.clone(),
             prune,
@@ -121,6 +118,23 @@ impl LocalSource for LocalScan {
         self.context.progress().rows_done.fetch_add(batch.rows as u64, Ordering::Relaxed);
         Ok(Some(Batch { columns: batch.columns, rows: batch.rows, selection: batch.selection }))
     }
+}
+
+/// The filter of a plan and further ones as one.
+///
+/// # Errors
+/// When the filter does not compile.
+pub(crate) fn row_filter(
+    plan: &ScanPlan,
+    others: Vec<Arc<dyn RowFilter>>,
+    context: &QueryContext,
+) -> Result<Option<Arc<dyn RowFilter>>> {
+    let filter = match &plan.filter {
+        Some(filter) => Some(Arc::new(ExprFilter::new(filter, context)?) as Arc<dyn RowFilter>),
+        None => None,
+    };
+    let both = |first, second| Arc::new(Both::new(first, second)) as Arc<dyn RowFilter>;
+    Ok(filter.into_iter().chain(others).reduce(both))
 }
 
 /// Two filters, the second one of the rows that the first one keeps.

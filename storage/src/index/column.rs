@@ -221,8 +221,8 @@ impl Column {
         }
     }
 
-    /// Appends the values of a range to raw ones.
-    pub(super) fn append_to(&self, raw: &mut Raw, range: Range<usize>) {
+    /// Appends the values at some positions to raw ones.
+    pub(super) fn append_to(&self, raw: &mut Raw, range: impl Iterator<Item = usize> + Clone) {
         raw.valid.extend(range.clone().map(|at| self.is_valid(at)));
         match (&mut raw.values, &self.data) {
             (RawValues::Narrow(all), Data::Whole { base, offsets }) => {
@@ -233,7 +233,9 @@ impl Column {
                 let value = |at| base.wrapping_add_unsigned(offsets.get(at));
                 all.extend(range.map(|at| if self.is_valid(at) { value(at) } else { 0 }));
             }
-            (RawValues::Float(all), Data::Float(values)) => all.extend_from_slice(&values[range]),
+            (RawValues::Float(all), Data::Float(values)) => {
+                all.extend(range.map(|at| values[at]));
+            }
             (RawValues::Bytes(all), Data::Bytes { places, texts }) => {
                 for at in range {
                     let text = || texts.get(places[at] as usize);

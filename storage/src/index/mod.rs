@@ -36,15 +36,18 @@ mod effects; // distinct keys of several parts
 mod view; // RangeView: counts, sums, bounds of a range
 mod select; // ... order statistics
 mod order; // ... rows
+mod covered; // ... values, in the order of rows
+mod points; // look-ups of many keys
 
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod predicate_tests;
 
+pub use covered::Place;
 pub use entries::Entries;
 pub use merge::{Merge, Merged};
-pub use predicate::KeyRanges;
+pub use predicate::{KeyRanges, intersection};
 pub use range::KeyRange;
 pub use select::{Between, DepthBucket, EntryIter};
 pub use sort::{Serial, Workers};

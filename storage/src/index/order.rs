@@ -14,8 +14,8 @@ use super::{
 
 /// From how many rows on a bit for every row up to the last one takes less time than sorting, if these are not more
 /// than `SPARSE` words a row.
-const MANY: usize = 1 << 10;
-const SPARSE: u64 = 4;
+pub(super) const MANY: usize = 1 << 10;
+pub(super) const SPARSE: u64 = 4;
 
 impl Index {
     /// The rows of all entries in disjoint ranges, ascending. `O(log n)` a range and part and `O(m log m)` for m rows.
@@ -44,7 +44,7 @@ impl Index {
 }
 
 /// Numbers in order.
-fn ascending(mut rows: Vec<u64>) -> Vec<u64> {
+pub(super) fn ascending(mut rows: Vec<u64>) -> Vec<u64> {
     let words = rows.iter().max().map_or(0, |last| last / 64 + 1);
     if rows.len() < MANY || words > SPARSE * rows.len() as u64 {
         rows.sort_unstable();

@@ -349,7 +349,7 @@ fn flatten<'a>(prune: &'a Prune, parts: &mut Vec<&'a Prune>) {
 }
 
 /// Ranges in order, those that overlap as one.
-fn disjoint(mut ranges: Vec<KeyRange>) -> Vec<KeyRange> {
+pub(super) fn disjoint(mut ranges: Vec<KeyRange>) -> Vec<KeyRange> {
     ranges.retain(|range| range.lower < range.upper);
     ranges.sort_by(|a, b| a.lower.cmp(&b.lower));
     let mut all: Vec<KeyRange> = Vec::with_capacity(ranges.len());
@@ -372,7 +372,8 @@ fn union(a: KeyRanges, b: KeyRanges) -> KeyRanges {
     KeyRanges { ranges, fixed: a.fixed.min(b.fixed), exact: a.exact && b.exact }
 }
 
-fn intersection(a: KeyRanges, b: KeyRanges) -> KeyRanges {
+/// What lies in ranges of both.
+pub fn intersection(a: KeyRanges, b: KeyRanges) -> KeyRanges {
     let (mut ranges, mut i, mut j) = (vec![], 0, 0);
     while let (Some(x), Some(y)) = (a.ranges.get(i), b.ranges.get(j)) {
         let lower = (&x.lower).max(&y.lower).clone();

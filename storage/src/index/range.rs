@@ -299,7 +299,7 @@ fn cut(form: Form, prefix: Prefix, after: bool) -> Cut {
 }
 
 /// The least byte string that is greater than all that begin with the given one.
-fn successor(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
+pub(super) fn successor(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
     while let Some(last) = bytes.pop() {
         if last < u8::MAX {
             bytes.push(last + 1);

@@ -273,7 +273,7 @@ impl IndexSpec {
 }
 
 /// Bytes of a code in a byte string.
-fn width(bits: u32) -> usize {
+pub(super) fn width(bits: u32) -> usize {
     bits.div_ceil(8) as usize
 }
 
@@ -299,7 +299,7 @@ pub(super) fn push_text(bytes: &mut Vec<u8>, key: &KeyColumn, text: &[u8], close
     }
 }
 
-fn unescape(bytes: &[u8], flip: u8) -> Result<(Vec<u8>, &[u8])> {
+pub(super) fn unescape(bytes: &[u8], flip: u8) -> Result<(Vec<u8>, &[u8])> {
     let mut text = vec![];
     let mut rest = bytes;
     loop {

@@ -263,11 +263,69 @@ fn check_view(index: &Index, model: &Model, view: &RangeView<'_>, want: &[&Model
     }
 }
 
+/// Rows made of an index alone.
+fn check_places(index: &Index, ranges: &[KeyRange], want: &[&ModelEntry]) {
+    let mut want = want.to_vec();
+    want.sort_by_key(|entry| entry.row);
+    let places = index.places_in(ranges);
+    assert!(index.rows_at(&places).eq(want.iter().map(|entry| entry.row)));
+    assert_eq!(index.rows_in(ranges).len(), want.len());
+    // As text, which tells 0.0 from -0.0.
+    let same = |array: &ArrayRef, values: &mut dyn Iterator<Item = &Scalar>| {
+        assert_eq!(array.len(), want.len());
+        for (at, value) in values.enumerate() {
+            let found = Scalar::from_array(array.as_ref(), at).unwrap();
+            assert_eq!(format!("{found:?}"), format!("{value:?}"));
+        }
+    };
+    for column in 0..index.spec().keys.len() {
+        match index.spec().gives_key(column) {
+            true => same(
+                &index.key_array(&places, column).unwrap(),
+                &mut want.iter().map(|entry| &entry.keys[column]),
+            ),
+            false => assert!(index.key_array(&places, column).is_err()),
+        }
+    }
+    for column in 0..index.spec().includes.len() {
+        let array = index.included_array(&places, column).unwrap();
+        same(&array, &mut want.iter().map(|entry| &entry.includes[column]));
+    }
+}
+
+/// Look-ups of keys, each of one to all columns, some of them twice, some with NULL.
+fn check_points(index: &Index, model: &Model, random: &mut Random) {
+    let columns = 1 + random.below(model.spec.keys.len());
+    let mut points: Vec<&[Scalar]> = vec![];
+    for _ in 0..random.below(6) {
+        let entry = &model.entries[random.below(model.entries.len())];
+        points.extend([&entry.keys[..columns]; 2]);
+    }
+    let vector = |column: usize| {
+        let values: Vec<_> = points.iter().map(|point| point[column].array().as_ref()).collect();
+        let none = || arrow::array::new_empty_array(&model.spec.keys[column].ty.to_arrow());
+        Vector::Flat(if values.is_empty() { none() } else { compute::concat(&values).unwrap() })
+    };
+    let vectors: Vec<Vector> = (0..columns).map(vector).collect();
+    let found = index.spec().points(&vectors).unwrap();
+    assert!(found.ranges.is_sorted_by(|a, b| a.upper <= b.lower));
+    let want = model.filter(|keys| {
+        points.iter().any(|point| {
+            let pairs = keys.iter().zip(*point);
+            pairs.clone().all(|(key, value)| {
+                !key.is_null() && !value.is_null() && compare(key, value).is_eq()
+            })
+        })
+    });
+    check_places(index, &found.ranges, &want);
+}
+
 /// Some ranges on the column after `equal` ones, and everything.
 fn check(index: &Index, model: &Model, random: &mut Random, ranges: usize) {
     assert_eq!(index.len(), model.entries.len() as u64);
     let all = KeyRange::all();
     check_view(index, model, &index.view(&all), &model.filter(|_| true));
+    check_places(index, std::slice::from_ref(&all), &model.filter(|_| true));
     for _ in 0..ranges {
         let column = random.below(model.spec.keys.len());
         let pick = |random: &mut Random| -> Option<Vec<Scalar>> {
@@ -302,6 +360,8 @@ fn check(index: &Index, model: &Model, random: &mut Random, ranges: usize) {
             prefix(keys, column) && !value.is_null() && low && high
         };
         check_view(index, model, &index.view(&range), &model.filter(within));
+        check_places(index, std::slice::from_ref(&range), &model.filter(within));
+        check_points(index, model, random);
         let range = index.spec().equal(&a[..=column]).unwrap();
         let same = |keys: &[Scalar]| prefix(keys, column + 1);
         check_view(index, model, &index.view(&range), &model.filter(same));
@@ -638,4 +698,22 @@ fn test_misuse_is_an_error() {
     let interval = IncludeColumn::new(LogicalType::Interval);
     let keys = vec![KeyColumn::new(LogicalType::Int64)];
     assert!(Index::new(IndexSpec { keys, includes: vec![interval] }).is_err());
+}
+
+#[test]
+fn test_places_of_many_rows_come_in_row_order() {
+    let rows = 5000_u64;
+    let mut random = Random(31);
+    let keys: ArrayRef =
+        Arc::new((0..rows).map(|_| random.below(900) as i64).collect::<Int64Array>());
+    let rows_of: ArrayRef = Arc::new((0..rows as i64).collect::<Int64Array>());
+    let mut pair = Pair::new(&[(keys, false)], &[(rows_of, false)]);
+    pair.insert(&(0..rows).collect::<Vec<_>>());
+    let value = Scalar::int64(700);
+    let range = pair.index.spec().range(&[], Bound::Unbounded, Bound::Excluded(&value)).unwrap();
+    let below = |keys: &[Scalar]| keys[0].as_i128().is_some_and(|key| key < 700);
+    check_places(&pair.index, std::slice::from_ref(&range), &pair.model.filter(below));
+    pair.delete(&(0..rows).step_by(3).collect::<Vec<_>>());
+    assert!(pair.index.parts() > 1);
+    check_places(&pair.index, std::slice::from_ref(&range), &pair.model.filter(below));
 }

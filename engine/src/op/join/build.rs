@@ -21,7 +21,7 @@ use crate::{
 
 use super::{
     Built, Shared, gives_right,
-    key::{BuiltKeys, KeyCoder},
+    key::{BuiltKeys, KeyCoder, KeyColumn},
     lane::MISS,
     marks_rows,
     nearest::{NEAREST_BYTES_PER_ROW, Nearest},
@@ -119,6 +119,7 @@ impl LocalSink for LocalBuild {
 pub(super) fn finish(
     spec: &Spec,
     collected: Collected,
+    kept_keys: usize,
     context: &QueryContext,
     workers: &Workers,
 ) -> Result<Built> {
@@ -153,6 +154,7 @@ pub(super) fn finish(
         }
         None => None,
     };
+    let keys = if total <= kept_keys { key_vectors(spec, &batches)? } else { Vec::new() };
     let columns = concat(spec, batches, context, workers)?;
     drop(reservations);
     let marked = match (&spec.residual, &nearest) {
@@ -160,7 +162,7 @@ pub(super) fn finish(
         _ => total,
     };
     let marks = marks_rows(spec.kind).then(|| Marks::new(marked));
-    let payload: u64 = columns.iter().flatten().map(payload::vector_bytes).sum();
+    let payload: u64 = columns.iter().flatten().chain(&keys).map(payload::vector_bytes).sum();
     let table_bytes = table.bytes() + coder.as_ref().map_or(0, KeyCoder::memory);
     let nearest_bytes = nearest.as_ref().map_or(0, Nearest::bytes);
     reservation.resize(payload + table_bytes + nearest_bytes + (marked / 8) as u64)?;
@@ -172,11 +174,21 @@ pub(super) fn finish(
         table,
         nearest,
         ranges,
+        keys,
         null_key,
         marks,
         matched_rows,
         _reservation: reservation,
     })
+}
+
+/// The values of each key in all rows.
+fn key_vectors(spec: &Spec, batches: &[BuildBatch]) -> Result<Vec<Vector>> {
+    let vector = |(key, column): (usize, &KeyColumn)| {
+        let vectors: Vec<&Vector> = batches.iter().map(|batch| &batch.keys[key]).collect();
+        payload::concat(&column.ty, &vectors)
+    };
+    spec.keys.iter().enumerate().map(vector).collect()
 }
 
 /// Whether anybody asks for the rows of an entry.

@@ -30,7 +30,10 @@ mod table_build;
 mod tests;
 mod unmatched;
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{
+    Arc, Mutex, OnceLock, PoisonError,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use stoadb_storage::{RowFilter, Scalar, Vector};
 
@@ -58,6 +61,8 @@ pub struct JoinBuild {
 struct Shared {
     spec: Spec,
     collected: Mutex<Collected>,
+    /// Of how many build rows the keys are kept as they are.
+    kept_keys: AtomicUsize,
     built: OnceLock<Built>,
 }
 
@@ -75,6 +80,8 @@ struct Built {
     nearest: Option<Nearest>,
     /// Per key the range of its values, for types of 64 bits.
     ranges: Vec<Option<LaneRange>>,
+    /// Per key the values of all rows, where they are wanted and few.
+    keys: Vec<Vector>,
     /// Whether the first key is NULL in some row.
     null_key: bool,
     /// What has found a match, for kinds that ask for it: rows when there is a residual, else entries.
@@ -109,9 +116,22 @@ impl JoinBuild {
         let shared = Shared {
             spec: Spec::new(join, context)?,
             collected: Mutex::default(),
+            kept_keys: AtomicUsize::new(0),
             built: OnceLock::new(),
         };
         Ok(Arc::new(Self { shared: Arc::new(shared) }))
+    }
+
+    /// Asks for the keys of the build side to be kept for `keys`, if it has at most so many rows. Before it is complete.
+    pub fn keep_keys(&self, most: usize) {
+        self.shared.kept_keys.store(most, Ordering::Relaxed);
+    }
+
+    /// The values of a build key (an ordinal of `JoinPlan::keys`) in all rows, NULLs and repeated ones included; `None`
+    /// where they were not kept. A join that keeps only matching left rows has no use for others of these.
+    pub fn keys(&self, key: usize) -> Option<&Vector> {
+        let built = self.shared.built.get()?;
+        built.keys.get(key.checked_sub(self.shared.spec.keys_dropped)?)
     }
 
     /// The transform of left batches. Its workers may start once the build side is complete.
@@ -175,7 +195,8 @@ impl Sink for JoinBuild {
     fn finish(&self, context: &Arc<QueryContext>, workers: &Workers) -> Result<()> {
         let mut collected = self.shared.collected.lock().unwrap_or_else(PoisonError::into_inner);
         let collected = std::mem::take(&mut *collected);
-        let built = build::finish(&self.shared.spec, collected, context, workers)?;
+        let kept_keys = self.shared.kept_keys.load(Ordering::Relaxed);
+        let built = build::finish(&self.shared.spec, collected, kept_keys, context, workers)?;
         let twice = |_| EngineError::Internal("a join's build side is completed twice".into());
         self.shared.built.set(built).map_err(twice)
     }
