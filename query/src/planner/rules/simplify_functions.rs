@@ -92,10 +92,18 @@ fn simplify(expr: Expr, context: &SimplifyContext) -> Result<Transformed<Expr>> 
     if func.name() == "regexp_like" {
         return Ok(Transformed::no(Expr::ScalarFunction(ScalarFunction { func, args })));
     }
+    // The simpler form asks an argument and then takes it: coalesce() in coalesce() would double at every level.
+    if args.iter().any(branches) {
+        return Ok(Transformed::no(Expr::ScalarFunction(ScalarFunction { func, args })));
+    }
     Ok(match func.simplify(args, context)? {
         ExprSimplifyResult::Simplified(expr) => Transformed::yes(expr),
         ExprSimplifyResult::Original(args) => {
             Transformed::no(Expr::ScalarFunction(ScalarFunction { func, args }))
         }
     })
+}
+
+fn branches(expr: &Expr) -> bool {
+    matches!(expr.exists(|expr| Ok(matches!(expr, Expr::Case(_)))), Ok(true))
 }
