@@ -16,6 +16,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 
 import duckdb
@@ -30,6 +31,11 @@ PEER_LIMITS = [
 ]
 
 
+# A query over a few rows that takes longer is a difference, too.
+SECONDS_MAX = 20
+HANG_SECONDS = 60
+
+
 class Server:
     """StoaDB in a process of its own."""
 
@@ -41,7 +47,15 @@ class Server:
         self.process = subprocess.Popen([self.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8")
 
     def run(self, sql):
-        """The rows and types, or the kind and message of the error."""
+        """The rows and types, or the kind and message of the error; a process that hangs is ended."""
+        hang = threading.Timer(HANG_SECONDS, self.process.kill)
+        hang.start()
+        try:
+            return self.answer(sql)
+        finally:
+            hang.cancel()
+
+    def answer(self, sql):
         self.process.stdin.write(sql + "\n")
         self.process.stdin.flush()
         rows, types, error = [], [], None
@@ -49,7 +63,7 @@ class Server:
             line = self.process.stdout.readline()
             if not line:
                 self.start()
-                return None, None, ("Crash", "the process ended")
+                return None, None, ("Crash", "the process ended, or was ended after a minute")
             fields = line.rstrip("\n").split("\t")
             if fields[0] == ".":
                 return rows, types, error
@@ -179,6 +193,8 @@ class Fuzz:
         self.counts = collections.Counter()
         self.refused = collections.Counter()
         self.differences = []
+        self.times = collections.Counter()
+        self.slowest = (0.0, "")
 
     def round(self, seed, queries):
         """One schema and its queries; SQLite is asked in every fourth round."""
@@ -199,8 +215,15 @@ class Fuzz:
 
     def check(self, seed, statements, peer, sql, ordered):
         self.counts["queries"] += 1
+        start = time.monotonic()
         rows, types, error = self.server.run(sql)
+        middle = time.monotonic()
         expected, refusal = peer.run(sql)
+        self.times["StoaDB"] += middle - start
+        self.times[peer.name] += time.monotonic() - middle
+        self.slowest = max(self.slowest, (middle - start, sql))
+        if middle - start > SECONDS_MAX:
+            return self.report(seed, statements, sql, f"StoaDB took {middle - start:.1f} s")
         if error and error[0] in ("Internal", "Crash"):
             return self.report(seed, statements, sql, f"StoaDB fails: {error[1]}")
         if refusal and any(re.search(limit, refusal, re.I) for limit in PEER_LIMITS):
@@ -252,6 +275,7 @@ def main() -> int:
         named = [s for s in statements if any(re.search(rf"\b{t}\b", sql) for t in re.findall(r"(?:TABLE|INTO) (\w+)", s))]
         print(";\n".join([*named, sql]) + ";")
     print(", ".join(f"{name} {count}" for name, count in fuzz.counts.items()))
+    print(", ".join(f"{name} {spent:.1f} s" for name, spent in fuzz.times.items()) + f", slowest {fuzz.slowest[0]:.2f} s: {fuzz.slowest[1][:200]}")
     for what, count in fuzz.refused.most_common(15):
         print(f"refused {count}: {what}")
     return 1 if fuzz.differences else 0

@@ -3,6 +3,9 @@
 What is left out here is what the engines mean differently by choice (docs/sql.md), rule by rule:
 
 - Integers divide as in PostgreSQL, and a division by zero is an error: divisors are `nullif(x, 0)`.
+- corr() and regr_slope() of a side that never varies are NULL as in PostgreSQL, covar_pop() rounds otherwise: left out.
+- array_to_string() of NULLs alone is empty, as in PostgreSQL: lists have a value that is none. levenshtein() counts letters.
+- DISTINCT ON wants its keys first in ORDER BY, as in PostgreSQL.
 - Decimals divide to other scales, and `avg` of them too: they are cast to DOUBLE before.
 - `sum(BIGINT)` stays a BIGINT: wide integers are summed as DECIMAL(38, 0).
 - Overflow is an error whenever a row reaches it, and engines reach different rows: arithmetic is over small numbers
@@ -11,7 +14,8 @@ What is left out here is what the engines mean differently by choice (docs/sql.m
 - bit_count() takes whole numbers for 64 bits: negative ones are left out.
 - A text with a fraction is no INTEGER, as in PostgreSQL: fractions are cut out before TRY_CAST.
 - Texts are cut from positions >= 1; there is no upper(), as of sharp s StoaDB makes two letters; no backslash in LIKE.
-- Rows of equal rank may come in any order: LIMIT, ROWS frames and positions follow a total order of all columns.
+- Rows of equal rank may come in any order: LIMIT, ROWS frames and positions follow a total order of all columns, and
+  QUALIFY keeps or drops equal rows together.
 - Scalar subqueries are aggregates, so that they have one row.
 
 For SQLite in addition: no NaN (NULL there), no types but integers, doubles and texts, booleans are numbers, LIKE ignores
@@ -90,7 +94,7 @@ class Generator:
             self.tables[name] = [Column(n, FAMILY[k], tame) for n, k, tame in columns]
             body = ", ".join(f"{n} {k}" for n, k, _ in columns)
             statements.append(f"CREATE TABLE {name} ({body})")
-            rows = self.pick([0, 1, 2, 5, 12, 30, 30])
+            rows = self.pick([0, 1, 5, 12, 30, 30, 30, 30])
             if rows:
                 values = ", ".join(self.row(columns) for _ in range(rows))
                 statements.append(f"INSERT INTO {name} VALUES {values}")
@@ -177,6 +181,15 @@ class Generator:
                 lambda: f"CAST(floor({self.expression(scope, DOUBLE, depth - 1, True)}) AS INTEGER)",
                 lambda: f"TRY_CAST(replace({text()}, '.', '') AS INTEGER)", lambda: f"bit_count(abs({e()}))", lambda: f"gcd({e()}, {e()})",
                 lambda: f"CAST({e()} AS SMALLINT)",
+                lambda: f"CAST(len([{e()}, {e()}, NULL]) AS INTEGER)", lambda: f"([{e()}, {e()}, {e()}])[{self.pick(['1', '2', '3', '4', '-1', '0'])}]",
+                lambda: f"list_max([{e()}, {e()}, {e()}])", lambda: f"list_min([{e()}, {e()}])",
+                lambda: f"list_position([{e()}, {e()}, {e()}], {e()})", lambda: f"({{'k': {e()}, 'v': {text()}}}).k",
+                lambda: f"(MAP {{'a': {e()}, 'b': {e()}}})['{self.pick('abc')}']",
+                lambda: f"list_sort([{e()}, {e()}, {e()}])[{self.pick(['1', '2'])}]",
+                lambda: f"date_diff('{self.pick(['day', 'month', 'year', 'week', 'quarter'])}', {self.expression(scope, DATE, 0)}, {self.expression(scope, DATE, 0)})",
+                lambda: f"({self.expression(scope, DATE, 0)} - {self.expression(scope, DATE, 0)})",
+                lambda: f"instr({text()}, {self.literal(TEXT)})",
+                lambda: f"list_reduce([{e()}, {e()}], lambda x, y: x + y)",
             ]
         return self.pick(choices)()
 
@@ -219,6 +232,12 @@ class Generator:
                 lambda: f"split_part({e()}, 'a', {self.pick(['1', '2'])})", lambda: f"CAST({self.expression(scope, DATE, depth - 1)} AS VARCHAR)",
                 lambda: f"regexp_replace({e()}, '[a-b]+', '<\\0>')", lambda: f"translate({e()}, 'abc', 'x')",
                 lambda: f"CAST({self.expression(scope, BOOL, depth - 1)} AS VARCHAR)", lambda: f"ltrim({e()})",
+                lambda: f"array_to_string([{e()}, {self.literal(TEXT)}, {e()}], ',')", lambda: f"array_to_string(string_split({e()}, 'a'), '|')",
+                lambda: f"substring({e()}, {self.pick(['1', '2', '3', '40'])})", lambda: f"rpad({e()}, {self.pick(['0', '2', '9'])}, 'z')",
+                lambda: f"reverse({e()})", lambda: f"regexp_extract({e()}, '([a-z])([a-z]*)', {self.pick('012')})",
+                lambda: f"({{'k': {self.literal(INT)}, 'v': {e()}}}).v", lambda: f"list_sort([{e()}, {e()}])[1]",
+                lambda: f"strftime({self.expression(scope, DATE, 0)}, '%Y/%m/%d %j')", lambda: f"CAST({self.expression(scope, TIME, 0)} AS VARCHAR)",
+                lambda: f"array_to_string(list_transform([{e()}, {e()}], lambda x: coalesce(x || '!', '-')), ',')", lambda: f"chr({self.pick(['65', '97', '233'])})",
                 lambda: f"CAST({self.expression(scope, DECIMAL, depth - 1)} AS VARCHAR)", lambda: f"md5({e()})",
             ]
         return self.pick(choices)()
@@ -234,10 +253,16 @@ class Generator:
             lambda: f"TRY_CAST({self.expression(scope, TEXT, depth - 1)} AS DATE)",
         ])()
 
+    def tame_date(self, scope):
+        """A date that is far from both ends of the calendar."""
+        return f"(DATE '2020-01-31' + CAST({self.expression(scope, INT, 0, True)} AS INTEGER))"
+
     def time_expression(self, scope, depth, tame):
         return self.pick([
             lambda: f"date_trunc('{self.pick(['day', 'month', 'year', 'hour', 'quarter', 'week'])}', {self.expression(scope, TIME, depth - 1)})",
             lambda: f"CAST({self.expression(scope, DATE, depth - 1)} AS TIMESTAMP)", lambda: self.literal(TIME),
+            lambda: f"({self.tame_date(scope)} + INTERVAL '{self.pick(['1 month', '-13 months', '1 day', '90 minutes', '2 weeks', '1 year'])}')",
+            lambda: f"time_bucket(INTERVAL '{self.pick(['1 week', '1 month', '3 hours', '10 days'])}', CAST({self.tame_date(scope)} AS TIMESTAMP))",
             lambda: f"(TIMESTAMP '2021-01-31 10:00:00' + INTERVAL '{self.pick(['1 month', '-1 month', '36 hours', '1 year', '10 seconds'])}')",
         ])()
 
@@ -248,8 +273,8 @@ class Generator:
             if column is None:
                 return self.pick(["1 = 1", "1 = 0"])
             if self.chance(30):
-                return f"{column.name} IS {self.pick(['', 'NOT '])}NULL"
-            return f"{column.name} {self.pick(['=', '<>', '<', '>', '<=', '>='])} {self.expression(scope, column.family, 0)}"
+                return f"{column.name} IS {self.pick(['', 'NOT ', 'NOT ', 'NOT '])}NULL"
+            return f"{column.name} {self.pick(['=', '<>', '<>', '<', '>', '<=', '>='])} {self.expression(scope, column.family, 0)}"
         family = self.pick(self.families())
         e = lambda f=family: self.expression(scope, f, depth - 1)
         p = lambda: self.predicate(scope, depth - 1)
@@ -332,7 +357,9 @@ class Generator:
         if self.ctes and self.depth < 2:
             kinds += ["cte"] * 3
         if not self.sqlite:
-            kinds += ["values", "range"]
+            kinds += ["values", "range", "recursive", "unnest"]
+            if self.depth < 2:
+                kinds += ["distinct on", "pivot", "unpivot"]
         kind = self.pick(kinds)
         alias = self.alias()
         if kind == "query":
@@ -344,10 +371,52 @@ class Generator:
         if kind == "values":
             rows = ", ".join(f"({self.pick(TAME_INT)}, {self.literal(TEXT)})" for _ in range(self.random.randint(1, 4)))
             return f"(VALUES {rows}, (NULL, NULL)) {alias}(a, c)", [Column(f"{alias}.a", INT, True), Column(f"{alias}.c", TEXT, False)]
+        if kind == "recursive":
+            step, end = self.random.randint(1, 3), self.random.randint(0, 9)
+            sql = (f"(WITH RECURSIVE r(a, c) AS (SELECT 0, '' UNION ALL SELECT a + {step}, c || 'a' FROM r WHERE a < {end}) "
+                   f"SELECT * FROM r) {alias}")
+            return sql, [Column(f"{alias}.a", INT, True), Column(f"{alias}.c", TEXT, False)]
+        if kind == "unnest":
+            items = ", ".join(self.pick([*TAME_INT, "NULL"]) for _ in range(self.random.randint(1, 5)))
+            return f"(SELECT unnest([{items}]) AS a) {alias}", [Column(f"{alias}.a", INT, True)]
+        if kind in ("distinct on", "pivot", "unpivot"):
+            return getattr(self, kind.replace(" ", "_"))(alias)
         if kind == "range":
             return f"range({self.random.randint(0, 6)}) {alias}(a)", [Column(f"{alias}.a", INT, True)]
         name = self.pick(sorted(self.tables))
         return f"{name} {alias}", [Column(f"{alias}.{c.name}", c.family, c.tame) for c in self.tables[name]]
+
+    def distinct_on(self, alias):
+        name = self.pick(sorted(self.tables))
+        columns = self.tables[name]
+        total = self.random.sample(columns, len(columns))
+        # As in PostgreSQL, what is distinct comes first.
+        order = ", ".join(f"{c.name}{self.pick(['', ' DESC'])} NULLS {self.pick(['FIRST', 'LAST'])}" for c in total)
+        sql = f"(SELECT DISTINCT ON ({total[0].name}) * FROM {name} ORDER BY {order}) {alias}"
+        return sql, [Column(f"{alias}.{c.name}", c.family, c.tame) for c in columns]
+
+    def pivot(self, alias):
+        name = self.pick(sorted(self.tables))
+        call = self.pick(["count(*)", "sum(b)", "max(b)", "count(b)"])
+        sql = f"(SELECT * FROM (SELECT a, b, c FROM {name}) PIVOT ({call} FOR a IN (0 AS p, 1 AS q, 5 AS r))) {alias}"
+        family = DOUBLE if call in ("sum(b)", "max(b)") else INT
+        return sql, [Column(f"{alias}.c", TEXT, False)] + [Column(f"{alias}.{n}", family, False) for n in "pqr"]
+
+    def unpivot(self, alias):
+        name = self.pick(sorted(self.tables))
+        nulls = self.pick(["", " INCLUDE NULLS"])
+        sql = f"(SELECT * FROM (SELECT a, b, a + 1 AS d FROM {name}) UNPIVOT{nulls} (v FOR n IN (a, d))) {alias}"
+        return sql, [Column(f"{alias}.b", DOUBLE, True), Column(f"{alias}.n", TEXT, False), Column(f"{alias}.v", INT, True)]
+
+    def asof(self, left, scope, right, columns):
+        """A join with the nearest row: of the right side only what is equal among rows of equal keys."""
+        pairs = [(a, b) for a in scope for b in columns if a.tame and b.tame and a.family == b.family]
+        if not pairs:
+            return None
+        a, b = self.pick(pairs)
+        kind = self.pick(["ASOF JOIN", "ASOF LEFT JOIN"])
+        order = self.pick([">=", ">", "<=", "<"])
+        return f"{left} {kind} {right} ON {a.name} {order} {b.name}", scope + [b]
 
     def relation(self, most):
         """A FROM clause of up to `most` relations, and its columns."""
@@ -365,6 +434,8 @@ class Generator:
                 kind = self.pick(["CROSS JOIN", "LEFT JOIN"])
                 sql = f"{sql} {kind} LATERAL {lateral}" + (" ON true" if kind == "LEFT JOIN" else "")
                 scope = scope + inner
+            elif shape == 3 and not self.sqlite and self.asof(sql, scope, right, columns):
+                sql, scope = self.asof(sql, scope, right, columns)
             else:
                 kind = self.pick(["INNER", "INNER", "LEFT", "LEFT", "RIGHT", "FULL"])
                 sql, scope = f"{sql} {kind} JOIN {right} ON {self.condition(scope, columns, kind)}", scope + columns
@@ -385,16 +456,18 @@ class Generator:
         family = self.pick([c.family for c in right])
         pairs = [(a, b) for a in left for b in right if a.family == b.family]
         parts = []
-        if pairs and (self.chance(80) or kind in ("FULL", "RIGHT")):
-            a, b = self.pick(pairs)
+        # Keys that meet: small numbers rather than extremes.
+        meeting = [(a, b) for a, b in pairs if a.tame and b.tame]
+        if pairs and (self.chance(85) or kind in ("FULL", "RIGHT")):
+            a, b = self.pick(meeting if meeting and self.chance(70) else pairs)
             parts.append(f"{a.name} = {b.name}")
             if self.chance(20):
                 a, b = self.pick(pairs)
-                parts.append(f"{a.name} {self.pick(['=', 'IS NOT DISTINCT FROM', '<', '<='])} {b.name}")
+                parts.append(f"{a.name} {self.pick(['IS NOT DISTINCT FROM', '<', '<=', '<>'])} {b.name}")
         elif kind in ("FULL", "RIGHT"):
             return "1 = 0" if kind == "FULL" else "1 = 1"
         self.depth += 2
-        if not parts or self.chance(25):
+        if not parts or self.chance(15):
             parts.append(self.predicate(left + right, 1))
         self.depth -= 2
         return " AND ".join(parts)
@@ -426,6 +499,8 @@ class Generator:
                 (lambda: f"quantile_cont({double()}, 0.75)", DOUBLE, False), (lambda: f"var_pop({integer()})", DOUBLE, False),
                 (lambda: f"stddev_samp({integer()})", DOUBLE, False), (lambda: f"count_if({self.predicate(scope, 1)})", INT, False),
                 (lambda: f"mad({integer()})", DOUBLE, False),
+                (lambda: f"product({self.small(scope)})", DOUBLE, False),
+                (lambda: f"regr_count({integer()}, {double()})", INT, False), (lambda: f"bit_xor({distinct}{integer()})", INT, False),
             ]
             if wide:
                 choices += [(lambda: f"CAST(sum(CAST({wide} AS DECIMAL(38,0))) AS VARCHAR)", TEXT, False)]
@@ -495,7 +570,7 @@ class Generator:
         """A query without ORDER BY, and its columns."""
         self.depth += 1
         source, scope = self.relation(2 if simple else 3)
-        where = f" WHERE {self.predicate(scope, 2)}" if self.chance(50) else ""
+        where = f" WHERE {self.predicate(scope, 2)}" if self.chance(35) else ""
         shape = self.random.randrange(10)
         if shape < 4:
             items = self.items(scope)
@@ -509,7 +584,7 @@ class Generator:
             sql = f"SELECT {self.written(items)} FROM {source}{where}"
             if not self.sqlite and self.chance(20):
                 total = ", ".join(f"{c.name} NULLS LAST" for c in scope)
-                sql += f" QUALIFY row_number() OVER (PARTITION BY {self.pick(scope).name} ORDER BY {total}) <= 2"
+                sql += f" QUALIFY rank() OVER (PARTITION BY {self.pick(scope).name} ORDER BY {total}) <= 2"
         else:
             sql, items = self.grouped(scope, source, where)
         self.depth -= 1

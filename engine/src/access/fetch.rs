@@ -46,6 +46,10 @@ impl Way<'_> {
         }
     }
 
+    fn is_estimated(&self) -> bool {
+        matches!(self, Self::Rows(rows) if rows.is_estimated())
+    }
+
     fn name(&self) -> String {
         match self {
             Self::Rows(rows) if rows.is_estimated() => {
@@ -73,8 +77,12 @@ impl<'a> Target<'a> {
     ) -> Result<Option<Found>> {
         let prune = self.plan.prune_with(learnt);
         let Some((way, cost)) = self.way(prune.as_ref(), keys)? else { return Ok(None) };
+        // What a scan costs even if its statistics leave nothing to be read.
+        let least = self.scan_cost(0, Some(0)).nanos();
         let limit = match self.path {
             AccessPath::Index => u64::MAX,
+            // To ask them would cost more than to read the rows.
+            _ if cost.nanos() <= least && !way.is_estimated() => least,
             _ if keys.is_empty() => {
                 let kept = if learnt.is_empty() { way.count() } else { self.relation.rows() };
                 self.scan_alternative(prune.as_ref(), kept, answered).nanos()

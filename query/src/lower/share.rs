@@ -89,7 +89,11 @@ impl Sharer<'_> {
 
     fn write(&self, plan: &Plan, key: &mut String) -> std::fmt::Result {
         match plan {
-            Plan::Values { rows, .. } => write!(key, "values {rows:?}")?,
+            Plan::Values { schema, rows } => {
+                // No rows of one type are others than no rows of another.
+                let types: Vec<_> = schema.columns.iter().map(|column| &column.ty).collect();
+                write!(key, "values {types:?} {rows:?}")?;
+            }
             Plan::Scan(scan) => {
                 let relation = self.relations.get(scan.relation.0).map(Arc::as_ptr);
                 write!(key, "scan {relation:?} {:?} {:?}", scan.projection, scan.filter)?;

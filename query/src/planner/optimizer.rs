@@ -31,7 +31,7 @@ use crate::{
         functions::Functions,
         rules::{
             ComputeLateral, SimplifyFunctions, above_totals, common_types, keeping_columns,
-            past_asof,
+            keeping_order, past_asof,
         },
     },
 };
@@ -57,7 +57,7 @@ fn all() -> Rules {
         Arc::new(EliminateJoin::new()),
         Arc::new(ComputeLateral),
         Arc::new(keeping_columns(DecorrelateLateralJoin::new())),
-        Arc::new(EliminateDuplicatedExpr::new()),
+        Arc::new(keeping_order(EliminateDuplicatedExpr::new())),
         Arc::new(EliminateFilter::new()),
         Arc::new(EliminateLimit::new()),
         Arc::new(PropagateEmptyRelation::new()),

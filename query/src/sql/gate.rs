@@ -37,15 +37,37 @@ pub fn check(statement: &Statement) -> Result<()> {
 
 /// So deep a nesting is planned in well under a second; every level costs stack.
 const SUBQUERY_LEVELS: usize = 50;
+/// The planner library names every level of calls by all below it, for each of them.
+const CALL_LEVELS: usize = 100;
+/// The planner library finds the type of a lambda twice, and with it those of the lambdas within.
+const LAMBDA_LEVELS: usize = 8;
 
 #[derive(Default)]
 struct Gate {
     /// How many subqueries in expressions the node is within.
     level: usize,
+    /// How many calls and literals of lists, structs and maps it is within.
+    calls: usize,
+    /// How many lambdas it is within.
+    lambdas: usize,
 }
 
-fn has_subquery(expr: &Expr) -> bool {
-    matches!(expr, Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. })
+impl Gate {
+    fn levels(&mut self, expr: &Expr) -> Option<(&mut usize, usize, &'static str)> {
+        Some(match expr {
+            Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => {
+                (&mut self.level, SUBQUERY_LEVELS, "subqueries")
+            }
+            Expr::Lambda(_) => (&mut self.lambdas, LAMBDA_LEVELS, "lambdas"),
+            Expr::Function(_)
+            | Expr::Array(_)
+            | Expr::Struct { .. }
+            | Expr::Dictionary(_)
+            | Expr::Map(_)
+            | Expr::Tuple(_) => (&mut self.calls, CALL_LEVELS, "calls"),
+            _ => return None,
+        })
+    }
 }
 
 fn refuse(what: &str, span: Option<Span>) -> Result<()> {
@@ -79,16 +101,18 @@ impl Visitor for Gate {
     }
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Error> {
-        if has_subquery(expr) {
-            self.level += 1;
-            let what = format!("subqueries more than {SUBQUERY_LEVELS} levels deep");
-            flow(refuse_if(self.level > SUBQUERY_LEVELS, &what, expr))?;
+        if let Some((level, most, what)) = self.levels(expr) {
+            *level += 1;
+            let deep = *level > most;
+            flow(refuse_if(deep, &format!("{what} more than {most} levels deep"), expr))?;
         }
         flow(check_expr(expr))
     }
 
     fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Error> {
-        self.level -= usize::from(has_subquery(expr));
+        if let Some((level, ..)) = self.levels(expr) {
+            *level -= 1;
+        }
         ControlFlow::Continue(())
     }
 }

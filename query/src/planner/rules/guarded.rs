@@ -46,6 +46,16 @@ impl<R: OptimizerRule> OptimizerRule for Guarded<R> {
     }
 }
 
+/// A rule that leaves ORDER BY alone: the library drops keys that it takes for determined by others, also where a join has
+/// repeated the rows that they were unique in.
+pub fn keeping_order<R: OptimizerRule>(rule: R) -> Guarded<R> {
+    let rewrite = |rule: &R, plan: LogicalPlan, config: &dyn OptimizerConfig| match plan {
+        LogicalPlan::Sort(_) => Ok(Transformed::no(plan)),
+        plan => rule.rewrite(plan, config),
+    };
+    Guarded { rule, rewrite }
+}
+
 /// A rule that leaves helper columns behind: they are projected away.
 pub fn keeping_columns<R: OptimizerRule>(rule: R) -> Guarded<R> {
     let rewrite = |rule: &R, plan: LogicalPlan, config: &dyn OptimizerConfig| {

@@ -12,7 +12,7 @@ mod unnested; // groups as written, keys below unnest()
 
 pub use asof::{condition_of_asof, is_asof};
 pub use common_types::common_types;
-pub use guarded::{above_totals, keeping_columns, past_asof};
+pub use guarded::{above_totals, keeping_columns, keeping_order, past_asof};
 pub use lateral::{ComputeLateral, is_computed};
 pub use occurrence::number_occurrences;
 pub use range_distances::range_distances;

@@ -14,6 +14,7 @@ use datafusion_expr::{
     simplify::{ExprSimplifyResult, SimplifyContext},
     utils::merge_schema,
 };
+use datafusion_functions::core;
 use datafusion_optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
 /// Whether every function of a plan that is not simplified yet, views and subqueries included, gives the same for the
@@ -92,10 +93,24 @@ fn simplify(expr: Expr, context: &SimplifyContext) -> Result<Transformed<Expr>> 
     if func.name() == "regexp_like" {
         return Ok(Transformed::no(Expr::ScalarFunction(ScalarFunction { func, args })));
     }
+    // The simpler form asks an argument and then takes it: coalesce() in coalesce() would double at every level.
+    if args.iter().any(branches) {
+        match func.name() {
+            "coalesce" => {
+                return Ok(Transformed::no(Expr::ScalarFunction(ScalarFunction { func, args })));
+            }
+            "nvl" => return Ok(Transformed::yes(core::coalesce().call(args))),
+            _ => {}
+        }
+    }
     Ok(match func.simplify(args, context)? {
         ExprSimplifyResult::Simplified(expr) => Transformed::yes(expr),
         ExprSimplifyResult::Original(args) => {
             Transformed::no(Expr::ScalarFunction(ScalarFunction { func, args }))
         }
     })
+}
+
+fn branches(expr: &Expr) -> bool {
+    matches!(expr.exists(|expr| Ok(matches!(expr, Expr::Case(_)))), Ok(true))
 }

@@ -24,6 +24,9 @@ use super::{
     plans::{self, Names},
 };
 
+/// Most nodes that a statement's subqueries may become: what is correlated across levels doubles at each of them.
+const PUSHED_MAX: usize = 5_000;
+
 /// The distinct values of some columns of an enclosing query.
 pub(super) struct Domain {
     plan: LogicalPlan,
@@ -124,6 +127,10 @@ impl Domain {
 impl Unnester<'_> {
     /// A subquery for all values of its domain.
     pub(super) fn push(&mut self, plan: &LogicalPlan, domain: &Domain) -> Result<LogicalPlan> {
+        self.pushed += 1;
+        if self.pushed > PUSHED_MAX {
+            return plans::refuse("correlation across so many levels of subqueries");
+        }
         if !domain.is_used_in(plan)? {
             return LogicalPlanBuilder::from(plan.clone()).cross_join(domain.plan.clone())?.build();
         }

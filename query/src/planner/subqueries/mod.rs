@@ -39,12 +39,14 @@ use crate::planner::{check::check_lateral, functions::Functions};
 /// # Errors
 /// `Unsupported`, naming the construct, for correlation of a form that is not planned.
 pub fn unnest(plan: LogicalPlan, functions: &Functions) -> Result<LogicalPlan> {
-    Unnester { functions, names: Names::default() }.plan(plan, false)
+    Unnester { functions, names: Names::default(), pushed: 0 }.plan(plan, false)
 }
 
 struct Unnester<'a> {
     functions: &'a Functions,
     names: Names,
+    /// How many nodes have been computed for all values of a domain.
+    pushed: usize,
 }
 
 /// A node's input, as far as it has got.
