@@ -61,18 +61,13 @@ fn bring_together(plan: LogicalPlan, changed: &mut bool) -> Result<Transformed<L
         plan.transform_data(|plan| plan.map_subqueries(|plan| bring_together(plan, changed)))?;
     let plan = plan.transform_data(|plan| {
         let names = NamePreserver::new(&plan);
-        let named = |expr: Expr| {
+        plan.map_expressions(|expr| {
             let name = names.save(&expr);
             let typed = expr.transform_up(|expr| unify(expr, &schema))?;
             Ok(match typed.transformed {
                 true => typed.update_data(|expr| name.restore(expr)),
                 false => typed,
             })
-        };
-        plan.map_expressions(|expr| match expr {
-            // Its operands are the columns of the output; it has no name itself.
-            Expr::GroupingSet(_) => expr.map_children(named),
-            expr => named(expr),
         })
     })?;
     let plan = plan.transform_data(columns)?;
