@@ -114,14 +114,6 @@ impl Connection {
                 batch?;
             }
         }
-        let again = if own.is_made() { None } else { self.repeated.find(last) };
-        if let Some(General { statement, values, kept }) = &again {
-            let result = self.run_for(sql, statement, values, kept, Some(&last.statement));
-            // An error of planning is to be about the text as it stands.
-            if !matches!(&result, Err(error) if error.kind.is_of_the_text()) {
-                return result;
-            }
-        }
         self.run(sql, last, parameters, own)
     }
 
@@ -297,6 +289,15 @@ impl Connection {
         parameters: &[Scalar],
         kept: &KeptPlan,
     ) -> Result<QueryResult> {
+        let again = if kept.is_made() { None } else { self.repeated.find(statement) };
+        if let Some(general) = &again {
+            let General { statement: asked, values, kept } = general;
+            let result = self.run_for(sql, asked, values, kept, Some(&statement.statement));
+            // An error of planning is to be about the text as it stands.
+            if !matches!(&result, Err(error) if error.kind.is_of_the_text()) {
+                return result;
+            }
+        }
         self.run_for(sql, statement, parameters, kept, None)
     }
 
