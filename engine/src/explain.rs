@@ -13,8 +13,8 @@ use crate::{
     access::{AccessPath, Choice, Target, extreme_keys, sorted_scan},
     error::Result,
     expr::Expr,
-    op::aggregate::statistics::can_answer,
-    open::trace::{drops_unmatched_left, trace_column},
+    op::{aggregate::statistics::can_answer, join::keeps_unmatched_left},
+    open::trace::trace_column,
     plan::{AggregateCall, JoinKey, JoinKind, JoinPlan, Plan, QueryPlan, ScanPlan, UnnestColumn},
 };
 
@@ -212,7 +212,7 @@ impl Printer<'_> {
     /// How a scan looks up the keys of a join, if it may.
     fn lookup(&mut self, plan: &Plan) -> Option<String> {
         match plan {
-            Plan::Join(join) if drops_unmatched_left(join.kind) => {
+            Plan::Join(join) if !keeps_unmatched_left(join.kind) => {
                 for key in join.keys.iter().filter(|key| !key.null_equal) {
                     let place = trace_column(&join.left, self.node + 1, &key.left);
                     if let Some((scan, column)) = place {

@@ -28,7 +28,7 @@ use crate::{
         collect::Collect,
         entries::EntryScan,
         filter::Filter,
-        join::JoinBuild,
+        join::{JoinBuild, keeps_unmatched_left},
         project::Project,
         scan::{Learnt, TableScan},
         sort::Sort,
@@ -41,8 +41,6 @@ use crate::{
     result::{Bounds, ResultStream},
     scheduler::Workers,
 };
-
-use self::trace::drops_unmatched_left;
 
 /// Runs a plan on the pool and gives its rows as they come, under the names of `schema`, whose types are the plan's.
 pub fn execute(
@@ -407,12 +405,12 @@ impl Opener {
         let left = node + 1;
         let right = left + join.left.node_count();
         let build = JoinBuild::new(join, &self.context)?;
-        if drops_unmatched_left(join.kind) && self.may_look_up(join, left)? {
+        if !keeps_unmatched_left(join.kind) && self.may_look_up(join, left)? {
             build.keep_keys(MOST_KEYS);
         }
         let stream = self.open(&join.right, right)?;
         self.run(&stream, node, build.clone())?;
-        if drops_unmatched_left(join.kind) {
+        if !keeps_unmatched_left(join.kind) {
             if build.is_empty() {
                 // What was learnt about the left side would be wrong the next time that it is opened.
                 self.learnt.retain(|node, _| !(left..right).contains(node));

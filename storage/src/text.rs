@@ -7,6 +7,19 @@
 
 use std::str::FromStr;
 
+/// Appends a text in single quotes, as it stands within a list, a struct or a map: a backslash stands before quotes and
+/// backslashes.
+pub fn quote(text: &str, out: &mut String) {
+    out.push('\'');
+    for c in text.chars() {
+        if matches!(c, '\'' | '\\') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out.push('\'');
+}
+
 /// A word for TRUE or FALSE, any beginning of one, or `1` or `0`; `None` otherwise.
 pub fn parse_boolean(text: &str) -> Option<bool> {
     // PostgreSQL takes every beginning of a word that is not the beginning of the other one.

@@ -8,22 +8,6 @@ use crate::{
     plan::{JoinKind, Plan, ScanPlan},
 };
 
-/// Whether left rows without a match leave no trace in the output.
-pub(crate) fn drops_unmatched_left(kind: JoinKind) -> bool {
-    match kind {
-        JoinKind::Inner
-        | JoinKind::Right
-        | JoinKind::LeftSemi
-        | JoinKind::RightSemi
-        | JoinKind::RightAnti => true,
-        JoinKind::Left
-        | JoinKind::Full
-        | JoinKind::LeftAnti
-        | JoinKind::LeftAntiNullAware
-        | JoinKind::LeftMark => false,
-    }
-}
-
 /// The scan (by node number) and its relation's column that an expression over `plan` passes through unchanged, where
 /// a row that is missing from the scan is missing from the output and does nothing else.
 pub(crate) fn trace_column(plan: &Plan, node: usize, expr: &Expr) -> Option<(usize, usize)> {

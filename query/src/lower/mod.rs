@@ -90,20 +90,11 @@ impl Default for LowerSettings {
     }
 }
 
-/// Translates an optimised logical plan.
+/// Translates an optimised logical plan, the first step: every node as it stands. Parameters without values stay.
 ///
 /// # Errors
 /// `Unsupported` for features that the engine does not have, named as in SQL; `Internal` for a plan that does not fit
 /// together, such as an unbound column.
-pub fn lower(plan: &LogicalPlan, settings: &LowerSettings) -> Result<Lowered> {
-    let Lowered { plan, relations } = translate(plan)?;
-    Ok(Lowered { plan: finish(plan, &relations, settings)?, relations })
-}
-
-/// The first step: every node as it stands. Parameters without values stay.
-///
-/// # Errors
-/// As `lower`.
 pub(crate) fn translate(plan: &LogicalPlan) -> Result<Lowered> {
     let mut lowerer = Lowerer::default();
     let root = lowerer.plan(plan)?;

@@ -9,7 +9,7 @@ use stoadb_storage::{
     scan::{Scan, ScanSpec},
 };
 
-use super::{LowerSettings, Lowered, lower};
+use super::{LowerSettings, Lowered, finish, translate};
 use crate::{
     error::Result,
     planner::{Catalog, CatalogEntry, ObjectNameParts, PlannerSettings, plan_query},
@@ -241,7 +241,8 @@ pub(crate) fn lowered_over(
     let statements = parse(sql)?;
     let planner = PlannerSettings { optimizer, ..PlannerSettings::default() };
     let planned = plan_query(&statements[0].statement, stubs, &planner, &[])?;
-    lower(&planned.plan, settings)
+    let Lowered { plan, relations } = translate(&planned.plan)?;
+    Ok(Lowered { plan: finish(plan, &relations, settings)?, relations })
 }
 
 /// The lowered plan of a query over the stubs.

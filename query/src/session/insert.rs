@@ -184,24 +184,21 @@ fn fill_defaults(
 
 /// Gives the parameters in a VALUES list the types of their values: nothing beside them does.
 fn type_parameters(query: &mut Query, parameters: &[Scalar]) -> Result<()> {
-    let SetExpr::Values(values) = query.body.as_mut() else { return Ok(()) };
+    let SetExpr::Values(list) = query.body.as_mut() else { return Ok(()) };
     if parameters.is_empty() {
         return Ok(());
     }
     let typed = |expr: &mut Expr| -> Result<()> {
         let Expr::Value(value) = &*expr else { return Ok(()) };
         let Value::Placeholder(name) = &value.value else { return Ok(()) };
-        let number = name.strip_prefix('$').and_then(|number| number.parse::<usize>().ok());
-        let value = number.and_then(|number| parameters.get(number.checked_sub(1)?));
-        *expr = match value.map(Scalar::ty) {
+        *expr = match values::parameter(name, parameters).map(Scalar::ty) {
             None => return Ok(()),
             Some(LogicalType::Null) => Expr::Value(Value::Null.into()),
             Some(ty) => rules::expression(&format!("CAST({name} AS {ty})"))?,
         };
         Ok(())
     };
-    values
-        .rows
+    list.rows
         .iter_mut()
         .try_for_each(|row| row.iter_mut().try_for_each(|value| walk::change(value, typed)))
 }

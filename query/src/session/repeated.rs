@@ -36,9 +36,9 @@ pub(crate) struct Repeated(Mutex<Remembered>);
 
 #[derive(Default)]
 struct Remembered {
-    queries: HashMap<Statement, Arc<KeptPlan>>,
+    queries: HashMap<Arc<Statement>, Arc<KeptPlan>>,
     /// Their keys, oldest first.
-    order: VecDeque<Statement>,
+    order: VecDeque<Arc<Statement>>,
 }
 
 /// A query with parameters in the place of constants.
@@ -62,8 +62,15 @@ impl Repeated {
         }
         let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(kept) = remembered.queries.get(&statement).map(Arc::clone) {
-            let parameters = values.len();
-            let statement = ParsedStatement { statement, parameters, ..parsed.clone() };
+            let statement = ParsedStatement {
+                statement,
+                range: parsed.range.clone(),
+                parameters: values.len(),
+                placeholders: 0,
+                names: Vec::new(),
+                summarize: false,
+                options: parsed.options.clone(),
+            };
             return Some(General { statement, values, kept });
         }
         if remembered.order.len() == MOST_QUERIES
@@ -71,7 +78,8 @@ impl Repeated {
         {
             remembered.queries.remove(&oldest);
         }
-        remembered.order.push_back(statement.clone());
+        let statement = Arc::new(statement);
+        remembered.order.push_back(Arc::clone(&statement));
         remembered.queries.insert(statement, Arc::default());
         None
     }

@@ -12,6 +12,7 @@ use crate::{
     session::{
         connection::{Connection, State},
         result::QueryResult,
+        values,
     },
     sql::ast::{Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Value},
 };
@@ -64,11 +65,7 @@ fn folder(call: &Function, parameters: &[Scalar]) -> Result<Option<PathBuf>> {
     };
     let text = match value {
         Value::SingleQuotedString(text) => Some(text.as_str()),
-        Value::Placeholder(name) => {
-            let number = name.strip_prefix('$').and_then(|number| number.parse::<usize>().ok());
-            let parameter = number.and_then(|number| parameters.get(number.checked_sub(1)?));
-            parameter.and_then(Scalar::as_str)
-        }
+        Value::Placeholder(name) => values::parameter(name, parameters).and_then(Scalar::as_str),
         _ => None,
     };
     match text {

@@ -18,10 +18,7 @@ pub(super) fn constant(expr: &Expr, parameters: &[Scalar]) -> Option<Scalar> {
             Value::SingleQuotedString(text) => Some(Scalar::text(text)),
             Value::Boolean(value) => Some(Scalar::boolean(*value)),
             Value::Null => Some(Scalar::null(LogicalType::Null)),
-            Value::Placeholder(name) => {
-                let number = parameters::number(name)?;
-                parameters.get(number.checked_sub(1)?).cloned()
-            }
+            Value::Placeholder(name) => parameter(name, parameters).cloned(),
             _ => None,
         },
         Expr::UnaryOp { op: UnaryOperator::Minus, expr } => match expr.as_ref() {
@@ -33,6 +30,11 @@ pub(super) fn constant(expr: &Expr, parameters: &[Scalar]) -> Option<Scalar> {
         },
         _ => None,
     }
+}
+
+/// The value of a parameter by its name, `$1`.
+pub(super) fn parameter<'a>(name: &str, parameters: &'a [Scalar]) -> Option<&'a Scalar> {
+    parameters.get(parameters::number(name)?.checked_sub(1)?)
 }
 
 /// A number as the planner types it: a BIGINT, or a decimal of the digits that are written.

@@ -12,7 +12,10 @@ use super::{
     text::{TextFormat, mistyped},
     unsupported,
 };
-use crate::error::{Result, StorageError};
+use crate::{
+    error::{Result, StorageError},
+    text::quote,
+};
 
 /// Which columns are quoted always.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -217,7 +220,7 @@ fn nested(array: &ArrayRef, row: usize, out: &mut String) -> Result<()> {
             out.push('{');
             for (number, field) in fields.iter().enumerate() {
                 out.push_str(if number == 0 { "" } else { ", " });
-                quoted(field.name(), out);
+                quote(field.name(), out);
                 out.push_str(": ");
                 nested(array.as_struct().column(number), row, out)?;
             }
@@ -244,18 +247,7 @@ fn part(text: &str, out: &mut String) {
     let blank = text.starts_with(' ') || text.ends_with(' ');
     let special = text.contains(['"', '\'', '(', ')', ',', ':', '=', '[', '\\', ']', '{', '}']);
     match text.is_empty() || blank || special || text.eq_ignore_ascii_case("null") {
-        true => quoted(text, out),
+        true => quote(text, out),
         false => out.push_str(text),
     }
-}
-
-fn quoted(text: &str, out: &mut String) {
-    out.push('\'');
-    for c in text.chars() {
-        if matches!(c, '\'' | '\\') {
-            out.push('\\');
-        }
-        out.push(c);
-    }
-    out.push('\'');
 }

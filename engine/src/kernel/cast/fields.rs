@@ -6,17 +6,14 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, MapArray, StringViewArray, StringViewBuilder, StructArray},
+    array::{Array, ArrayRef, MapArray, StringViewArray, StringViewBuilder, StructArray},
     buffer::{NullBuffer, OffsetBuffer},
     datatypes::{DataType, FieldRef, Fields},
 };
 use stoadb_storage::{LogicalType, Vector};
 
-use super::list::{element, split};
-use crate::{
-    error::{EngineError, Result},
-    kernel::physical::one_or_all,
-};
+use super::list::{element, of_texts, split};
+use crate::error::{EngineError, Result};
 
 /// Texts as structs or maps. What is none is an error, or NULL under TRY_CAST.
 pub(super) fn from_text(
@@ -25,18 +22,10 @@ pub(super) fn from_text(
     to: &LogicalType,
     or_null: bool,
 ) -> Result<Vector> {
-    let (array, constant): (ArrayRef, bool) = one_or_all(input)?;
-    let array = arrow::compute::cast(&array, &DataType::Utf8View)?;
-    let texts = array.as_string_view();
-    let result: ArrayRef = match to.to_arrow() {
-        DataType::Struct(fields) => Arc::new(structs(texts, &fields, to, or_null)?),
-        DataType::Map(entries, _) => Arc::new(maps(texts, &entries, to, or_null)?),
-        _ => return Err(EngineError::Unsupported(format!("casts from VARCHAR to {to}"))),
-    };
-    let result = Vector::Flat(result);
-    Ok(match constant {
-        true => Vector::Constant { value: result.scalar(0)?, rows },
-        false => result,
+    of_texts(input, rows, |texts| match to.to_arrow() {
+        DataType::Struct(fields) => Ok(Arc::new(structs(texts, &fields, to, or_null)?)),
+        DataType::Map(entries, _) => Ok(Arc::new(maps(texts, &entries, to, or_null)?)),
+        _ => Err(EngineError::Unsupported(format!("casts from VARCHAR to {to}"))),
     })
 }
 

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{ArrayRef, AsArray, ListArray, StringViewBuilder},
+    array::{Array, ArrayRef, AsArray, ListArray, StringViewArray, StringViewBuilder},
     buffer::{NullBuffer, OffsetBuffer},
     datatypes::{DataType, FieldRef},
 };
@@ -24,12 +24,34 @@ pub(super) fn from_text(
     or_null: bool,
 ) -> Result<Vector> {
     let to = LogicalType::List(Arc::clone(field));
+    of_texts(input, rows, |texts| lists(texts, field, &to, or_null))
+}
+
+/// What becomes of texts; of a constant, a constant.
+pub(super) fn of_texts(
+    input: &Vector,
+    rows: usize,
+    made: impl FnOnce(&StringViewArray) -> Result<ArrayRef>,
+) -> Result<Vector> {
     let (array, constant): (ArrayRef, bool) = one_or_all(input)?;
     let array = arrow::compute::cast(&array, &DataType::Utf8View)?;
-    let mut lengths = Vec::with_capacity(array.len());
-    let mut valid = Vec::with_capacity(array.len());
+    let result = Vector::Flat(made(array.as_string_view())?);
+    Ok(match constant {
+        true => Vector::Constant { value: result.scalar(0)?, rows },
+        false => result,
+    })
+}
+
+fn lists(
+    texts: &StringViewArray,
+    field: &FieldRef,
+    to: &LogicalType,
+    or_null: bool,
+) -> Result<ArrayRef> {
+    let mut lengths = Vec::with_capacity(texts.len());
+    let mut valid = Vec::with_capacity(texts.len());
     let mut items = StringViewBuilder::new();
-    for text in array.as_string_view() {
+    for text in texts {
         let found = text.and_then(elements);
         if let (Some(text), None, false) = (text, &found, or_null) {
             let message = format!("could not convert '{text}' to {to}: a list is like [1, 2]");
@@ -47,11 +69,7 @@ pub(super) fn from_text(
     let offsets = OffsetBuffer::from_lengths(lengths);
     let list =
         ListArray::try_new(Arc::clone(field), offsets, items, Some(NullBuffer::from(valid)))?;
-    let list = Vector::Flat(Arc::new(list));
-    Ok(match constant {
-        true => Vector::Constant { value: list.scalar(0)?, rows },
-        false => list,
-    })
+    Ok(Arc::new(list))
 }
 
 /// The texts between the brackets; `None` when the text is no list.

@@ -9,7 +9,7 @@ use arrow::{
     array::{Array, ArrayRef, AsArray, StringViewBuilder},
     buffer::{NullBuffer, OffsetBuffer},
 };
-use stoadb_storage::{LogicalType, Vector};
+use stoadb_storage::{LogicalType, Vector, text::quote};
 
 use super::format::{Writer, writer};
 use crate::error::Result;
@@ -141,17 +141,6 @@ fn part(text: &str, out: &mut String) {
     } else {
         out.push_str(text);
     }
-}
-
-fn quote(text: &str, out: &mut String) {
-    out.push('\'');
-    for c in text.chars() {
-        if matches!(c, '\'' | '\\') {
-            out.push('\\');
-        }
-        out.push(c);
-    }
-    out.push('\'');
 }
 
 #[cfg(test)]

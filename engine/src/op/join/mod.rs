@@ -216,7 +216,7 @@ fn marks_rows(kind: JoinKind) -> bool {
 }
 
 /// Whether left rows without a match may be in the answer.
-fn keeps_unmatched_left(kind: JoinKind) -> bool {
+pub(crate) fn keeps_unmatched_left(kind: JoinKind) -> bool {
     match kind {
         JoinKind::Left
         | JoinKind::Full
