@@ -20,7 +20,7 @@ use crate::{
             BinaryOperator, Expr, JoinConstraint, JoinOperator, Query, Select, SetExpr, Statement,
             TableFactor, TableWithJoins, Value,
         },
-        walk,
+        walk, with_stack_for_copies,
     },
 };
 
@@ -55,6 +55,10 @@ impl Repeated {
         if parsed.placeholders > 0 || parsed.summarize || parsed.range.len() > LONGEST {
             return None;
         }
+        with_stack_for_copies(parsed.range.len(), || self.find_or_remember(parsed))
+    }
+
+    fn find_or_remember(&self, parsed: &ParsedStatement) -> Option<General> {
         let mut statement = parsed.statement.clone();
         let mut values = Vec::new();
         if let Statement::Query(query) = &mut statement {

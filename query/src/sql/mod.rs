@@ -36,4 +36,4 @@ pub mod using; // USING and NATURAL -> ON
 pub mod whole_rows; // tables as structs, LATERAL where it is not said
 
 pub use datafusion_sql::sqlparser::ast;
-pub use parse::{ParsedStatement, parse};
+pub use parse::{ParsedStatement, parse, with_stack_for_copies};

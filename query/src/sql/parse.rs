@@ -66,6 +66,15 @@ pub fn with_stack<R>(length: usize, f: impl FnOnce() -> R) -> R {
     stacker::grow(length.saturating_mul(PER_BYTE).saturating_add(BASE).min(MOST), f)
 }
 
+/// Runs `f`, which copies, compares or hashes the syntax tree of a text of `length` bytes: on the thread's own stack if
+/// that is large enough for whatever the text can nest.
+pub fn with_stack_for_copies<R>(length: usize, f: impl FnOnce() -> R) -> R {
+    const BASE: usize = 128 << 10;
+    const PER_BYTE: usize = 12 << 10;
+    let needed = length.saturating_mul(PER_BYTE).saturating_add(BASE);
+    stacker::maybe_grow(needed, needed, f)
+}
+
 /// Splits a script into statements and parses each.
 ///
 /// # Errors
