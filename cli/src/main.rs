@@ -14,6 +14,7 @@ use std::{
     io::{self, BufWriter, IsTerminal, Read, Write},
     path::Path,
     process::ExitCode,
+    thread,
 };
 
 use stoadb::{Connection, Database, QueryResult, is_saved_database, type_name};
@@ -26,6 +27,10 @@ use crate::{
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Stack of the thread that runs the statements: enough to plan one without another stack. Only what is used of it takes
+/// memory.
+const STACK_BYTES: usize = 256 << 20;
+
 fn main() -> ExitCode {
     let is_terminal = io::stdout().is_terminal();
     let width = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
@@ -34,7 +39,13 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(error) => error.exit(),
     };
-    match run(&config) {
+    let run = thread::Builder::new().stack_size(STACK_BYTES).spawn(move || run(&config));
+    let lost = || Err("error: the thread that runs the statements was lost".to_owned());
+    let done = match run {
+        Ok(thread) => thread.join().unwrap_or_else(|_| lost()),
+        Err(error) => Err(format!("error: cannot start a thread: {error}")),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             // Nowhere is left to report that standard error is closed.

@@ -37,7 +37,8 @@ const BAR_EVERY: Duration = Duration::from_millis(100);
 pub(crate) struct Source {
     schema: SchemaRef,
     sql: Arc<str>,
-    result: Mutex<QueryResult>,
+    /// There until the source is dropped.
+    result: Mutex<Option<QueryResult>>,
     canceller: Option<Canceller>,
     progress: Option<Progress>,
     /// Called with the rows that scans gave and those that they hold, and with nothing at the end.
@@ -52,7 +53,7 @@ impl Source {
             sql,
             canceller: result.canceller(),
             progress: result.progress(),
-            result: Mutex::new(result),
+            result: Mutex::new(Some(result)),
             bar,
             maker: process::id(),
         }
@@ -69,7 +70,7 @@ impl Source {
         let item = loop {
             let item = py.detach(|| {
                 let mut result = self.result.lock().unwrap_or_else(PoisonError::into_inner);
-                result.next_within(waiting::TURN)
+                result.as_mut().map_or(Poll::Ready(None), |rows| rows.next_within(waiting::TURN))
             });
             let Poll::Pending = item else { break item };
             py.check_signals().inspect_err(|_| self.cancel())?;
@@ -101,6 +102,16 @@ impl Source {
     fn cancel(&self) {
         if let Some(canceller) = &self.canceller {
             canceller.cancel();
+        }
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        let result = self.result.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if self.maker != process::id() {
+            // The locks of another process's threads may be held for ever.
+            std::mem::forget(result);
         }
     }
 }

@@ -17,8 +17,9 @@ use crate::errors::{InterfaceError, InternalError, OperationalError};
 /// How long signals wait at most.
 pub(crate) const TURN: Duration = Duration::from_millis(20);
 
-/// Stack of the thread that runs a statement which is not a query.
-const STACK_BYTES: usize = 16 << 20;
+/// Stack of the thread that runs a statement which is not a query: enough to plan it without another one. Only what is
+/// used of it takes memory.
+const STACK_BYTES: usize = 256 << 20;
 
 /// The thread that signals come to, if it loaded the module.
 static MAIN: OnceLock<Option<ThreadId>> = OnceLock::new();

@@ -8,9 +8,10 @@ use std::{
     panic,
     path::Path,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -291,6 +292,37 @@ fn run(connection: &Connection, sql: &str) -> (Option<String>, bool) {
         Ok(_) => None,
     };
     (problem, matches!(answered, Ok(Ok(()))))
+}
+
+/// Looks after the statement that runs: one that takes a minute, and memory of more than 2 GiB, end the process with the
+/// statement.
+pub struct Watchdog(Arc<Mutex<(Instant, String)>>);
+
+impl Watchdog {
+    /// Begins to look.
+    pub fn start() -> Self {
+        const STUCK: Duration = Duration::from_secs(60);
+        const BYTES_MAX: f64 = 2.0 * 1024.0 * 1024.0 * 1024.0;
+        let current = Arc::new(Mutex::new((Instant::now(), String::new())));
+        let seen = Arc::clone(&current);
+        thread::spawn(move || {
+            loop {
+                thread::sleep(Duration::from_millis(200));
+                let now = seen.lock().unwrap_or_else(PoisonError::into_inner);
+                let bytes = stoadb_benches::resident().unwrap_or(0.0);
+                if now.0.elapsed() > STUCK || bytes > BYTES_MAX {
+                    println!("stuck for {:?}, {bytes} bytes held:\n  {}", now.0.elapsed(), now.1);
+                    std::process::exit(1);
+                }
+            }
+        });
+        Self(current)
+    }
+
+    /// A statement begins.
+    pub fn runs(&self, sql: &str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (Instant::now(), sql.to_owned());
+    }
 }
 
 /// What a run is at.

@@ -1,16 +1,16 @@
 //! GROUP BY over the key of an index: groups are ranges of keys, whose aggregates an index answers.
 //!
 //! Invariants: only expressions that never give a value again once they gave another one, keys ascending; then a group is
-//! a stretch of entries, whose end is found by halving. The expression is computed for the least and the greatest key of
+//! a stretch of entries of each part of the index, whose beginning is found by halving. The expression is computed for the least and the greatest key of
 //! each range, so that one that fails for a key does. Groups come in the order of the index.
 //! Next: `monotone.rs`, which expressions; `asked.rs`.
 
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
-use arrow::array::ArrayRef;
+use arrow::array::{Array, ArrayRef};
 use stoadb_storage::{
     Scalar, Vector,
-    index::{KeyRange, RangeView},
+    index::{Index, KeyRange, RangeView},
 };
 
 use super::{
@@ -129,8 +129,8 @@ impl<'a> Target<'a> {
         let cost = |grouped: &Grouped<'_>| {
             let Grouped { candidate, asked, .. } = grouped;
             let nodes = candidate.index.nodes();
-            let probe = PROBE + if candidate.index.parts() > 1 { 4 * nodes } else { 0 };
-            let find = Cost { misses: nodes + HALVINGS * probe, bytes: 0 };
+            let halvings = HALVINGS * candidate.index.parts() as u64;
+            let find = Cost { misses: nodes + halvings * PROBE, bytes: 0 };
             Ok(Some(find.plus(asked.cost(candidate, 1))))
         };
         cheapest(able, cost)
@@ -145,6 +145,8 @@ impl<'a> Target<'a> {
 /// The values of a group expression by the places of keys.
 struct Keys<'a> {
     candidate: &'a Candidate<'a>,
+    /// The parts of the index, each alone; none where the index is but one.
+    layers: Vec<Index>,
     part: usize,
     evaluator: Evaluator,
     /// How many keys it was computed for.
@@ -152,8 +154,12 @@ struct Keys<'a> {
     most: usize,
 }
 
-/// Where groups begin, with the codes of their values.
-type Found = BTreeMap<u64, KeyCode>;
+/// Where a group begins: the range from there on, its value there, and the value's code.
+struct Start {
+    onwards: KeyRange,
+    value: ArrayRef,
+    code: KeyCode,
+}
 
 impl<'a> Keys<'a> {
     fn new(
@@ -167,7 +173,8 @@ impl<'a> Keys<'a> {
         let program = Program::compile(&[group], context)?;
         let part = if let Place::Part(part) = place { part } else { 0 };
         let (evaluator, most) = (Evaluator::new(&program), context.settings().vector_size);
-        Ok(Self { candidate, part, evaluator, probes: 0, most })
+        let layers = if candidate.index.parts() > 1 { candidate.index.layers() } else { vec![] };
+        Ok(Self { candidate, layers, part, evaluator, probes: 0, most })
     }
 
     /// The ranges of each group, with the groups' values; `None` when there are more than `most`.
@@ -177,36 +184,90 @@ impl<'a> Keys<'a> {
         most: u64,
     ) -> Result<Option<(Vec<Vec<KeyRange>>, ArrayRef)>> {
         let mut groups: Vec<Vec<KeyRange>> = Vec::new();
-        let mut firsts: Vec<(KeyRange, u64)> = Vec::new();
+        let mut values: Vec<ArrayRef> = Vec::new();
         let mut last: Option<KeyCode> = None;
         for range in ranges {
-            let view = self.candidate.index.view(range);
             let left = most.saturating_sub(groups.len() as u64);
-            let Some(found) = self.starts(&view, left)? else { return Ok(None) };
-            let ends = found.keys().copied().skip(1).chain([view.count()]);
-            for ((&start, code), end) in found.iter().zip(ends) {
-                let part = view.between(start..end);
+            let Some(starts) = self.starts(range, left)? else { return Ok(None) };
+            let ends = starts.iter().skip(1).map(Some).chain([None]);
+            for (start, end) in starts.iter().zip(ends) {
+                let onwards = || start.onwards.clone();
+                let part = end.map_or_else(onwards, |end| start.onwards.until(&end.onwards));
+                // The keys that a layer has may all be deleted.
+                if !self.layers.is_empty() && self.candidate.index.view(&part).is_empty() {
+                    continue;
+                }
                 match groups.last_mut() {
-                    Some(group) if last.as_ref() == Some(code) => group.push(part),
+                    Some(group) if last.as_ref() == Some(&start.code) => group.push(part),
                     _ => {
                         groups.push(vec![part]);
-                        firsts.push((range.clone(), start));
+                        values.push(Arc::clone(&start.value));
                     }
                 }
-                last = Some(code.clone());
+                last = Some(start.code.clone());
             }
         }
-        let mut values = Vec::with_capacity(firsts.len());
-        for (range, place) in &firsts {
-            values.push(self.key(&self.candidate.index.view(range), *place)?);
-        }
-        let values = self.compute(&values)?;
+        let values: Vec<&dyn Array> = values.iter().map(AsRef::as_ref).collect();
+        let values = match values.as_slice() {
+            [] => self.compute(&[])?,
+            values => arrow::compute::concat(values)?,
+        };
         Ok(Some((groups, values)))
     }
 
-    /// Where the groups of a range begin, with their codes; `None` when there are more than `most`.
-    fn starts(&mut self, view: &RangeView<'_>, most: u64) -> Result<Option<Found>> {
-        let mut found = Found::new();
+    /// Where the groups of a range begin, in the order of the index, groups without a live entry perhaps among them; `None`
+    /// when there are more than `most`.
+    fn starts(&mut self, range: &KeyRange, most: u64) -> Result<Option<Vec<Start>>> {
+        let index = Arc::clone(&self.candidate.index);
+        if self.layers.is_empty() {
+            return self.starts_in(&index.view(range), most);
+        }
+        let layers = std::mem::take(&mut self.layers);
+        let found = self.starts_in_layers(&layers, range, most);
+        self.layers = layers;
+        match found {
+            // A deleted key may be one that the expression fails for.
+            Err(_) => self.starts_in(&index.view(range), most),
+            found => found,
+        }
+    }
+
+    /// The same from the parts of the index, each of which is one run: looking for places in all of them at once takes a
+    /// hundred times as long.
+    fn starts_in_layers(
+        &mut self,
+        layers: &[Index],
+        range: &KeyRange,
+        most: u64,
+    ) -> Result<Option<Vec<Start>>> {
+        let mut starts: Vec<Start> = Vec::new();
+        for layer in layers {
+            let Some(found) = self.starts_in(&layer.view(range), most)? else { return Ok(None) };
+            starts.extend(found);
+        }
+        starts.sort_by(|a, b| a.onwards.cmp_begin(&b.onwards));
+        starts.dedup_by(|next, start| next.code == start.code);
+        Ok(Some(starts))
+    }
+
+    fn starts_in(&mut self, view: &RangeView<'_>, most: u64) -> Result<Option<Vec<Start>>> {
+        let Some(found) = self.places(view, most)? else { return Ok(None) };
+        let keys = found.keys().map(|&place| self.key(view, place)).collect::<Result<Vec<_>>>()?;
+        let values = self.compute(&keys)?;
+        let start = |(row, (place, code)): (usize, (u64, KeyCode))| {
+            let onwards = view.onwards(place).ok_or_else(missing)?;
+            Ok(Start { onwards, value: values.slice(row, 1), code })
+        };
+        found.into_iter().enumerate().map(start).collect::<Result<_>>().map(Some)
+    }
+
+    /// The places at which the groups of a range begin, with their codes; `None` when there are more than `most`.
+    fn places(
+        &mut self,
+        view: &RangeView<'_>,
+        most: u64,
+    ) -> Result<Option<BTreeMap<u64, KeyCode>>> {
+        let mut found = BTreeMap::new();
         let Some(last) = view.count().checked_sub(1) else { return Ok(Some(found)) };
         let ends = self.codes(view, &[0, last])?;
         found.insert(0, ends[0].clone());
@@ -244,9 +305,7 @@ impl<'a> Keys<'a> {
     }
 
     fn key(&self, view: &RangeView<'_>, place: u64) -> Result<Scalar> {
-        let missing = || EngineError::Internal("an index has no such place".into());
-        let entry = view.select(place).ok_or_else(missing)?;
-        let values = self.candidate.index.key_values(entry)?;
+        let values = view.keys_at(place)?.ok_or_else(missing)?;
         values.into_iter().nth(self.part).ok_or_else(missing)
     }
 
@@ -278,6 +337,10 @@ impl<'a> Keys<'a> {
         let parts: Vec<_> = arrays.iter().map(AsRef::as_ref).collect();
         Ok(arrow::compute::concat(&parts)?)
     }
+}
+
+fn missing() -> EngineError {
+    EngineError::Internal("an index has no such place".into())
 }
 
 /// Rows of columns in batches.

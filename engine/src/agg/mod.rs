@@ -4,7 +4,12 @@
 //! depends on neither workers nor the size of vectors. Kernels see no NULL except where the function wants them.
 //! Next: `derive.rs` (states without rows), `input.rs` (arguments as slices), `op/aggregate/` (groups and the sink).
 
-use arrow::array::{Array, ArrayRef};
+use std::sync::Arc;
+
+use arrow::{
+    array::{Array, ArrayRef, AsArray},
+    datatypes::Float64Type,
+};
 use stoadb_storage::{LogicalType, Vector};
 
 use crate::{
@@ -244,15 +249,15 @@ impl State {
         let array = match self {
             Self::Count(state) => state.finish(),
             Self::Sum(state) => state.finish(call)?,
-            Self::SumFloat(state) => state.finish(call),
+            Self::SumFloat(state) => one_nan(&state.finish(call)),
             Self::MomentsExact(state) => state.finish(call),
-            Self::Moments(state) => state.finish(call),
-            Self::Comoments(state) => state.finish(call),
-            Self::Shape(state) => state.finish(call),
-            Self::Weighted(state) => state.finish(call),
+            Self::Moments(state) => one_nan(&state.finish(call)),
+            Self::Comoments(state) => one_nan(&state.finish(call)),
+            Self::Shape(state) => one_nan(&state.finish(call)),
+            Self::Weighted(state) => one_nan(&state.finish(call)),
             Self::Interval(state) => state.finish(call)?,
             Self::Sketch(state) => state.finish(),
-            Self::Product(state) => state.finish(),
+            Self::Product(state) => one_nan(&state.finish()),
             Self::Extreme(state) => state.finish(call)?,
             Self::Bit(state) => state.finish(call)?,
             Self::Pick(state) => state.finish(call)?,
@@ -269,6 +274,17 @@ impl State {
     /// Bytes of memory held, about.
     pub(crate) fn memory(&self) -> u64 {
         each!(self, state => state.memory())
+    }
+}
+
+/// Doubles that were computed: which of the many NaNs it is says only in which order that happened, so all become one.
+fn one_nan(array: &ArrayRef) -> ArrayRef {
+    match array.as_primitive_opt::<Float64Type>() {
+        Some(values) if values.values().iter().any(|value| value.is_nan()) => {
+            let one = |value: f64| if value.is_nan() { f64::NAN } else { value };
+            Arc::new(values.unary::<_, Float64Type>(one))
+        }
+        _ => Arc::clone(array),
     }
 }
 

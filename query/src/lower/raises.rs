@@ -7,12 +7,14 @@
 use std::collections::HashSet;
 
 use arrow::datatypes::{DataType, TimeUnit};
-use datafusion_common::tree_node::TreeNode;
 use datafusion_expr::{BinaryExpr, ExprSchemable, LogicalPlan, Operator, utils::merge_schema};
 use stoadb_engine::{Expr, expr::ArithmeticOp};
 
 use super::STACK_LEFT;
-use crate::planner::scalars::DIVIDE;
+use crate::planner::{
+    scalars::DIVIDE,
+    trees::{PlanWalk, TreeWalk},
+};
 
 /// Whether a condition may raise such an error.
 pub(crate) fn raises(expr: &Expr) -> bool {
@@ -36,7 +38,7 @@ pub(crate) fn raises(expr: &Expr) -> bool {
 pub(crate) fn any_raises(plan: &LogicalPlan) -> datafusion_common::Result<bool> {
     use datafusion_common::tree_node::TreeNodeRecursion as Next;
     let mut nodes = Vec::new();
-    plan.apply_with_subqueries(|node| {
+    plan.apply_with_subqueries_dyn(|node| {
         use LogicalPlan as P;
         if matches!(node, P::Filter(_) | P::Join(_) | P::Projection(_) | P::Aggregate(_)) {
             nodes.push(node.clone());
@@ -74,10 +76,10 @@ pub(crate) fn any_raises(plan: &LogicalPlan) -> datafusion_common::Result<bool> 
 
 /// Whether an expression of a plan, typed or not, may raise such an error.
 pub(crate) fn may_raise(plan: &LogicalPlan) -> datafusion_common::Result<bool> {
-    plan.exists(|plan| {
+    plan.exists_dyn(|plan| {
         let schema = merge_schema(&plan.inputs());
         let mut found = false;
-        plan.apply_expressions(|expr| {
+        plan.apply_expressions_dyn(|expr| {
             found |= in_condition(expr, &schema)?;
             Ok(datafusion_common::tree_node::TreeNodeRecursion::Continue)
         })?;
@@ -91,7 +93,7 @@ fn in_condition(
 ) -> datafusion_common::Result<bool> {
     use datafusion_common::tree_node::TreeNodeRecursion as Next;
     let mut found = false;
-    expr.apply(|expr| {
+    expr.apply_dyn(|expr| {
         if let Some(date) = compared_date(expr, schema) {
             found |= in_condition(date, schema)?;
             return Ok(if found { Next::Stop } else { Next::Jump });

@@ -9,7 +9,10 @@ use datafusion_expr::{LogicalPlan, Subquery};
 use stoadb_engine::Expr;
 
 use super::{Lowerer, planner_error};
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    planner::trees::PlanWalk,
+};
 
 /// A subquery that was lowered, with the sources that it reads: names alone do not tell sources apart.
 pub(super) struct Seen {
@@ -51,7 +54,7 @@ impl Lowerer {
 /// The addresses of the table sources of a plan, nested subqueries included, in order.
 fn sources(plan: &LogicalPlan) -> Result<Vec<usize>> {
     let mut sources = Vec::new();
-    plan.apply_with_subqueries(|node| {
+    plan.apply_with_subqueries_dyn(|node| {
         if let LogicalPlan::TableScan(scan) = node {
             sources.push(Arc::as_ptr(&scan.source).cast::<()>() as usize);
         }

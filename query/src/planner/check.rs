@@ -3,13 +3,13 @@
 //! Invariant: a plan that passes has no correlated or predicate subquery left, every column of every expression binds to
 //! the node's input exactly once, and every node is one that `lower` knows.
 
-use datafusion_common::{
-    Column, DFSchema, HashMap,
-    tree_node::{TreeNode, TreeNodeRecursion},
-};
+use datafusion_common::{Column, DFSchema, HashMap, tree_node::TreeNodeRecursion};
 use datafusion_expr::{Expr, LogicalPlan};
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    planner::trees::{PlanWalk, TreeWalk},
+};
 
 /// Checks a plan and the plans of its scalar subqueries.
 ///
@@ -30,7 +30,7 @@ pub fn check(plan: &LogicalPlan) -> Result<()> {
 /// `Unsupported`, naming the construct.
 pub fn check_lateral(plan: &LogicalPlan) -> Result<()> {
     let mut what = None;
-    plan.apply(|node| {
+    plan.apply_dyn(|node| {
         match node {
             LogicalPlan::Window(_) => what = Some("a window function in a LATERAL subquery"),
             LogicalPlan::Limit(limit) if limit.skip.is_some() => {
@@ -53,7 +53,7 @@ pub fn check_lateral(plan: &LogicalPlan) -> Result<()> {
 /// Those of the walk, of which there are none.
 pub fn has_namesakes(plan: &LogicalPlan) -> Result<bool> {
     let mut found = false;
-    plan.apply_with_subqueries(|node| {
+    plan.apply_with_subqueries_dyn(|node| {
         if let LogicalPlan::Aggregate(node) = node
             && node.group_expr.len() + node.aggr_expr.len() > 1
         {
@@ -98,8 +98,8 @@ fn check_node(plan: &LogicalPlan) -> Result<()> {
         _ => return Ok(()),
     };
     let mut failed = None;
-    plan.apply_expressions(|expr| {
-        expr.apply(|expr| {
+    plan.apply_expressions_dyn(|expr| {
+        expr.apply_dyn(|expr| {
             if let Err(error) = check_expr(expr, schema) {
                 failed = Some(error);
                 return Ok(TreeNodeRecursion::Stop);

@@ -21,6 +21,7 @@ pub mod registry; // scalar functions for the engine
 pub mod scalars; // scalar functions whose types are ours
 pub mod source; // relations as the library sees them
 pub mod subqueries; // EXISTS, IN, ANY, ALL and correlated subqueries become joins
+pub(crate) mod trees; // walks over plans and expressions, compiled once
 pub mod to_char; // dates and times as texts
 pub mod windows; // window functions: names and types
 mod wording; // the library's errors about clauses
@@ -266,7 +267,7 @@ fn plan_view(
 fn guarded<T>(statement: &Statement, plan: impl FnOnce() -> Result<T>) -> Result<T> {
     use datafusion_sql::sqlparser::ast::Spanned;
     let lines = statement.span().end.line;
-    let length = usize::try_from(lines).unwrap_or(0).saturating_mul(80).max(4_000);
+    let length = usize::try_from(lines).unwrap_or(0).saturating_mul(80);
     with_stack(length, || {
         catch_unwind(AssertUnwindSafe(plan))
             .unwrap_or_else(|_| Err(Error::internal("the planner panicked")))

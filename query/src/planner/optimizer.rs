@@ -33,6 +33,7 @@ use crate::{
             ComputeLateral, SimplifyFunctions, above_totals, common_types, keeping_columns,
             keeping_order, past_asof,
         },
+        trees::PlanWalk,
     },
 };
 
@@ -107,10 +108,10 @@ fn run(mut plan: LogicalPlan, rules: &Rules, context: &Context) -> Result<Logica
             let schema = Arc::clone(plan.schema());
             let changed = match rule.apply_order() {
                 Some(ApplyOrder::TopDown) => {
-                    plan.transform_down_with_subqueries(|plan| rule.rewrite(plan, context))?
+                    plan.transform_down_with_subqueries_dyn(|plan| rule.rewrite(plan, context))?
                 }
                 Some(ApplyOrder::BottomUp) => {
-                    plan.transform_up_with_subqueries(|plan| rule.rewrite(plan, context))?
+                    plan.transform_up_with_subqueries_dyn(|plan| rule.rewrite(plan, context))?
                 }
                 None => rule.rewrite(plan, context)?,
             };

@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Field, IntervalUnit};
 use datafusion_common::{
     DFSchema, ScalarValue,
     config::ConfigOptions,
-    tree_node::{Transformed, TreeNode, TreeNodeRecursion},
+    tree_node::{Transformed, TreeNodeRecursion},
 };
 use datafusion_expr::{
     Expr, ExprSchemable, LogicalPlan, Operator, expr::Placeholder, expr_rewriter::NamePreserver,
@@ -20,7 +20,12 @@ use stoadb_storage::{LogicalType, Scalar};
 
 use crate::{
     error::{Error, ErrorKind, Result},
-    planner::{functions::Functions, hooks, rules::common_types},
+    planner::{
+        functions::Functions,
+        hooks,
+        rules::common_types,
+        trees::{PlanWalk, TreeWalk},
+    },
 };
 
 /// A plan whose parameters have their values, and what it says of them, by number from 1.
@@ -99,12 +104,12 @@ pub fn bind(
             _ => Expr::Literal(literal, None),
         })
     };
-    let plan = plan.transform_up_with_subqueries(|plan| {
+    let plan = plan.transform_up_with_subqueries_dyn(|plan| {
         let schema = merge_schema(&plan.inputs());
         let names = NamePreserver::new(&plan);
-        let bound = plan.map_expressions(|expr| {
+        let bound = plan.map_expressions_dyn(|expr| {
             let name = names.save(&expr);
-            let bound = expr.transform_up(|expr| match &expr {
+            let bound = expr.transform_up_dyn(|expr| match &expr {
                 Expr::Placeholder(placeholder) => Ok(match value(placeholder) {
                     Some(value) => Transformed::yes(value),
                     None => Transformed::no(expr),
@@ -115,7 +120,7 @@ pub fn bind(
                 return Ok(bound);
             }
             // The operators are planned anew: some depend on the types of their operands.
-            let planned = bound.data.transform_up(|expr| match expr {
+            let planned = bound.data.transform_up_dyn(|expr| match expr {
                 Expr::BinaryExpr(expr) => hooks::planned(expr, &schema, functions),
                 expr => Ok(Transformed::no(expr)),
             })?;
@@ -143,9 +148,9 @@ fn compared(plan: &LogicalPlan, count: usize) -> Result<Vec<bool>> {
             *counter += 1;
         }
     };
-    plan.apply_with_subqueries(|plan| {
-        plan.apply_expressions(|expr| {
-            expr.apply(|expr| {
+    plan.apply_with_subqueries_dyn(|plan| {
+        plan.apply_expressions_dyn(|expr| {
+            expr.apply_dyn(|expr| {
                 note(expr, false);
                 match expr {
                     Expr::BinaryExpr(binary) if is_comparison(binary.op) => {
@@ -222,9 +227,9 @@ fn types(plan: &LogicalPlan, options: &ConfigOptions) -> Result<HashMap<String, 
 fn wanted_types(plan: &LogicalPlan) -> Result<HashMap<String, Option<DataType>>> {
     let mut types: HashMap<String, Option<DataType>> = HashMap::new();
     let mut clash = false;
-    plan.apply_with_subqueries(|plan| {
-        plan.apply_expressions(|expr| {
-            expr.apply(|expr| {
+    plan.apply_with_subqueries_dyn(|plan| {
+        plan.apply_expressions_dyn(|expr| {
+            expr.apply_dyn(|expr| {
                 if let Expr::Placeholder(Placeholder { id, field }) = expr {
                     let known = types.entry(id.clone()).or_default();
                     let ty = field.as_ref().map(|field| field.data_type().clone());
@@ -253,9 +258,9 @@ fn forgotten(plan: LogicalPlan) -> datafusion_common::Result<LogicalPlan> {
             placeholder.field = None;
         }
     };
-    let forgotten = plan.transform_up_with_subqueries(|plan| {
-        plan.map_expressions(|expr| {
-            expr.transform_up(|mut expr| {
+    let forgotten = plan.transform_up_with_subqueries_dyn(|plan| {
+        plan.map_expressions_dyn(|expr| {
+            expr.transform_up_dyn(|mut expr| {
                 match &mut expr {
                     Expr::BinaryExpr(binary) => {
                         [&mut binary.left, &mut binary.right].into_iter().for_each(|e| forget(e));
@@ -274,10 +279,10 @@ fn forgotten(plan: LogicalPlan) -> datafusion_common::Result<LogicalPlan> {
 }
 
 fn inferred(plan: LogicalPlan) -> datafusion_common::Result<LogicalPlan> {
-    let inferred = plan.transform_up_with_subqueries(|plan| {
+    let inferred = plan.transform_up_with_subqueries_dyn(|plan| {
         let schema = merge_schema(&plan.inputs());
-        let plan = plan.map_expressions(|expr| {
-            let expr = expr.transform_up(|expr| Ok(added_to_moment(expr, &schema)))?;
+        let plan = plan.map_expressions_dyn(|expr| {
+            let expr = expr.transform_up_dyn(|expr| Ok(added_to_moment(expr, &schema)))?;
             let (found, added) = (expr.transformed, expr.data);
             let (expr, inferred) = added.infer_placeholder_types(&schema)?;
             Ok(if found || inferred { Transformed::yes(expr) } else { Transformed::no(expr) })

@@ -5,12 +5,12 @@
 
 use std::ops::ControlFlow;
 
-use datafusion_sql::sqlparser::ast::{Expr, Select, Spanned, Statement, Visit, Visitor};
+use datafusion_sql::sqlparser::ast::{Expr, Select, Spanned, Statement, Visitor};
 
 use crate::{
     error::{Error, ErrorKind, Span},
     planner::functions,
-    sql::{names::fold, parse::place},
+    sql::{names::fold, parse::place, visit::Walk},
 };
 
 /// The error of a call whose arguments do not fit, out of the library's text.
@@ -116,7 +116,7 @@ pub(super) fn sql_types(text: &str) -> String {
 pub(super) fn placed(mut error: Error, statement: &Statement) -> Error {
     let about_subquery = error.kind == ErrorKind::Unsupported && error.message.contains("subquery");
     let mut finder = Finder { error: &error, about_subquery, calls: Vec::new(), quoted: None };
-    let _ = statement.visit(&mut finder);
+    let _ = statement.walk(&mut finder);
     let Finder { calls, quoted, .. } = finder;
     if let Some(text) = quoted {
         let text = text.replace('\'', "''");

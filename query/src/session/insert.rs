@@ -70,31 +70,56 @@ pub(crate) fn insert(
 
 /// Refuses what no part of INSERT looks at.
 fn refuse_clauses(insert: &Insert) -> Result<()> {
-    let plain = Insert {
-        optimizer_hints: Vec::new(),
-        ignore: false,
-        overwrite: false,
-        assignments: Vec::new(),
-        partitioned: None,
-        output: None,
-        replace_into: false,
-        priority: None,
-        insert_alias: None,
-        settings: None,
-        format_clause: None,
-        multi_table_insert_type: None,
-        multi_table_into_clauses: Vec::new(),
-        multi_table_when_clauses: Vec::new(),
-        multi_table_else_clause: None,
-        ..insert.clone()
-    };
-    let others = insert.after_columns.iter().any(|name| name.value != BY_NAME);
-    if plain != *insert || others {
-        return Err(Error::unsupported("a clause of this INSERT").with_hint(
+    let Insert {
+        insert_token: _,
+        optimizer_hints,
+        or: _,
+        ignore,
+        into: _,
+        table: _,
+        table_alias: _,
+        columns: _,
+        overwrite,
+        source: _,
+        assignments,
+        partitioned,
+        after_columns,
+        has_table_keyword: _,
+        on: _,
+        returning: _,
+        output,
+        replace_into,
+        priority,
+        insert_alias,
+        settings,
+        format_clause,
+        multi_table_insert_type,
+        multi_table_into_clauses,
+        multi_table_when_clauses,
+        multi_table_else_clause,
+    } = insert;
+    let plain = optimizer_hints.is_empty()
+        && !ignore
+        && !overwrite
+        && assignments.is_empty()
+        && partitioned.is_none()
+        && after_columns.iter().all(|name| name.value == BY_NAME)
+        && output.is_none()
+        && !replace_into
+        && priority.is_none()
+        && insert_alias.is_none()
+        && settings.is_none()
+        && format_clause.is_none()
+        && multi_table_insert_type.is_none()
+        && multi_table_into_clauses.is_empty()
+        && multi_table_when_clauses.is_empty()
+        && multi_table_else_clause.is_none();
+    match plain {
+        true => Ok(()),
+        false => Err(Error::unsupported("a clause of this INSERT").with_hint(
             "INSERT INTO table [(columns) | BY NAME] with VALUES, a query or DEFAULT VALUES is",
-        ));
+        )),
     }
-    Ok(())
 }
 
 /// The rows that a statement gives, as segments of the table.
@@ -110,10 +135,9 @@ fn rows(session: &Session<'_>, target: &Target, insert: &Insert) -> Result<Vec<A
         let statement = query(None, SetExpr::Select(Box::new(select)));
         return create::write(session, session.prepare(&statement)?, schema);
     };
-    let mut source = source.as_ref().clone();
     let targets = match is_by_name(insert) {
         true => {
-            let prepared = session.prepare(&Statement::Query(Box::new(source.clone())))?;
+            let prepared = session.prepare(&Statement::Query(source.clone()))?;
             let names = prepared.schema.fields().iter().map(|field| field.name().clone());
             let names: Vec<ObjectName> =
                 names.map(|name| ObjectName::from(vec![Ident::with_quote('"', name)])).collect();
@@ -123,14 +147,16 @@ fn rows(session: &Session<'_>, target: &Target, insert: &Insert) -> Result<Vec<A
         false => targets(&insert.columns, schema, table)?,
     };
     let defaults = rules.defaults.keys().any(|column| !targets.contains(column));
-    let constants = if defaults { None } else { constants(&source, session.parameters) };
+    let filled = || {
+        let mut source = source.clone();
+        fill_defaults(&mut source, rules, schema, &targets)?;
+        type_parameters(&mut source, session.parameters)?;
+        Ok::<_, Error>(source)
+    };
+    let constants = if defaults { None } else { constants(source, session.parameters) };
     let mut prepared = match constants {
         Some(rows) => Prepared::alone(rows),
-        None => {
-            fill_defaults(&mut source, rules, schema, &targets)?;
-            type_parameters(&mut source, session.parameters)?;
-            session.prepare(&Statement::Query(Box::new(source.clone())))?
-        }
+        None => session.prepare(&Statement::Query(filled()?))?,
     };
     let given = prepared.plan.root.schema().len();
     if given != targets.len() {
@@ -138,7 +164,7 @@ fn rows(session: &Session<'_>, target: &Target, insert: &Insert) -> Result<Vec<A
         return Err(Error::new(ErrorKind::Type, message));
     }
     if defaults {
-        let statement = with_defaults(source, rules, schema, &targets)?;
+        let statement = with_defaults(filled()?, rules, schema, &targets)?;
         return create::write(session, session.prepare(&statement)?, schema);
     }
     let empty = Plan::Values { schema: Schema::default(), rows: Vec::new() };
@@ -205,7 +231,7 @@ fn type_parameters(query: &mut Query, parameters: &[Scalar]) -> Result<()> {
 
 /// A query for all columns of the table: those of `source` where `targets` says, defaults elsewhere.
 fn with_defaults(
-    source: Query,
+    source: Box<Query>,
     rules: &TableRules,
     schema: &Schema,
     targets: &[usize],
@@ -218,12 +244,8 @@ fn with_defaults(
         columns: (0..targets.len()).map(column).collect(),
         at: None,
     };
-    let factor = TableFactor::Derived {
-        lateral: false,
-        subquery: Box::new(source),
-        alias: Some(alias),
-        sample: None,
-    };
+    let factor =
+        TableFactor::Derived { lateral: false, subquery: source, alias: Some(alias), sample: None };
     let mut select = select_all(factor);
     let item = |column: usize| {
         let given = targets.iter().position(|&target| target == column);

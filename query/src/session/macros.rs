@@ -34,6 +34,7 @@ use crate::{
         names::{fold, keep_name},
         parse::place,
         rewrite::table_factor,
+        visit::{Walk, WalkMut},
         walk::forget_places,
     },
 };
@@ -177,11 +178,11 @@ fn calls(statement: &Statement) -> Calls {
     let mut calls = Calls::default();
     if let Statement::CreateMacro { args, definition, .. } = statement {
         for default in args.iter().flatten().filter_map(|arg| arg.default_expr.as_ref()) {
-            let _ = default.visit(&mut calls);
+            let _ = default.walk(&mut calls);
         }
         let _ = match definition {
-            MacroDefinition::Expr(expr) => expr.visit(&mut calls),
-            MacroDefinition::Table(query) => query.visit(&mut calls),
+            MacroDefinition::Expr(expr) => expr.walk(&mut calls),
+            MacroDefinition::Table(query) => query.walk(&mut calls),
         };
     }
     calls
@@ -234,7 +235,7 @@ fn lambda_parameters(node: &impl Visit) -> Vec<String> {
         }
     }
     let mut lambdas = Lambdas(Vec::new());
-    let _ = Visit::visit(node, &mut lambdas);
+    let _ = node.walk(&mut lambdas);
     lambdas.0
 }
 
@@ -277,7 +278,7 @@ pub(crate) fn expand_kept(names: &Names<'_>, expr: &mut Expr) -> Result<()> {
 fn expand_in(names: &Names<'_>, node: &mut impl VisitMut, kept: bool) -> Result<()> {
     let (known, levels) = (HashMap::new(), Vec::new());
     let mut expander = Expander { names, kept, known, levels, depth: 0, calls: 0, nodes: 0 };
-    match node.visit(&mut expander) {
+    match node.walk_mut(&mut expander) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }
@@ -367,7 +368,7 @@ impl Expander<'_> {
             }
         }
         let mut count = Count(0);
-        let _ = node.visit(&mut count);
+        let _ = node.walk(&mut count);
         self.nodes += count.0;
         self.calls += 1;
         if self.depth >= DEPTH || self.calls > MOST_CALLS || self.nodes > MOST_NODES {
@@ -400,7 +401,7 @@ impl Expander<'_> {
         let bound = self.bound(&key, &definition, args)?;
         let mut body = body.clone();
         self.refuse_capture(&shown, &body, &bound)?;
-        let _ = VisitMut::visit(&mut body, &mut Substitute(&bound));
+        let _ = body.walk_mut(&mut Substitute(&bound));
         self.count(&key, &body)?;
         Ok(Some(Expr::Nested(Box::new(body))))
     }
@@ -450,7 +451,7 @@ impl Expander<'_> {
             }
         }
         let mut body = body.clone();
-        let _ = VisitMut::visit(&mut body, &mut Substitute(&bound));
+        let _ = body.walk_mut(&mut Substitute(&bound));
         self.count(&key, &body)?;
         let alias = Some(alias.clone().unwrap_or_else(|| alias_of(&last)));
         let subquery = Box::new(*body);
@@ -469,7 +470,7 @@ impl Expander<'_> {
         }
         let mut scope =
             Scope { names: self.names, tables: Vec::new(), columns: Vec::new(), unknown: false };
-        let _ = body.visit(&mut scope);
+        let _ = body.walk(&mut scope);
         for name in bound.values().flat_map(columns_of) {
             let (first, qualified) = (fold(&name[0]), name.len() > 1);
             let taken = match qualified {
@@ -518,7 +519,7 @@ impl VisitorMut for Expander<'_> {
             };
             keep_name(item, |expr| {
                 let mut calls = Calls::default();
-                let _ = Visit::visit(expr, &mut calls);
+                let _ = expr.walk(&mut calls);
                 calls.names.iter().any(known)
             });
         }
@@ -615,7 +616,7 @@ fn columns_of(expr: &Expr) -> Vec<Vec<String>> {
         }
     }
     let mut columns = Columns(Vec::new());
-    let _ = expr.visit(&mut columns);
+    let _ = expr.walk(&mut columns);
     columns.0
 }
 

@@ -32,10 +32,11 @@ use crate::{
             CaseWhen, CastKind, Expr, Ident, Join, JoinConstraint, JoinOperator, Merge,
             MergeAction, MergeClause, MergeClauseKind, MergeInsertExpr, MergeInsertKind,
             ObjectName, SelectItem, SetExpr, Statement, TableAlias, TableFactor, TableWithJoins,
-            Value, helpers::attached_token::AttachedToken, visit_expressions,
+            Value, helpers::attached_token::AttachedToken,
         },
         names::{EXACT, fold},
         rewrite::{select_all, table_factor},
+        visit::Walk,
     },
 };
 
@@ -157,7 +158,7 @@ fn refuse_random(merge: &Merge) -> Result<()> {
     let functions = scalar_functions();
     let predicates = merge.clauses.iter().filter_map(|clause| clause.predicate.as_ref());
     for predicate in predicates {
-        let drawn = visit_expressions(predicate, |expr| match expr {
+        let drawn = predicate.walk_expressions(|expr| match expr {
             Expr::Function(call) => {
                 let name = fold(&call.name.to_string());
                 let volatile = functions

@@ -30,6 +30,7 @@ use crate::{
         file_options,
         names::{fold, keep_name},
         sources::{FUNCTION, FileRequest},
+        visit::WalkMut,
         walk,
     },
 };
@@ -168,8 +169,8 @@ impl Names<'_> {
     /// When one is of this connection alone and `temporary` does not say that the text is, too.
     pub(crate) fn qualify(&self, node: &mut impl VisitMut, temporary: bool) -> Result<()> {
         let mut ctes = CteNames(Vec::new());
-        let _ = node.visit(&mut ctes);
-        match node.visit(&mut Qualifier {
+        let _ = node.walk_mut(&mut ctes);
+        match node.walk_mut(&mut Qualifier {
             names: self,
             ctes: ctes.0,
             temporary,

@@ -17,9 +17,10 @@ use crate::{
         self,
         ast::{
             Cte, Expr, ExprWithAlias, Ident, PivotValueSource, Query, SelectItem, SetExpr,
-            Statement, TableFactor, Value, Visit, VisitMut, Visitor, VisitorMut, With,
+            Statement, TableFactor, Value, Visitor, VisitorMut, With,
             helpers::attached_token::AttachedToken,
         },
+        visit::{Walk, WalkMut},
     },
 };
 
@@ -34,11 +35,11 @@ pub(crate) fn resolve<'s>(
     session: &Session<'_>,
     statement: &'s Statement,
 ) -> Result<Cow<'s, Statement>> {
-    if statement.visit(&mut Finder).is_continue() {
+    if statement.walk(&mut Finder).is_continue() {
         return Ok(Cow::Borrowed(statement));
     }
     let mut statement = statement.clone();
-    match VisitMut::visit(&mut statement, &mut Resolver { session, ctes: Vec::new() }) {
+    match statement.walk_mut(&mut Resolver { session, ctes: Vec::new() }) {
         ControlFlow::Continue(()) => Ok(Cow::Owned(statement)),
         ControlFlow::Break(error) => Err(error),
     }
@@ -73,7 +74,7 @@ impl VisitorMut for Resolver<'_, '_> {
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
         // One that has such a PIVOT itself would be asked for its own values without end.
-        let closed = |cte: &&Cte| Visit::visit(cte.query.as_ref(), &mut Finder).is_continue();
+        let closed = |cte: &&Cte| cte.query.as_ref().walk(&mut Finder).is_continue();
         let own = query
             .with
             .as_ref()

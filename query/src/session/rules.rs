@@ -27,10 +27,11 @@ use crate::{
         ast::{
             CheckConstraint, ColumnDef as AstColumn, ColumnOption, Expr, Ident, IndexColumn,
             ObjectName, OneOrManyWithParens, SelectItem, SetExpr, Statement, TableConstraint,
-            UnaryOperator, VisitMut, VisitorMut,
+            UnaryOperator, VisitorMut,
         },
         names::fold,
         rewrite::select_all,
+        visit::WalkMut,
     },
 };
 
@@ -299,14 +300,14 @@ pub(crate) fn enforce(
 /// Whether a text of an expression names a column.
 pub(crate) fn names_column(text: &str, column: &str) -> Result<bool> {
     let mut columns = Columns::new(column, None);
-    let _ = VisitMut::visit(&mut expression(text)?, &mut columns);
+    let _ = (expression(text)?).walk_mut(&mut columns);
     Ok(columns.found)
 }
 
 /// The same with the column renamed.
 pub(crate) fn with_column_renamed(text: &str, column: &str, new: &str) -> Result<String> {
     let mut expr = expression(text)?;
-    let _ = VisitMut::visit(&mut expr, &mut Columns::new(column, Some(new)));
+    let _ = expr.walk_mut(&mut Columns::new(column, Some(new)));
     match expr {
         Expr::Nested(inner) => Ok(inner.to_string()),
         other => Ok(other.to_string()),

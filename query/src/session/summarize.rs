@@ -21,7 +21,8 @@ use crate::{
     session::{create::result_schema, result::QueryResult, run::Session, text::to_text},
     sql::{
         self,
-        ast::{Query, Statement, TableFactor, VisitMut, VisitorMut},
+        ast::{Query, Statement, TableFactor, VisitorMut},
+        visit::WalkMut,
     },
 };
 
@@ -108,7 +109,7 @@ fn statistics(session: &Session<'_>, query: &Query, schema: &Schema) -> Result<V
     let parsed = sql::parse(&sql)?.pop();
     let mut statement = parsed.ok_or_else(|| Error::internal("no statement"))?.statement;
     let mut replaced = Replace(Some(query.clone()));
-    if statement.visit(&mut replaced).is_continue() {
+    if statement.walk_mut(&mut replaced).is_continue() {
         return Err(Error::internal("SUMMARIZE lost its query"));
     }
     let result = session.stream(session.prepare(&statement)?)?;

@@ -9,11 +9,9 @@ use crate::{
     planner::{Catalog, ObjectNameParts},
     session::names::Names,
     sql::{
-        ast::{
-            CopySource, ObjectName, ObjectNamePart, Query, Statement, TableFactor, VisitMut,
-            VisitorMut,
-        },
+        ast::{CopySource, ObjectName, ObjectNamePart, Query, Statement, TableFactor, VisitorMut},
         names::fold,
+        visit::WalkMut,
     },
 };
 
@@ -35,7 +33,7 @@ pub(crate) fn unknown(names: &Names<'_>, statement: &Statement) -> Vec<String> {
         | Statement::Update(_)
         | Statement::Merge(_)
         | Statement::Explain { .. }) => {
-            let _ = statement.visit(&mut found);
+            let _ = statement.walk_mut(&mut found);
         }
         _ => {}
     }
@@ -58,7 +56,7 @@ struct Collector {
 impl Collector {
     fn visit(&mut self, query: Option<Box<Query>>) {
         if let Some(mut query) = query {
-            let _ = query.visit(self);
+            let _ = query.walk_mut(self);
         }
     }
 

@@ -32,11 +32,12 @@ use crate::{
     sql::{
         ast::{
             Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName,
-            Statement, Value, VisitMut, VisitorMut,
+            Statement, Value, VisitorMut,
         },
         calls::call_of,
         file_options::{FileOption, OptionValue},
         names::fold,
+        visit::WalkMut,
     },
 };
 
@@ -195,7 +196,7 @@ impl UserFunctions {
         if aggregates.is_empty() {
             return Ok(());
         }
-        match statement.visit(&mut Expander(aggregates)) {
+        match statement.walk_mut(&mut Expander(aggregates)) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(error) => Err(error),
         }

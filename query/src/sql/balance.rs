@@ -10,8 +10,7 @@
 use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
-    BinaryOperator, Expr, Select, Statement, TableFactor, Value, VisitMut, VisitorMut,
-    visit_expressions,
+    BinaryOperator, Expr, Select, Statement, TableFactor, Value, VisitorMut,
 };
 
 use crate::{
@@ -20,6 +19,7 @@ use crate::{
     sql::{
         calls::{call_of, taken},
         names::keep_name,
+        visit::{Walk, WalkMut},
     },
 };
 
@@ -37,7 +37,7 @@ const LEFT_DEPTH: usize = 400;
 /// # Errors
 /// `Unsupported` when operators that are not associative nest thousands of levels deep.
 pub fn balance_statement(statement: &mut Statement) -> Result<()> {
-    match statement.visit(&mut Balancer::default()) {
+    match statement.walk_mut(&mut Balancer::default()) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }
@@ -110,7 +110,7 @@ impl Balancer {
     /// Turns a long chain of conditions into a call, where nothing needs to see its terms.
     fn call(&self, expr: &mut Expr, op: &BinaryOperator, function: &str) {
         let has_subquery = |expr: &Expr| {
-            let found = visit_expressions(expr, |expr| match is_subquery(expr) {
+            let found = expr.walk_expressions(|expr| match is_subquery(expr) {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             });
@@ -137,7 +137,7 @@ fn is_sign(op: &BinaryOperator) -> bool {
 
 /// Whether an expression holds a chain that becomes a call.
 fn has_calls(expr: &Expr) -> bool {
-    let found = visit_expressions(expr, |expr| {
+    let found = expr.walk_expressions(|expr| {
         match is_long(expr, is_sign) || is_long(expr, |op| *op == BinaryOperator::Or) {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
@@ -293,7 +293,7 @@ mod tests {
             }
         }
         let mut depth = Depth(0, 0);
-        let _ = statements[0].statement.clone().visit(&mut depth);
+        let _ = statements[0].statement.clone().walk_mut(&mut depth);
         assert!(depth.1 <= 15, "{}", depth.1);
     }
 

@@ -10,8 +10,7 @@ use datafusion_sql::sqlparser::ast::{
     AccessExpr, BinaryOperator, CaseWhen, CastKind, DataType, Expr, Function, FunctionArg,
     FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident,
     LambdaFunction, NullTreatment, ObjectName, OneOrManyWithParens, Select, Statement,
-    TimezoneInfo, Value, VisitMut, VisitorMut, helpers::attached_token::AttachedToken,
-    visit_expressions_mut,
+    TimezoneInfo, Value, VisitorMut, helpers::attached_token::AttachedToken,
 };
 
 use crate::{
@@ -21,6 +20,7 @@ use crate::{
     sql::{
         gate::has_lambda,
         names::{fold, keep_name},
+        visit::WalkMut,
         walk,
     },
 };
@@ -159,7 +159,7 @@ pub fn name_casts(statement: &mut Statement) {
             ControlFlow::Continue(())
         }
     }
-    let _ = statement.visit(&mut Casts);
+    let _ = statement.walk_mut(&mut Casts);
 }
 
 /// What a call of one of our own names stands for.
@@ -392,7 +392,7 @@ pub fn lambda_parameters(lambda: &mut LambdaFunction) {
             parameters.iter_mut().for_each(|parameter| mark(&mut parameter.name));
         }
     }
-    let _: ControlFlow<()> = visit_expressions_mut(&mut lambda.body, |expr| {
+    let _: ControlFlow<()> = lambda.body.walk_expressions_mut(|expr| {
         match expr {
             Expr::Identifier(name) => mark(name),
             Expr::CompoundIdentifier(parts) => {

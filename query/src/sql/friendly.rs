@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use datafusion_common::{HashMap, HashSet};
 use datafusion_sql::sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, RenameSelectItem,
-    Select, SelectItem, SelectItemQualifiedWildcardKind, Spanned, Value, VisitMut, VisitorMut,
+    Select, SelectItem, SelectItemQualifiedWildcardKind, Spanned, Value, VisitorMut,
     WildcardAdditionalOptions,
 };
 
@@ -20,6 +20,7 @@ use crate::{
         parse::place,
         shorthand::UNPACKED,
         using::{Joined, excluded, item_of, last},
+        visit::WalkMut,
         walk,
     },
 };
@@ -241,12 +242,12 @@ fn renamed(options: &WildcardAdditionalOptions, all: &Joined) -> Result<Vec<Sele
 fn matched(expr: &Expr, alias: Option<&Ident>, all: &Joined) -> Result<Vec<SelectItem>> {
     let mut filler = Filler { all, columns: Vec::new(), at: 0, asked: false, failed: None };
     let mut first = expr.clone();
-    let _ = VisitMut::visit(&mut first, &mut filler);
+    let _ = first.walk_mut(&mut filler);
     let mut items = Vec::new();
     for at in 0..filler.columns.len().max(1) {
         filler.at = at;
         let mut expr = expr.clone();
-        let _ = VisitMut::visit(&mut expr, &mut filler);
+        let _ = expr.walk_mut(&mut filler);
         if let Some(error) = filler.failed.take() {
             return Err(error);
         }
@@ -284,7 +285,7 @@ fn shown(expr: &Expr) -> String {
         }
     }
     let mut bare = expr.clone();
-    let _ = VisitMut::visit(&mut bare, &mut Bare);
+    let _ = bare.walk_mut(&mut Bare);
     expression_name(&bare)
 }
 

@@ -9,7 +9,7 @@ use datafusion_sql::sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments,
     GroupByExpr, Join, JoinConstraint, JoinOperator, LimitClause, OrderBy, OrderByKind, Query,
     Select, SelectItem, SetExpr, SetOperator, SetQuantifier, Spanned, Statement, TableAlias,
-    TableFactor, TableWithJoins, Visit, Visitor,
+    TableFactor, TableWithJoins, Visitor,
 };
 
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
         functions::{is_aggregate, is_window},
         lambdas::lambda_function,
     },
-    sql::{names::fold, parse::place, sources::is_unnested},
+    sql::{names::fold, parse::place, sources::is_unnested, visit::Walk},
 };
 
 /// Looks at every node of a query.
@@ -29,7 +29,7 @@ pub fn check(statement: &Statement) -> Result<()> {
     if !matches!(statement, Statement::Query(_)) {
         return Err(Error::unsupported("this statement as a query"));
     }
-    match statement.visit(&mut Gate::default()) {
+    match statement.walk(&mut Gate::default()) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }

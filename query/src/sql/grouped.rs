@@ -6,15 +6,16 @@
 
 use std::ops::ControlFlow;
 
-use datafusion_sql::sqlparser::ast::{
-    Expr, GroupByExpr, Select, Statement, Value, VisitMut, VisitorMut,
-};
+use datafusion_sql::sqlparser::ast::{Expr, GroupByExpr, Select, Statement, Value, VisitorMut};
 
-use crate::{planner::scalars::SAME, sql::calls::call_of};
+use crate::{
+    planner::scalars::SAME,
+    sql::{calls::call_of, visit::WalkMut},
+};
 
 /// Marks every GROUP BY of a statement.
 pub fn mark(statement: &mut Statement) {
-    let _ = statement.visit(&mut Marker);
+    let _ = statement.walk_mut(&mut Marker);
 }
 
 struct Marker;

@@ -31,6 +31,7 @@ pub mod sources; // file names and table functions in FROM
 pub mod struct_types; // STRUCT(a INTEGER) -> STRUCT<a INTEGER>
 pub mod statement_options; // options of COPY, EXPORT, IMPORT
 pub mod tuples; // rows in parentheses
+pub mod visit; // visitors of syntax trees, compiled once
 pub mod walk; // expressions outside of subqueries
 pub mod using; // USING and NATURAL -> ON
 pub mod whole_rows; // tables as structs, LATERAL where it is not said

@@ -16,10 +16,10 @@ use datafusion_sql::sqlparser::ast::{
     Cte, ExcludeSelectItem, Expr, Function, FunctionArg, Ident, JoinConstraint, JoinOperator,
     NamedWindowExpr, ObjectName, ObjectNamePart, OrderByExpr, OrderByKind, Query, RenameSelectItem,
     Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Spanned, Statement, TableAlias,
-    TableFactor, TableWithJoins, VisitMut, VisitorMut, WildcardAdditionalOptions, WindowType,
+    TableFactor, TableWithJoins, VisitorMut, WildcardAdditionalOptions, WindowType,
 };
 
-use crate::sql::calls::taken;
+use crate::sql::{calls::taken, visit::WalkMut};
 
 /// Stands between a folded name and its exact spelling.
 pub const EXACT: char = '\u{1}';
@@ -106,7 +106,7 @@ pub fn fold_statement(
 ) -> Spelling {
     let mut folder =
         Folder { clashing, rename_all, spelling: Spelling::default(), in_expression: 0 };
-    let _ = statement.visit(&mut folder);
+    let _ = statement.walk_mut(&mut folder);
     folder.spelling
 }
 

@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use datafusion_common::HashSet;
 use datafusion_sql::sqlparser::ast::{
     ExcludeSelectItem, Expr, Ident, ObjectName, OrderByKind, Query, SelectItem, SetExpr, Statement,
-    TableAlias, TableFactor, Visit, VisitMut, Visitor, VisitorMut, WildcardAdditionalOptions,
+    TableAlias, TableFactor, Visitor, VisitorMut, WildcardAdditionalOptions,
 };
 
 use crate::{
@@ -18,12 +18,13 @@ use crate::{
     sql::{
         names::{EXACT, REPEATED, fold},
         using::probe,
+        visit::{Walk, WalkMut},
     },
 };
 
 /// Rewrites every query of a statement.
 pub fn rewrite(statement: &mut Statement) {
-    let _ = statement.visit(&mut Rewriter);
+    let _ = statement.walk_mut(&mut Rewriter);
 }
 
 struct Rewriter;
@@ -62,7 +63,7 @@ fn hide(query: &mut Query) -> Vec<Ident> {
     let aliases: HashSet<String> = select.projection.iter().filter_map(alias).collect();
     for (position, key) in keys.iter_mut().enumerate() {
         let mut finder = Finder { aliases: &aliases, depth: 0, aggregates: 0 };
-        if key.expr.visit(&mut finder).is_continue() {
+        if key.expr.walk(&mut finder).is_continue() {
             continue;
         }
         let name = Ident::with_quote('"', format!("key{REPEATED}{position}"));

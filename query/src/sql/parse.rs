@@ -58,12 +58,16 @@ impl ParsedStatement {
     }
 }
 
-/// Runs `f` on a stack that is large enough for what a text of `length` bytes can nest.
+/// Runs `f` on a stack that is large enough for what a text of `length` bytes can nest: on the thread's own if half of that
+/// is left of it, so that a statement asks for a new one once and not at every step.
 pub fn with_stack<R>(length: usize, f: impl FnOnce() -> R) -> R {
     const BASE: usize = 32 << 20;
     const PER_BYTE: usize = 32 << 10;
     const MOST: usize = 768 << 20;
-    stacker::grow(length.saturating_mul(PER_BYTE).saturating_add(BASE).min(MOST), f)
+    // Macros and views are longer than the text that names them.
+    const LENGTH_MIN: usize = 4_000;
+    let size = length.max(LENGTH_MIN).saturating_mul(PER_BYTE).saturating_add(BASE).min(MOST);
+    stacker::maybe_grow(size / 2, size, f)
 }
 
 /// Runs `f`, which copies, compares or hashes the syntax tree of a text of `length` bytes: on the thread's own stack if
@@ -114,7 +118,14 @@ fn parse_as(dialect: &StoaDialect, sql: &str) -> Result<Vec<ParsedStatement>> {
     })?;
     let lines = line_starts(sql);
     let mut parsed = Vec::new();
-    for mut tokens in tokens.split(|token| token.token == Token::SemiColon).map(<[_]>::to_vec) {
+    let mut statements = vec![Vec::new()];
+    for token in tokens {
+        match (&token.token, statements.last_mut()) {
+            (Token::SemiColon, _) | (_, None) => statements.push(Vec::new()),
+            (_, Some(statement)) => statement.push(token),
+        }
+    }
+    for mut tokens in statements {
         let is_code = |t: &&TokenWithSpan| !matches!(t.token, Token::Whitespace(_) | Token::EOF);
         let Some(first) = tokens.iter().find(is_code) else { continue };
         let start = byte_offset(sql, &lines, first.span.start);

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
     BinaryOperator, Expr, ExprWithAlias, Function, Ident, NullInclusion, PivotValueSource,
-    SelectItem, SetExpr, TableFactor, Value, visit_expressions,
+    SelectItem, SetExpr, TableFactor, Value,
 };
 
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
         gate::is_aggregate_call,
         names::expression_name,
         shares::{alias, derived, template},
+        visit::{Walk, WalkMut},
     },
 };
 
@@ -46,7 +47,7 @@ fn quoted(name: &str) -> String {
 fn columns<'a>(exprs: impl Iterator<Item = &'a Expr>) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for expr in exprs {
-        let _: ControlFlow<()> = visit_expressions(expr, |expr| {
+        let _: ControlFlow<()> = expr.walk_expressions(|expr| {
             let name = match expr {
                 Expr::Identifier(name) => Some(name),
                 Expr::CompoundIdentifier(parts) => parts.last(),
@@ -162,9 +163,8 @@ fn pivot(factor: &mut TableFactor) -> Result<()> {
 
 /// Gives the aggregates of an expression a filter.
 fn filter(expr: &mut Expr, condition: &Expr) -> Result<()> {
-    use datafusion_sql::sqlparser::ast::visit_expressions_mut;
     let mut found = false;
-    let _: ControlFlow<()> = visit_expressions_mut(expr, |expr| {
+    let _: ControlFlow<()> = expr.walk_expressions_mut(|expr| {
         if let Expr::Function(call) = expr
             && is_aggregate_call(call)
         {

@@ -6,13 +6,12 @@
 use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
-    BinaryOperator, DataType, Expr, ObjectName, Spanned, Statement, UnaryOperator, Value, Visit,
-    Visitor,
+    BinaryOperator, DataType, Expr, ObjectName, Spanned, Statement, UnaryOperator, Value, Visitor,
 };
 
 use crate::{
     error::{Error, ErrorKind, Span},
-    sql::{names::fold, parse::place},
+    sql::{names::fold, parse::place, visit::Walk},
 };
 
 /// Most operations of a kind that are worth remembering: two do not tell which one it was.
@@ -34,7 +33,7 @@ impl Raising {
     /// The operations of a statement.
     pub fn of(statement: &Statement) -> Self {
         let mut raising = Self::default();
-        let _ = statement.visit(&mut raising);
+        let _ = statement.walk(&mut raising);
         raising
     }
 

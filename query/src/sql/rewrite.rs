@@ -10,7 +10,7 @@ use datafusion_sql::sqlparser::ast::{
     FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, Interval, Join,
     JoinOperator, LimitClause, ObjectName, OrderBy, OrderByExpr, OrderByKind, Query, Select,
     SelectFlavor, SelectItem, SetExpr, Spanned, Statement, Subscript, TableAlias,
-    TableAliasColumnDef, TableFactor, TableWithJoins, UnaryOperator, Value, VisitMut, VisitorMut,
+    TableAliasColumnDef, TableFactor, TableWithJoins, UnaryOperator, Value, VisitorMut,
     WildcardAdditionalOptions, WindowType, helpers::attached_token::AttachedToken,
 };
 
@@ -25,6 +25,7 @@ use crate::{
         names::{fold, keep_name},
         parse::place,
         pivot, set_all, shares, tuples,
+        visit::{Walk, WalkMut},
     },
 };
 
@@ -33,7 +34,7 @@ use crate::{
 /// # Errors
 /// `Type`, with the place, when a rewritten function is called with the wrong number of arguments.
 pub fn rewrite(statement: &mut Statement) -> Result<()> {
-    match statement.visit(&mut Rewriter) {
+    match statement.walk_mut(&mut Rewriter) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }
@@ -347,18 +348,17 @@ fn whole_slice(access: &mut AccessExpr) {
 
 /// Whether an array has columns among its elements: the planner library does not find outer ones in a literal.
 fn has_columns(array: &Array) -> bool {
-    use datafusion_sql::sqlparser::ast::visit_expressions;
-    visit_expressions(array, |expr| match expr {
-        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => ControlFlow::Break(()),
-        _ => ControlFlow::Continue(()),
-    })
-    .is_break()
+    array
+        .walk_expressions(|expr| match expr {
+            Expr::Identifier(_) | Expr::CompoundIdentifier(_) => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        })
+        .is_break()
 }
 
 /// Whether a rewrite below would change the text of an expression.
 fn changes(expr: &Expr) -> bool {
-    use datafusion_sql::sqlparser::ast::visit_expressions;
-    visit_expressions(expr, |expr| match expr {
+    expr.walk_expressions(|expr| match expr {
         expr if json::changes(expr) => ControlFlow::Break(()),
         Expr::Value(value) if matches!(&value.value, Value::Number(n, _) if n.contains(['e', 'E'])) => {
             ControlFlow::Break(())

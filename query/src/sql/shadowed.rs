@@ -6,15 +6,18 @@
 use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
-    Ident, ObjectName, Query, Statement, TableAlias, TableFactor, VisitMut, VisitorMut,
+    Ident, ObjectName, Query, Statement, TableAlias, TableFactor, VisitorMut,
 };
 
-use crate::sql::names::{EXACT, fold};
+use crate::sql::{
+    names::{EXACT, fold},
+    visit::WalkMut,
+};
 
 /// Renames what is shadowed; whether there was something.
 pub fn rename(statement: &mut Statement) -> bool {
     let mut finder = Finder { scopes: Vec::new(), renamed: 0 };
-    let _ = statement.visit(&mut finder);
+    let _ = statement.walk_mut(&mut finder);
     finder.renamed > 0
 }
 
@@ -41,7 +44,7 @@ impl VisitorMut for Finder {
             self.renamed += 1;
             let new = format!("{EXACT}with{}", self.renamed);
             let mut references = References { name, new: &new, depth: 0, hidden: 0 };
-            let _ = query.visit(&mut references);
+            let _ = query.walk_mut(&mut references);
             let ctes = query.with.iter_mut().flat_map(|with| &mut with.cte_tables);
             for cte in ctes.filter(|cte| fold(&cte.alias.name.value) == *name) {
                 cte.alias.name = Ident::with_quote('"', new.clone());

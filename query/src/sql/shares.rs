@@ -9,14 +9,14 @@ use datafusion_sql::sqlparser::{
     ast::{
         Expr, Ident, LimitClause, Offset, OrderByExpr, OrderByKind, Query, SelectItem, SetExpr,
         Statement, TableAlias, TableFactor, TableSample, TableSampleKind, TableSampleMethod,
-        TableSampleUnit, Value, VisitMut, VisitorMut,
+        TableSampleUnit, Value, VisitorMut,
     },
     parser::Parser,
 };
 
 use crate::{
     error::{Error, ErrorKind, Result},
-    sql::{dialect::StoaDialect, names::fold},
+    sql::{dialect::StoaDialect, names::fold, visit::WalkMut},
 };
 
 /// Stands for LIMIT in percent until it is rewritten.
@@ -33,7 +33,7 @@ pub fn template(text: &str, input: TableFactor, values: &[(&str, Expr)]) -> Resu
         return Err(Error::internal("a template is a query"));
     };
     let mut filler = Filler { input: Some(input), values };
-    let _ = query.visit(&mut filler);
+    let _ = query.walk_mut(&mut filler);
     Ok(*query)
 }
 

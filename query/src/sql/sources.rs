@@ -8,7 +8,7 @@ use std::{fmt, ops::ControlFlow};
 use datafusion_sql::sqlparser::ast::{
     Array, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
     FunctionArguments, Ident, ObjectName, ObjectNamePart, Spanned, Statement, TableAlias,
-    TableAliasColumnDef, TableFactor, UnaryOperator, Value, VisitMut, VisitorMut,
+    TableAliasColumnDef, TableFactor, UnaryOperator, Value, VisitorMut,
 };
 
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
         file_options::FileOption,
         names::{EXACT, fold},
         parse::place,
+        visit::WalkMut,
     },
 };
 
@@ -118,7 +119,7 @@ pub struct SeriesRequest {
 /// `Unsupported` for other table functions and other options.
 pub fn collect(statement: &mut Statement) -> Result<Found> {
     let mut collector = Collector::default();
-    match statement.visit(&mut collector) {
+    match statement.walk_mut(&mut collector) {
         ControlFlow::Continue(()) => Ok(collector.0),
         ControlFlow::Break(error) => Err(error),
     }

@@ -6,11 +6,12 @@
 use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::{
-    ast::{ArrayElemTypeDef, DataType, Expr, Statement, StructBracketKind, VisitMut, VisitorMut},
+    ast::{ArrayElemTypeDef, DataType, Expr, Statement, StructBracketKind, VisitorMut},
     tokenizer::{Token, TokenWithSpan},
 };
 
 use super::statements::{code, is_word};
+use crate::sql::visit::WalkMut;
 
 /// Words that may follow a name within an expression.
 const OPERATORS: [&str; 16] = [
@@ -78,7 +79,7 @@ pub fn with_parentheses(statement: &mut Statement) {
             ControlFlow::Continue(())
         }
     }
-    let _ = statement.visit(&mut Types);
+    let _ = statement.walk_mut(&mut Types);
 }
 
 fn parenthesise(ty: &mut DataType) {

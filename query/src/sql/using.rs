@@ -25,6 +25,7 @@ use crate::{
         names::{EXACT, constraint_mut, unmark},
         parse::place,
         rewrite::{query_of, select_all},
+        visit::WalkMut,
         walk, whole_rows,
     },
 };
@@ -46,7 +47,7 @@ const DEPTH: usize = 6;
 
 impl Rewriter<'_> {
     fn rewrite(&mut self, statement: &mut Statement) -> Result<()> {
-        match statement.visit(self) {
+        match statement.walk_mut(self) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(error) => Err(error),
         }

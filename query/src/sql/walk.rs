@@ -4,6 +4,7 @@
 
 use std::ops::ControlFlow;
 
+use crate::sql::visit::{Walk, WalkMut};
 use datafusion_sql::sqlparser::{
     ast::{Expr, ObjectName, ObjectNamePart, Query, Visit, VisitMut, Visitor, VisitorMut},
     tokenizer::Span,
@@ -11,7 +12,7 @@ use datafusion_sql::sqlparser::{
 
 /// Whether an expression is wanted.
 pub fn any(node: &impl Visit, wanted: impl FnMut(&Expr) -> bool) -> bool {
-    node.visit(&mut Finder { wanted, depth: 0 }).is_break()
+    node.walk(&mut Finder { wanted, depth: 0 }).is_break()
 }
 
 /// Calls `change` on every expression.
@@ -22,7 +23,7 @@ pub fn change<E>(
     node: &mut impl VisitMut,
     change: impl FnMut(&mut Expr) -> Result<(), E>,
 ) -> Result<(), E> {
-    match node.visit(&mut Changer { change, depth: 0, error: std::marker::PhantomData }) {
+    match node.walk_mut(&mut Changer { change, depth: 0, error: std::marker::PhantomData }) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }
@@ -111,7 +112,7 @@ pub fn has_query(expr: &Expr) -> bool {
             ControlFlow::Break(())
         }
     }
-    expr.visit(&mut Queries).is_break()
+    expr.walk(&mut Queries).is_break()
 }
 
 /// Forgets where the names of a text stood: its places are none of the statement that it becomes part of.
@@ -145,5 +146,5 @@ pub fn forget_places(node: &mut impl VisitMut) {
             }
         }
     }
-    let _ = node.visit(&mut Forget);
+    let _ = node.walk_mut(&mut Forget);
 }

@@ -8,14 +8,14 @@ use std::ops::ControlFlow;
 
 use datafusion_common::HashSet;
 use datafusion_sql::sqlparser::ast::{
-    Expr, Ident, OrderByExpr, Select, SelectItem, Statement, TableFactor, Value, VisitMut,
-    VisitorMut,
+    Expr, Ident, OrderByExpr, Select, SelectItem, Statement, TableFactor, Value, VisitorMut,
 };
 
 use crate::sql::{
     calls::call_of,
     names::unmark,
     using::{Joined, last},
+    visit::WalkMut,
     walk,
 };
 
@@ -57,7 +57,7 @@ fn lateral(statement: &mut Statement) -> bool {
         }
     }
     let mut marks = Lateral(false);
-    let _ = statement.visit(&mut marks);
+    let _ = statement.walk_mut(&mut marks);
     marks.0
 }
 
@@ -87,7 +87,7 @@ fn columns_of_functions(statement: &mut Statement, series: &[(String, String)]) 
         }
     }
     let mut columns = Columns(series, false);
-    let _ = statement.visit(&mut columns);
+    let _ = statement.walk_mut(&mut columns);
     columns.1
 }
 

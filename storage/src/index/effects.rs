@@ -1,19 +1,36 @@
 //! How the smaller parts of an index change the number of distinct keys of the largest one.
 //!
-//! Invariant: a key has an effect of one when the largest part does not have it and the index does, of minus one when it
-//! is the other way round; keys without effect are left out. Found once a version, when distinct keys are asked for.
+//! Invariants: a key has an effect of one when the largest part does not have it and the index does, of minus one when it
+//! is the other way round; keys without effect are left out. A version finds them for the ranges that it is asked of, and
+//! keeps those of the whole index once these ranges came to as much work.
 //! Next: `view.rs`.
 
+use std::{
+    ops::Range,
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
 use super::{
-    range::{Cut, KeyCode, KeyRef},
+    range::{Cut, KeyCode, KeyRange, KeyRef},
     version::Part,
 };
 
-/// Keys in order, and the effects of all before each.
-#[derive(Debug, Clone, Default)]
+/// The effects that one version of an index has found.
+#[derive(Debug, Default)]
 pub(super) struct Effects {
+    all: OnceLock<Prefixes>,
+    /// Entries that were walked for ranges.
+    walked: AtomicUsize,
+}
+
+/// Keys that have an effect, in order.
+#[derive(Debug)]
+struct Prefixes {
     keys: Vec<KeyCode>,
-    /// One more than keys.
+    /// The effects of all keys before each, and of all; one more than keys.
     before: Vec<i64>,
 }
 
@@ -23,45 +40,40 @@ pub(super) fn largest(parts: &[Part]) -> Option<usize> {
 }
 
 impl Effects {
-    /// `O(d log g)` for d entries outside of the largest part, between which lie about g of its entries.
-    pub(super) fn new(parts: &[Part]) -> Self {
-        let base = largest(parts);
-        let others: Vec<&Part> =
-            parts.iter().enumerate().filter(|(i, _)| Some(*i) != base).map(|(_, p)| p).collect();
-        // Of every part the first entry that is not before the key looked at.
-        let (mut heads, mut base_head) = (vec![0; others.len()], 0);
-        let (mut keys, mut before, mut total) = (vec![], vec![0], 0);
-        loop {
-            let next: Option<KeyRef<'_>> = others
-                .iter()
-                .zip(&heads)
-                .filter(|(part, head)| **head < part.run.len())
-                .map(|(part, head)| part.run.key(*head))
-                .min();
-            let Some(key) = next else { return Self { keys, before } };
-            let mut in_base = 0;
-            if let Some(base) = base {
-                let run = &parts[base].run;
-                base_head = run.seek(base_head, |other| other < key);
-                in_base = run.seek(base_head, |other| other <= key) - base_head;
+    /// The effects of the keys in a range, which is a stretch of each part. `O(d log g)` for d entries of it outside of the
+    /// largest part, between which lie about g of that part's entries; `O(log d)` once the whole index was looked at.
+    pub(super) fn of(&self, parts: &[Part], range: &KeyRange, stretches: &[Range<usize>]) -> i64 {
+        if self.all.get().is_none() {
+            let others = |stretches: &[Range<usize>]| -> usize {
+                let lengths = stretches.iter().map(Range::len);
+                lengths.clone().sum::<usize>() - largest(parts).map_or(0, |i| stretches[i].len())
+            };
+            let whole: Vec<Range<usize>> = parts.iter().map(|part| 0..part.run.len()).collect();
+            let wanted = others(stretches);
+            if self.walked.fetch_add(wanted, Ordering::Relaxed) + wanted < others(&whole) {
+                let mut total = 0;
+                walk(parts, stretches, |_, effect| total += effect);
+                return total;
             }
-            let mut change = 0;
-            for (part, head) in others.iter().zip(&mut heads) {
-                let end = part.run.seek(*head, |other| other <= key);
-                change += part.sign() * (end - *head) as i64;
-                *head = end;
-            }
-            let effect = i64::from(in_base as i64 + change > 0) - i64::from(in_base > 0);
-            if effect != 0 {
-                total += effect;
-                keys.push(key.to_owned());
-                before.push(total);
-            }
+            self.all.get_or_init(|| Prefixes::new(parts, &whole));
         }
+        self.all.get().map_or(0, |all| all.between(&range.lower, &range.upper))
+    }
+}
+
+impl Prefixes {
+    fn new(parts: &[Part], whole: &[Range<usize>]) -> Self {
+        let (mut keys, mut before, mut total) = (vec![], vec![0], 0);
+        walk(parts, whole, |key, effect| {
+            total += effect;
+            keys.push(key.to_owned());
+            before.push(total);
+        });
+        Self { keys, before }
     }
 
     /// The effects between two cuts.
-    pub(super) fn between(&self, lower: &Cut, upper: &Cut) -> i64 {
+    fn between(&self, lower: &Cut, upper: &Cut) -> i64 {
         let place = |cut: &Cut| match cut {
             Cut::Start => 0,
             Cut::Before(key) => self.keys.partition_point(|other| other < key),
@@ -69,5 +81,36 @@ impl Effects {
         };
         let at = |place: usize| self.before.get(place).copied().unwrap_or(0);
         at(place(upper)) - at(place(lower))
+    }
+}
+
+/// Calls `found` with each key that has an effect, in order.
+fn walk<'a>(parts: &'a [Part], stretches: &[Range<usize>], mut found: impl FnMut(KeyRef<'a>, i64)) {
+    let base = largest(parts);
+    let mut others: Vec<(&Part, Range<usize>)> = (0..parts.len())
+        .filter(|i| Some(*i) != base)
+        .map(|i| (&parts[i], stretches[i].clone()))
+        .collect();
+    // Of every part what is not before the key looked at.
+    let mut base = base.map(|i| (&parts[i].run, stretches[i].clone()));
+    loop {
+        let next = others.iter().filter(|(_, left)| !left.is_empty());
+        let Some(key) = next.map(|(part, left)| part.run.key(left.start)).min() else { return };
+        let mut in_base = 0;
+        if let Some((run, left)) = &mut base {
+            let start = run.seek(left.clone(), |other| other < key);
+            left.start = run.seek(start..left.end, |other| other <= key);
+            in_base = left.start - start;
+        }
+        let mut change = 0;
+        for (part, left) in &mut others {
+            let end = part.run.seek(left.clone(), |other| other <= key);
+            change += part.sign() * (end - left.start) as i64;
+            left.start = end;
+        }
+        let effect = i64::from(in_base as i64 + change > 0) - i64::from(in_base > 0);
+        if effect != 0 {
+            found(key, effect);
+        }
     }
 }

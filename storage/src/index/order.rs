@@ -11,6 +11,7 @@ use super::{
     version::Index,
     view::RangeView,
 };
+use crate::{error::Result, scalar::Scalar};
 
 /// From how many rows on a bit for every row up to the last one takes less time than sorting, if these are not more
 /// than `SPARSE` words a row.
@@ -109,17 +110,19 @@ impl RangeView<'_> {
         start..ends.sum::<i64>().unsigned_abs()
     }
 
-    /// The range of the entries at some places, which begin and end where keys change.
-    pub fn between(&self, places: Range<u64>) -> KeyRange {
-        let before = |place: u64| {
-            let entry = self.select(place)?;
-            let key = self.index.parts[entry.part].run.key(entry.at);
-            Some(Cut::Before(key.to_owned()))
-        };
-        let first = if places.start == 0 { None } else { before(places.start) };
-        let lower = first.unwrap_or_else(|| self.range.lower.clone());
-        let upper = before(places.end).unwrap_or_else(|| self.range.upper.clone());
-        KeyRange { lower, upper }
+    /// The key of the `k`-th entry; `None` when there are not so many. As `select`.
+    ///
+    /// # Errors
+    /// `Internal` never.
+    pub fn keys_at(&self, k: u64) -> Result<Option<Vec<Scalar>>> {
+        self.select(k).map(|entry| self.index.key_values(entry)).transpose()
+    }
+
+    /// The range from the key of the `k`-th entry on; `None` when there are not so many.
+    pub fn onwards(&self, k: u64) -> Option<KeyRange> {
+        let entry = self.select(k)?;
+        let key = self.index.parts[entry.part].run.key(entry.at);
+        Some(KeyRange { lower: Cut::Before(key.to_owned()), upper: self.range.upper.clone() })
     }
 
     /// How many entries of the range lie before a cut.

@@ -4,7 +4,7 @@
 //! cuts, so that every comparison of SQL, inclusive or not, on ascending or descending columns, is one.
 //! Next: `keys.rs`, which finds cuts.
 
-use std::ops::Bound;
+use std::{cmp::Ordering, ops::Bound};
 
 use super::{
     code::{self, Codes, code_bits, mask, misfit},
@@ -80,6 +80,16 @@ impl KeyRange {
 
     fn none() -> Self {
         Self { lower: Cut::End, upper: Cut::End }
+    }
+
+    /// What lies before the beginning of a later range.
+    pub fn until(&self, next: &Self) -> Self {
+        Self { lower: self.lower.clone(), upper: next.lower.clone().max(self.lower.clone()) }
+    }
+
+    /// Which of two ranges begins first, in the order of the index.
+    pub fn cmp_begin(&self, other: &Self) -> Ordering {
+        self.lower.cmp(&other.lower)
     }
 
     /// What lies in both.

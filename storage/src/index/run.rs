@@ -299,10 +299,10 @@ impl Run {
         low
     }
 
-    /// The first position from `from` on whose key is not `before` something, which keys are up to a place. `O(log g)` for
-    /// a place that is g positions away.
-    pub(super) fn seek(&self, from: usize, before: impl Fn(KeyRef<'_>) -> bool) -> usize {
-        let (mut low, mut high, mut step) = (from, self.len(), 1);
+    /// The first position of a stretch whose key is not `before` something, which keys are up to a place; the stretch's end
+    /// when all are. `O(log g)` for a place that is g positions away.
+    pub(super) fn seek(&self, within: Range<usize>, before: impl Fn(KeyRef<'_>) -> bool) -> usize {
+        let (mut low, mut high, mut step) = (within.start, within.end, 1);
         while low < high {
             let probe = (low + step - 1).min(high - 1);
             if !before(self.key(probe)) {

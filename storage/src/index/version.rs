@@ -8,7 +8,7 @@
 //! one kind differ by a factor of `RATIO`, so that there are few.
 //! Next: `view.rs`, what is asked of an index.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use super::{
     effects::Effects,
@@ -52,7 +52,7 @@ impl Part {
 pub struct Index {
     spec: Arc<IndexSpec>,
     pub(super) parts: Arc<[Part]>,
-    pub(super) effects: Arc<OnceLock<Effects>>,
+    pub(super) effects: Arc<Effects>,
 }
 
 /// What an index takes and consists of.
@@ -267,6 +267,15 @@ impl Index {
     pub fn included_value(&self, entry: Entry, column: usize) -> Result<Scalar> {
         let columns = &self.parts[entry.part].run.columns;
         columns.get(column).ok_or_else(super::code::misfit)?.scalar(entry.at)
+    }
+
+    /// Each part as an index of its own, of entries that there are: what is deleted is in them, and so are deletions.
+    pub fn layers(&self) -> Vec<Self> {
+        let layer = |part: &Part| {
+            let part = Part { run: Arc::clone(&part.run), gone: false };
+            Self::of(Arc::clone(&self.spec), vec![part])
+        };
+        self.parts.iter().map(layer).collect()
     }
 
     /// How many parts it has: what every question is asked of.

@@ -9,7 +9,7 @@ use std::ops::{Bound, Range};
 use super::{
     code,
     column::Value,
-    effects::{Effects, largest},
+    effects::largest,
     range::KeyRange,
     totals::Totals,
     version::{Index, Part},
@@ -170,8 +170,8 @@ impl<'a> RangeView<'a> {
         spec.range(&[], Bound::Unbounded, Bound::Excluded(&nan))
     }
 
-    /// How many distinct keys there are, NULL counted as one. `O(log n)` a part, and `O(d log n)` for d entries outside of
-    /// the largest run the first time that a version is asked.
+    /// How many distinct keys there are, NULL counted as one. `O(log n)` a part, and `O(d log n)` for d entries of the range
+    /// outside of the largest run, until a version was asked for ranges that come to all of these.
     pub fn distinct(&self) -> u64 {
         if self.is_empty() {
             return 0;
@@ -182,8 +182,8 @@ impl<'a> RangeView<'a> {
         if self.index.parts.len() < 2 {
             return count.unsigned_abs();
         }
-        let effects = self.index.effects.get_or_init(|| Effects::new(&self.index.parts));
-        (count + effects.between(&self.range.lower, &self.range.upper)).unsigned_abs()
+        let effects = self.index.effects.of(&self.index.parts, self.range, &self.stretches);
+        (count + effects).unsigned_abs()
     }
 
     /// All that is known of a column, in the form that blocks of a table have it in. Sums of floats are those of exact

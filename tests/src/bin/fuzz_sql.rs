@@ -4,17 +4,9 @@
 //! Invariant: a statement that runs for a minute, and memory of more than 2 GiB, end the run with the statement. Next:
 //! `../mutate.rs`.
 
-use std::{
-    process::{ExitCode, exit},
-    sync::{Arc, Mutex, PoisonError},
-    thread,
-    time::{Duration, Instant},
-};
+use std::{process::ExitCode, time::Instant};
 
-use stoadb_tests::mutate::{self, Event};
-
-const STUCK: Duration = Duration::from_secs(60);
-const BYTES_MAX: f64 = 2.0 * 1024.0 * 1024.0 * 1024.0;
+use stoadb_tests::mutate::{self, Event, Watchdog};
 
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1).map(|arg| arg.parse::<u64>());
@@ -23,19 +15,7 @@ fn main() -> ExitCode {
         println!("usage: fuzz_sql INPUTS [SEED]");
         return ExitCode::from(2);
     };
-    let current = Arc::new(Mutex::new((Instant::now(), String::new())));
-    let seen = Arc::clone(&current);
-    thread::spawn(move || {
-        loop {
-            thread::sleep(Duration::from_millis(200));
-            let now = seen.lock().unwrap_or_else(PoisonError::into_inner);
-            let bytes = stoadb_benches::resident().unwrap_or(0.0);
-            if now.0.elapsed() > STUCK || bytes > BYTES_MAX {
-                println!("stuck for {:?}, {bytes} bytes held:\n  {}", now.0.elapsed(), now.1);
-                exit(1);
-            }
-        }
-    });
+    let watchdog = Watchdog::start();
     let started = Instant::now();
     let folder = std::path::Path::new("slt");
     let mut told = 0;
@@ -45,8 +25,7 @@ fn main() -> ExitCode {
                 Event::Runs(sql) => sql,
                 Event::Bad(bad) => return println!("BAD: {bad}"),
             };
-            *current.lock().unwrap_or_else(PoisonError::into_inner) =
-                (Instant::now(), sql.to_owned());
+            watchdog.runs(sql);
             told += 1;
             if told % 5_000 == 0 {
                 println!("{told} after {:?}", started.elapsed());

@@ -12,8 +12,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, TimeUnit};
 use datafusion_common::{
-    Column, DFSchema, DFSchemaRef, DataFusionError, ExprSchema, Result,
-    tree_node::{Transformed, TreeNode},
+    Column, DFSchema, DFSchemaRef, DataFusionError, ExprSchema, Result, tree_node::Transformed,
 };
 use datafusion_expr::{
     Between, BinaryExpr, Case, Cast, Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder,
@@ -29,7 +28,11 @@ use stoadb_storage::LogicalType;
 
 use crate::{
     error::{Error, ErrorKind},
-    planner::{diagnose::our_span, scalars::DIVIDE},
+    planner::{
+        diagnose::our_span,
+        scalars::DIVIDE,
+        trees::{PlanWalk, TreeWalk},
+    },
 };
 
 /// Brings the mixed operands of a plan and of its subqueries to common types.
@@ -45,7 +48,7 @@ pub fn common_types(plan: LogicalPlan) -> Result<LogicalPlan> {
 fn bring_together(plan: LogicalPlan, changed: &mut bool) -> Result<Transformed<LogicalPlan>> {
     let plan = match plan {
         LogicalPlan::Join(join) => join_inputs(join, changed)?,
-        plan => plan.map_children(|input| bring_together(input, changed))?,
+        plan => plan.map_children_dyn(|input| bring_together(input, changed))?,
     };
     let schema = match plan.data.inputs().as_slice() {
         [] => plan.data.schema().as_ref().clone(),
@@ -53,17 +56,19 @@ fn bring_together(plan: LogicalPlan, changed: &mut bool) -> Result<Transformed<L
     };
     let plan = match *changed {
         true => plan.transform_data(|plan| {
-            plan.map_expressions(|expr| expr.transform_up(|expr| retype_subquery(expr, &schema)))
+            plan.map_expressions_dyn(|expr| {
+                expr.transform_up_dyn(|expr| retype_subquery(expr, &schema))
+            })
         })?,
         false => plan,
     };
     let plan =
-        plan.transform_data(|plan| plan.map_subqueries(|plan| bring_together(plan, changed)))?;
+        plan.transform_data(|plan| plan.map_subqueries_dyn(|plan| bring_together(plan, changed)))?;
     let plan = plan.transform_data(|plan| {
         let names = NamePreserver::new(&plan);
-        plan.map_expressions(|expr| {
+        plan.map_expressions_dyn(|expr| {
             let name = names.save(&expr);
-            let typed = expr.transform_up(|expr| unify(expr, &schema))?;
+            let typed = expr.transform_up_dyn(|expr| unify(expr, &schema))?;
             Ok(match typed.transformed {
                 true => typed.update_data(|expr| name.restore(expr)),
                 false => typed,
@@ -101,7 +106,7 @@ fn retype_subquery(expr: Expr, outer: &DFSchema) -> Result<Transformed<Expr>> {
         let plan = retype_outer(Arc::unwrap_or_clone(subquery.subquery), outer)?;
         let columns = subquery.outer_ref_columns.into_iter();
         let outer_ref_columns = columns
-            .map(|expr| Ok(expr.transform_up(|expr| Ok(retype_column(expr, outer)))?.data))
+            .map(|expr| Ok(expr.transform_up_dyn(|expr| Ok(retype_column(expr, outer)))?.data))
             .collect::<Result<_>>()?;
         Ok(Subquery { subquery: Arc::new(plan), outer_ref_columns, ..subquery })
     };
@@ -122,9 +127,10 @@ fn retype_subquery(expr: Expr, outer: &DFSchema) -> Result<Transformed<Expr>> {
 }
 
 fn retype_outer(plan: LogicalPlan, outer: &DFSchema) -> Result<LogicalPlan> {
-    let retyped = plan.transform_up_with_subqueries(|plan| {
-        let plan =
-            plan.map_expressions(|expr| expr.transform_up(|expr| Ok(retype_column(expr, outer))))?;
+    let retyped = plan.transform_up_with_subqueries_dyn(|plan| {
+        let plan = plan.map_expressions_dyn(|expr| {
+            expr.transform_up_dyn(|expr| Ok(retype_column(expr, outer)))
+        })?;
         match plan.transformed {
             true => plan.map_data(LogicalPlan::recompute_schema),
             false => Ok(plan),

@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use datafusion_common::{
     Column, HashMap, Result, UnnestOptions,
-    tree_node::{Transformed, TransformedResult, TreeNode},
+    tree_node::{Transformed, TransformedResult},
 };
 use datafusion_expr::{
     Expr, Filter, Join, JoinType, LogicalPlan, Projection, Unnest, logical_plan::Subquery,
 };
 use datafusion_optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
-use crate::planner::{rules::unnested::has_keys, scalars::same};
+use crate::planner::{rules::unnested::has_keys, scalars::same, trees::TreeWalk};
 
 /// The rule.
 #[derive(Debug)]
@@ -197,5 +197,5 @@ fn over_left(expr: &Expr, known: &HashMap<Column, Column>) -> Result<Expr> {
             other => Transformed::no(other),
         })
     };
-    expr.clone().transform_down(replace).data()
+    expr.clone().transform_down_dyn(replace).data()
 }

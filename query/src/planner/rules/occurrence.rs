@@ -10,7 +10,7 @@ use datafusion_common::{
 };
 use datafusion_expr::{Expr, LogicalPlan, Projection, Window, expr::WindowFunction};
 
-use crate::sql::set_all::OCCURRENCE;
+use crate::{planner::trees::PlanWalk, sql::set_all::OCCURRENCE};
 
 /// Lets the columns of that name count within equal rows. Takes the plan before any rewrite.
 ///
@@ -23,7 +23,7 @@ pub fn number_occurrences(plan: LogicalPlan) -> Result<LogicalPlan> {
         }
         plan => Ok(Transformed::no(plan)),
     };
-    plan.transform_up_with_subqueries(number).data()
+    plan.transform_up_with_subqueries_dyn(number).data()
 }
 
 fn numbers(projection: &Projection) -> bool {

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::planner::trees::PlanWalk;
 use arrow::datatypes::DataType;
 use datafusion_common::{
     Result, ScalarValue, plan_err,
@@ -23,7 +24,7 @@ pub fn range_distances(plan: LogicalPlan) -> Result<LogicalPlan> {
         LogicalPlan::Window(window) => with_digits(window),
         plan => Ok(Transformed::no(plan)),
     };
-    plan.transform_up_with_subqueries(look).data()
+    plan.transform_up_with_subqueries_dyn(look).data()
 }
 
 fn with_digits(window: Window) -> Result<Transformed<LogicalPlan>> {

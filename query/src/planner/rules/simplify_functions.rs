@@ -3,9 +3,10 @@
 //! Invariant: nothing is computed here: constants are folded by `lower/fold.rs` with the engine's kernels, so that a
 //! query gives the same value or error whether its operands are constants or columns.
 
+use crate::planner::trees::{PlanWalk, TreeWalk};
 use datafusion_common::{
     DFSchemaRef, Result,
-    tree_node::{Transformed, TreeNode, TreeNodeRecursion},
+    tree_node::{Transformed, TreeNodeRecursion},
 };
 use datafusion_expr::{
     Expr, LogicalPlan, Volatility,
@@ -21,9 +22,9 @@ use datafusion_optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 /// same arguments at any time.
 pub fn is_repeatable(plan: &LogicalPlan) -> Result<bool> {
     let mut repeatable = true;
-    plan.apply_with_subqueries(|plan| {
-        plan.apply_expressions(|expr| {
-            expr.apply(|expr| {
+    plan.apply_with_subqueries_dyn(|plan| {
+        plan.apply_expressions_dyn(|expr| {
+            expr.apply_dyn(|expr| {
                 if let Expr::ScalarFunction(ScalarFunction { func, .. }) = expr
                     && func.signature().volatility != Volatility::Immutable
                 {
@@ -71,15 +72,15 @@ impl OptimizerRule for SimplifyFunctions {
         let names = NamePreserver::new(&plan);
         let named = |expr: Expr| {
             let name = names.save(&expr);
-            let simplified = expr.transform_up(|expr| simplify(expr, &context))?;
+            let simplified = expr.transform_up_dyn(|expr| simplify(expr, &context))?;
             Ok(match simplified.transformed {
                 true => simplified.update_data(|expr| name.restore(expr)),
                 false => simplified,
             })
         };
-        plan.map_expressions(|expr| match expr {
+        plan.map_expressions_dyn(|expr| match expr {
             // Its operands are the columns of the output; it has no name itself.
-            Expr::GroupingSet(_) => expr.map_children(named),
+            Expr::GroupingSet(_) => expr.map_children_dyn(named),
             expr => named(expr),
         })
     }
@@ -112,5 +113,5 @@ fn simplify(expr: Expr, context: &SimplifyContext) -> Result<Transformed<Expr>> 
 }
 
 fn branches(expr: &Expr) -> bool {
-    matches!(expr.exists(|expr| Ok(matches!(expr, Expr::Case(_)))), Ok(true))
+    matches!(expr.exists_dyn(|expr| Ok(matches!(expr, Expr::Case(_)))), Ok(true))
 }

@@ -7,13 +7,13 @@
 use std::sync::Arc;
 
 use datafusion_common::{
-    Column, DFSchema, DataFusionError, Result, SchemaError,
-    tree_node::{Transformed, TreeNode},
+    Column, DFSchema, DataFusionError, Result, SchemaError, tree_node::Transformed,
 };
 use datafusion_expr::{Distinct, Expr, LogicalPlan, Projection, Sort};
 
 use crate::{
     error::Error,
+    planner::trees::{PlanWalk, TreeWalk},
     sql::names::{REPEATED, unmark},
 };
 
@@ -23,7 +23,7 @@ use crate::{
 /// `Name` when such a name fits several columns of the input; `Unsupported` below DISTINCT, which has no other columns
 /// than those of the output.
 pub fn sort_names(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let renamed = plan.transform_up_with_subqueries(|plan| match plan {
+    let renamed = plan.transform_up_with_subqueries_dyn(|plan| match plan {
         LogicalPlan::Sort(sort) => rename(sort),
         plan => Ok(Transformed::no(plan)),
     })?;
@@ -44,7 +44,7 @@ fn rename(mut sort: Sort) -> Result<Transformed<LogicalPlan>> {
         if matches!(key.expr, Expr::Column(_)) {
             return Ok(key.clone());
         }
-        let named = key.expr.clone().transform_up(|expr| match expr {
+        let named = key.expr.clone().transform_up_dyn(|expr| match expr {
             Expr::Column(column) if hides(&column, projection) => {
                 if distinct {
                     return Err(in_distinct(&column));

@@ -8,11 +8,14 @@ use std::sync::Arc;
 
 use datafusion_common::{
     Column, HashSet, Result,
-    tree_node::{Transformed, TreeNode, TreeNodeRecursion},
+    tree_node::{Transformed, TreeNodeRecursion},
 };
 use datafusion_expr::{Aggregate, Expr, LogicalPlan, Projection};
 
-use crate::planner::scalars::{SAME, same};
+use crate::planner::{
+    scalars::{SAME, same},
+    trees::{PlanWalk, TreeWalk},
+};
 
 /// Takes the marks out of the groups, with what the library added behind them, and gives the rows of unnest() over groups
 /// columns of their own.
@@ -21,18 +24,18 @@ use crate::planner::scalars::{SAME, same};
 /// What the library says of its own plan; none are known.
 pub fn unmark_groups(plan: LogicalPlan) -> Result<LogicalPlan> {
     let (mut grouped, mut unnested) = (false, false);
-    plan.apply_with_subqueries(|node| {
+    plan.apply_with_subqueries_dyn(|node| {
         grouped |= matches!(node, LogicalPlan::Aggregate(_));
         unnested |= matches!(node, LogicalPlan::Unnest(_));
         Ok(TreeNodeRecursion::Continue)
     })?;
     let plan = match (grouped, unnested) {
         (false, _) => return Ok(plan),
-        (true, false) => return Ok(plan.transform_up_with_subqueries(unmarked)?.data),
-        (true, true) => plan.transform_down_with_subqueries(as_named)?.data,
+        (true, false) => return Ok(plan.transform_up_with_subqueries_dyn(unmarked)?.data),
+        (true, true) => plan.transform_down_with_subqueries_dyn(as_named)?.data,
     };
-    let plan = plan.transform_up_with_subqueries(unmarked)?.data;
-    let renewed = plan.transform_up_with_subqueries(|node| {
+    let plan = plan.transform_up_with_subqueries_dyn(unmarked)?.data;
+    let renewed = plan.transform_up_with_subqueries_dyn(|node| {
         let node = node.recompute_schema()?;
         Ok(Transformed::yes(if is_keyed(&node) { renewed(node)? } else { node }))
     })?;
@@ -109,7 +112,7 @@ fn as_named(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         return Ok(Transformed::no(plan));
     }
     let less = grouped_by(aggregate, kept)?;
-    plan.transform_down(|node| match node {
+    plan.transform_down_dyn(|node| match node {
         LogicalPlan::Aggregate(_) => {
             Ok(Transformed::new(less.clone(), true, TreeNodeRecursion::Stop))
         }

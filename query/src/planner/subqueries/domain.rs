@@ -8,16 +8,16 @@
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
-use datafusion_common::{
-    Column, DFSchema, JoinType, Result, ScalarValue,
-    tree_node::{Transformed, TreeNode},
-};
+use datafusion_common::{Column, DFSchema, JoinType, Result, ScalarValue, tree_node::Transformed};
 use datafusion_expr::{
     Aggregate, Distinct, DistinctOn, Expr, ExprFunctionExt, FetchType, Join, Limit, LogicalPlan,
     LogicalPlanBuilder, SkipType, Sort, SortExpr, Union, Values, Window, cast, expr::Alias, lit,
 };
 
-use crate::planner::rules::is_asof;
+use crate::planner::{
+    rules::is_asof,
+    trees::{PlanWalk, TreeWalk},
+};
 
 use super::{
     Unnester,
@@ -36,7 +36,8 @@ pub(super) struct Domain {
 
 impl Domain {
     pub(super) fn new(outer: &LogicalPlan, used: &[Column], names: &mut Names) -> Result<Self> {
-        let volatile = outer.exists(|node| Ok(node.expressions().iter().any(Expr::is_volatile)))?;
+        let volatile =
+            outer.exists_dyn(|node| Ok(node.expressions().iter().any(Expr::is_volatile)))?;
         if volatile {
             return plans::refuse(
                 "a subquery of this form that uses columns beside a random value",
@@ -85,7 +86,7 @@ impl Domain {
     }
 
     fn is_used(&self, expr: &Expr) -> bool {
-        let used = expr.exists(|expr| {
+        let used = expr.exists_dyn(|expr| {
             Ok(matches!(expr, Expr::OuterReferenceColumn(_, column)
                 if self.columns.iter().any(|(known, _)| known == column)))
         });
@@ -93,9 +94,9 @@ impl Domain {
     }
 
     fn is_used_in(&self, plan: &LogicalPlan) -> Result<bool> {
-        plan.exists(|node| {
+        plan.exists_dyn(|node| {
             let mut found = false;
-            node.apply_expressions(|expr| {
+            node.apply_expressions_dyn(|expr| {
                 found |= self.is_used(expr);
                 Ok(datafusion_common::tree_node::TreeNodeRecursion::Continue)
             })?;
@@ -105,7 +106,7 @@ impl Domain {
 
     /// An expression with the domain's values in place of the enclosing query's columns.
     fn bind(&self, expr: Expr, schema: &DFSchema) -> Result<Expr> {
-        let bound = expr.transform_up(|expr| match expr {
+        let bound = expr.transform_up_dyn(|expr| match expr {
             Expr::OuterReferenceColumn(field, column) => {
                 match self.columns.iter().find(|(known, _)| *known == column) {
                     Some((_, name)) => plans::named(schema, name).map(Transformed::yes),
@@ -233,7 +234,7 @@ impl Unnester<'_> {
         let within = domain.in_schema(input.schema())?;
         let windows = node.window_expr.iter().map(|expr| {
             let bound = domain.bind(expr.clone(), input.schema())?;
-            let parted = bound.transform_up(|expr| match expr {
+            let parted = bound.transform_up_dyn(|expr| match expr {
                 Expr::WindowFunction(mut window) => {
                     window.params.partition_by.extend(within.iter().cloned());
                     Ok(Transformed::yes(Expr::WindowFunction(window)))

@@ -4,7 +4,7 @@
 //! value: the conditions before it narrow the rows that it is correlated with. Where conditions draw a random value, or
 //! more than a few are themselves subqueries, it is computed for all rows, as without them.
 
-use datafusion_common::{Result, tree_node::TreeNode};
+use datafusion_common::Result;
 use datafusion_expr::{
     Expr, LogicalPlan, Operator,
     expr::{BinaryExpr, Case, Exists, InSubquery, ScalarFunction, SetComparison},
@@ -12,7 +12,7 @@ use datafusion_expr::{
 };
 
 use super::{Site, Unnester, needs, plans, scalar::at_most_one};
-use crate::lower::may_raise;
+use crate::{lower::may_raise, planner::trees::TreeWalk};
 
 /// How many times at most subqueries guard others at one place: each guard holds the plans of those before it.
 pub(super) const GUARDS: usize = 4;
@@ -132,7 +132,7 @@ impl Unnester<'_> {
 
 /// Whether a value is computed that is looked for in a subquery.
 fn computes(expr: &Expr) -> Result<bool> {
-    expr.exists(|expr| {
+    expr.exists_dyn(|expr| {
         let (Expr::InSubquery(InSubquery { expr, .. })
         | Expr::SetComparison(SetComparison { expr, .. })) = expr
         else {
@@ -147,7 +147,7 @@ pub(super) fn may_raise_within(expr: &Expr) -> Result<bool> {
     if !needs(expr)? {
         return Ok(false);
     }
-    expr.exists(|expr| {
+    expr.exists_dyn(|expr| {
         let raises = |plan| Ok(plans::is_correlated(plan)? && may_raise(plan)?);
         match expr {
             Expr::Exists(Exists { subquery, .. })

@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use datafusion_common::{
     JoinType, Result,
-    tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion},
+    tree_node::{Transformed, TransformedResult, TreeNodeRecursion},
 };
 use datafusion_expr::{
     BinaryExpr, Expr, Join, LogicalPlan, Operator, Subquery, utils::split_conjunction,
 };
 
 use super::{Unnester, domain::Domain, plans};
-use crate::planner::{check::check_lateral, rules::is_computed};
+use crate::planner::{check::check_lateral, rules::is_computed, trees::TreeWalk};
 
 impl Unnester<'_> {
     /// A join with a LATERAL subquery; `None` where it is left to others.
@@ -43,7 +43,7 @@ impl Unnester<'_> {
 
     fn lateral_rows(&mut self, join: &Join, left: LogicalPlan) -> Result<LogicalPlan> {
         // The subquery under its names, as if it stood there without LATERAL.
-        let inner = join.right.as_ref().clone().transform_down(|node| match node {
+        let inner = join.right.as_ref().clone().transform_down_dyn(|node| match node {
             LogicalPlan::Subquery(Subquery { subquery, .. }) => {
                 Ok(Transformed::new(Arc::unwrap_or_clone(subquery), true, TreeNodeRecursion::Stop))
             }
@@ -79,9 +79,9 @@ fn lateral_of(plan: &LogicalPlan) -> Option<&Subquery> {
 /// Whether the columns of the outer query stand nowhere but in equalities of a filter.
 fn by_equality(plan: &LogicalPlan) -> Result<bool> {
     let is_outer = |expr: &Expr| matches!(expr, Expr::OuterReferenceColumn(..));
-    let uses_outer = |expr: &Expr| expr.exists(|expr| Ok(is_outer(expr))).unwrap_or(true);
+    let uses_outer = |expr: &Expr| expr.exists_dyn(|expr| Ok(is_outer(expr))).unwrap_or(true);
     let mut found = true;
-    plan.apply(|node| {
+    plan.apply_dyn(|node| {
         let plain = match node {
             LogicalPlan::Filter(filter) => {
                 split_conjunction(&filter.predicate).into_iter().all(|condition| match condition {

@@ -9,17 +9,14 @@
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
-use datafusion_common::{
-    Column, DFSchema, JoinType, Result,
-    tree_node::{Transformed, TreeNode},
-};
+use datafusion_common::{Column, DFSchema, JoinType, Result, tree_node::Transformed};
 use datafusion_expr::{
     Aggregate, BinaryExpr, Distinct, Expr, ExprSchemable, Join, LogicalPlan, Operator, Sort,
     utils::split_conjunction_owned,
 };
 
 use super::plans::{self, Names};
-use crate::planner::rules::is_asof;
+use crate::planner::{rules::is_asof, trees::TreeWalk};
 
 /// A subquery without the columns of the enclosing one.
 pub(super) struct Lifted {
@@ -105,7 +102,7 @@ fn conditions(
                 theirs.eq(Expr::Column(Column::new_unqualified(name)))
             }
             Err(condition) if any => {
-                let named = condition.transform_up(|expr| match expr {
+                let named = condition.transform_up_dyn(|expr| match expr {
                     column @ Expr::Column(_) => {
                         let name = names.next_for(&column);
                         more.push(column.alias(name.clone()));

@@ -18,10 +18,7 @@ mod value;
 
 use std::sync::Arc;
 
-use datafusion_common::{
-    DFSchema, JoinType, Result,
-    tree_node::{Transformed, TreeNode},
-};
+use datafusion_common::{DFSchema, JoinType, Result, tree_node::Transformed};
 use datafusion_expr::{
     Aggregate, Distinct, DistinctOn, Expr, Join, LogicalPlan, Sort, SortExpr, Subquery,
     expr::{Exists, InSubquery, SetComparison},
@@ -32,7 +29,11 @@ use self::{
     guard::{GUARDS, may_raise_within},
     plans::Names,
 };
-use crate::planner::{check::check_lateral, functions::Functions};
+use crate::planner::{
+    check::check_lateral,
+    functions::Functions,
+    trees::{PlanWalk, TreeWalk},
+};
 
 /// Rewrites a plan that has no types yet.
 ///
@@ -84,7 +85,7 @@ impl Site {
     }
 
     fn is_volatile(&self) -> Result<bool> {
-        self.plan.exists(|node| Ok(node.expressions().iter().any(Expr::is_volatile)))
+        self.plan.exists_dyn(|node| Ok(node.expressions().iter().any(Expr::is_volatile)))
     }
 
     /// Whether an expression uses no column that stands for a subquery.
@@ -99,7 +100,7 @@ impl Site {
 
 /// Whether an expression holds a subquery that has to become a join.
 fn needs(expr: &Expr) -> Result<bool> {
-    expr.exists(|expr| {
+    expr.exists_dyn(|expr| {
         Ok(match expr {
             Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_) => true,
             Expr::ScalarSubquery(subquery) => plans::is_correlated(&subquery.subquery)?,
@@ -155,13 +156,14 @@ impl Unnester<'_> {
             _ => false,
         };
         let mut child = 0;
-        let plan = plan.map_children(|input| {
+        let plan = plan.map_children_dyn(|input| {
             child += 1;
             let beside = if is_join { child == 2 } else { passes };
             self.plan(input, beside).map(Transformed::yes)
         });
         let plan = plan?.data;
-        let plan = plan.map_expressions(|expr| expr.transform_up(|expr| self.inside(expr)))?.data;
+        let plan =
+            plan.map_expressions_dyn(|expr| expr.transform_up_dyn(|expr| self.inside(expr)))?.data;
         if any_needs(&plan.expressions())? { self.joined(plan) } else { Ok(plan) }
     }
 
@@ -340,7 +342,7 @@ impl Unnester<'_> {
 
 /// Whether an aggregate belongs to an enclosing query: it is over columns of such queries alone.
 fn is_of_outer(call: &Expr) -> bool {
-    let outer = call.exists(|expr| Ok(matches!(expr, Expr::OuterReferenceColumn(..))));
+    let outer = call.exists_dyn(|expr| Ok(matches!(expr, Expr::OuterReferenceColumn(..))));
     outer.unwrap_or(true) && !call.any_column_refs()
 }
 
@@ -379,7 +381,7 @@ fn columns_of(expr: &Expr) -> Result<Vec<datafusion_common::Column>> {
     use datafusion_common::tree_node::TreeNodeRecursion;
     let mut found: Vec<datafusion_common::Column> =
         expr.column_refs().into_iter().cloned().collect();
-    expr.apply(|expr| {
+    expr.apply_dyn(|expr| {
         let (Expr::Exists(Exists { subquery, .. })
         | Expr::InSubquery(InSubquery { subquery, .. })
         | Expr::SetComparison(SetComparison { subquery, .. })

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use datafusion_common::{
     Column, DFSchema, DataFusionError, JoinType, NullEquality, Result, TableReference,
-    tree_node::{Transformed, TreeNode, TreeNodeRecursion},
+    tree_node::{Transformed, TreeNodeRecursion},
 };
 use datafusion_expr::{
     Expr, Filter, Join, JoinConstraint, LogicalPlan, Projection, SubqueryAlias, utils::conjunction,
@@ -14,6 +14,7 @@ use datafusion_expr::{
 
 use crate::{
     error::Error,
+    planner::trees::{PlanWalk, TreeWalk},
     sql::names::{EXACT, unmark},
 };
 
@@ -114,7 +115,7 @@ fn is_of(column: &Column, schema: &DFSchema) -> bool {
 
 /// Whether an expression uses a column that `outer` has as the enclosing query.
 pub(super) fn uses(expr: &Expr, outer: &DFSchema) -> bool {
-    let used = expr.exists(|expr| {
+    let used = expr.exists_dyn(|expr| {
         Ok(matches!(expr, Expr::OuterReferenceColumn(_, column) if is_of(column, outer)))
     });
     used.unwrap_or(true)
@@ -123,13 +124,13 @@ pub(super) fn uses(expr: &Expr, outer: &DFSchema) -> bool {
 /// The columns of `outer` that a plan uses as those of the enclosing query, each once.
 pub(super) fn used(plan: &LogicalPlan, outer: &DFSchema) -> Result<Vec<Column>> {
     let mut found: Vec<Column> = Vec::new();
-    plan.apply(|node| {
+    plan.apply_dyn(|node| {
         if matches!(node, LogicalPlan::Subquery(_)) {
             // LATERAL has names of its own.
             return Ok(TreeNodeRecursion::Jump);
         }
-        node.apply_expressions(|expr| {
-            expr.apply(|expr| {
+        node.apply_expressions_dyn(|expr| {
+            expr.apply_dyn(|expr| {
                 if let Expr::OuterReferenceColumn(_, column) = expr
                     && is_of(column, outer)
                     && !found.contains(column)
@@ -146,7 +147,7 @@ pub(super) fn used(plan: &LogicalPlan, outer: &DFSchema) -> Result<Vec<Column>> 
 /// Whether a plan uses columns of any enclosing query.
 pub(super) fn is_correlated(plan: &LogicalPlan) -> Result<bool> {
     let mut found = false;
-    plan.apply(|node| {
+    plan.apply_dyn(|node| {
         if matches!(node, LogicalPlan::Subquery(_)) {
             return Ok(TreeNodeRecursion::Jump);
         }
@@ -158,7 +159,7 @@ pub(super) fn is_correlated(plan: &LogicalPlan) -> Result<bool> {
 
 /// The expression with the enclosing query's columns of `outer` as plain columns: for a node over that query.
 pub(super) fn inward(expr: Expr, outer: &DFSchema) -> Result<Expr> {
-    let moved = expr.transform_up(|expr| match expr {
+    let moved = expr.transform_up_dyn(|expr| match expr {
         Expr::OuterReferenceColumn(_, column) if is_of(&column, outer) => {
             Ok(Transformed::yes(Expr::Column(column)))
         }

@@ -6,10 +6,7 @@
 
 use std::sync::Arc;
 
-use datafusion_common::{
-    Column, JoinType, Result,
-    tree_node::{Transformed, TreeNode},
-};
+use datafusion_common::{Column, JoinType, Result, tree_node::Transformed};
 use datafusion_expr::{Aggregate, Expr, LogicalPlan, Subquery, lit, when};
 
 use super::{
@@ -18,7 +15,7 @@ use super::{
     lift::lift,
     plans::{self, alias, columns, named, of},
 };
-use crate::lower::may_raise;
+use crate::{lower::may_raise, planner::trees::TreeWalk};
 
 impl Unnester<'_> {
     /// The value of a subquery of one column.
@@ -107,7 +104,7 @@ impl Unnester<'_> {
         }
         let side = alias(plans::project(rows, shown)?, &name)?;
         let conditions = below.conditions.into_iter().map(|condition| {
-            let of_side = condition.transform_up(|expr| match expr {
+            let of_side = condition.transform_up_dyn(|expr| match expr {
                 Expr::Column(column) if below.names.contains(&column.name) => {
                     Ok(Transformed::yes(of(&name, &column.name)))
                 }
@@ -116,7 +113,7 @@ impl Unnester<'_> {
             Ok(of_side.data)
         });
         let conditions = conditions.collect::<Result<Vec<_>>>()?;
-        let value = value.transform_up(|expr| match expr {
+        let value = value.transform_up_dyn(|expr| match expr {
             Expr::Column(column) => match made.iter().find(|(known, _)| *known == column) {
                 Some((_, value)) => Ok(Transformed::yes(value.clone())),
                 None => Ok(Transformed::no(Expr::Column(column))),
@@ -159,7 +156,7 @@ fn peeled(plan: &LogicalPlan) -> Result<Option<(Expr, &Aggregate)>> {
             _ => return Ok(None),
         };
         let schema = node.schema();
-        let below = value.transform_up(|expr| match expr {
+        let below = value.transform_up_dyn(|expr| match expr {
             Expr::Column(column) => match schema.index_of_column(&column) {
                 Ok(index) => Ok(Transformed::yes(exprs[index].clone())),
                 Err(_) => Ok(Transformed::no(Expr::Column(column))),

@@ -5,10 +5,7 @@
 
 use std::sync::Arc;
 
-use datafusion_common::{
-    Column, JoinType, Result, ScalarValue,
-    tree_node::{Transformed, TreeNode},
-};
+use datafusion_common::{Column, JoinType, Result, ScalarValue, tree_node::Transformed};
 use datafusion_expr::{
     Aggregate, BinaryExpr, Distinct, Expr, ExprSchemable, FetchType, LogicalPlan,
     LogicalPlanBuilder, Operator, SkipType, Subquery,
@@ -23,7 +20,7 @@ use super::{
     needs,
     plans::{self, alias, columns, external, named, of},
 };
-use crate::error::Error;
+use crate::{error::Error, planner::trees::TreeWalk};
 
 /// A subquery as the right side of a join.
 struct Matching {
@@ -115,8 +112,9 @@ impl Unnester<'_> {
                 self.scalar(site, &subquery.subquery)
             }
             other => {
-                let inner = other
-                    .map_children(|child| self.value(child, site, false).map(Transformed::yes))?;
+                let inner = other.map_children_dyn(|child| {
+                    self.value(child, site, false).map(Transformed::yes)
+                })?;
                 Ok(inner.data)
             }
         }
@@ -297,7 +295,7 @@ impl Unnester<'_> {
             shown.push(lit(true).alias(self.names.next()));
         }
         for condition in asked {
-            let of_side = condition.transform_up(|expr| match expr {
+            let of_side = condition.transform_up_dyn(|expr| match expr {
                 Expr::Column(column) if names.contains(&column.name) => {
                     Ok(Transformed::yes(of(&name, &column.name)))
                 }
