@@ -157,16 +157,16 @@ impl Asked {
             let sums = 4 * parts * if read.squares { 2 } else { 1 };
             f(read.column, sums + if read.bounds { nodes } else { 0 });
         }
-        // With one part an entry is found by its position, with several by halving.
-        let select = if parts > 1 { 16 * nodes } else { 1 };
+        // With one part an entry is found by its position and an included value by a walk down the matrix; with several the
+        // entry by halving, and the value by asking all parts at each of some twenty halvings how many are less.
+        let (select, included) = if parts > 1 { (16 * nodes, 160 * parts) } else { (1, 20) };
         let key = candidate.definition.keys[0].column;
         for ask in &self.calls {
             match ask {
                 Ask::State { .. } => {}
                 Ask::Distinct { .. } => f(key, 2 * parts),
                 Ask::Quantile { place, quantile, .. } => {
-                    let each =
-                        if matches!(place, Place::Include(_)) { 20 * select } else { select };
+                    let each = if matches!(place, Place::Include(_)) { included } else { select };
                     f(place.column(candidate), 2 * each * quantile.width() as u64);
                 }
             }

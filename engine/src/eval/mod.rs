@@ -138,6 +138,9 @@ impl Evaluator {
 /// # Errors
 /// As `Program::compile` and `Evaluator::project`.
 pub fn constant(expr: &Expr, context: &QueryContext) -> Result<Scalar> {
+    if let Expr::Literal(value) = expr {
+        return Ok(value.clone());
+    }
     let program = Program::compile(std::slice::from_ref(expr), context)?;
     let vectors = Evaluator::new(&program).project(&Batch::new(Vec::new(), 1))?;
     let missing = || EngineError::Internal("a constant has one value".into());

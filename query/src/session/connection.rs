@@ -110,11 +110,11 @@ impl Connection {
             return Ok(QueryResult::changed(0));
         };
         for (statement, kept) in before {
-            for batch in self.run(sql, statement, parameters, kept)? {
+            for batch in self.run(statement, parameters, kept)? {
                 batch?;
             }
         }
-        self.run(sql, last, parameters, own)
+        self.run(last, parameters, own)
     }
 
     /// Like `query_with`, with values for `$name` by name.
@@ -284,7 +284,6 @@ impl Connection {
 
     fn run(
         &self,
-        sql: &str,
         statement: &ParsedStatement,
         parameters: &[Scalar],
         kept: &KeptPlan,
@@ -292,19 +291,18 @@ impl Connection {
         let again = if kept.is_made() { None } else { self.repeated.find(statement) };
         if let Some(general) = &again {
             let General { statement: asked, values, kept } = general;
-            let result = self.run_for(sql, asked, values, kept, Some(&statement.statement));
+            let result = self.run_for(asked, values, kept, Some(&statement.statement));
             // An error of planning is to be about the text as it stands.
             if !matches!(&result, Err(error) if error.kind.is_of_the_text()) {
                 return result;
             }
         }
-        self.run_for(sql, statement, parameters, kept, None)
+        self.run_for(statement, parameters, kept, None)
     }
 
     /// The same. Errors have their places in `text` where that is not the statement of the plan that is kept.
     fn run_for(
         &self,
-        sql: &str,
         statement: &ParsedStatement,
         parameters: &[Scalar],
         kept: &KeptPlan,
@@ -326,7 +324,7 @@ impl Connection {
             *self.owner() = Some(thread::current().id());
             let result = match run::run_kept(self, &state, text, parameters, kept) {
                 Some(result) => result,
-                None => sql::parse::with_stack(sql.len(), || {
+                None => sql::parse::with_stack(statement.range.len(), || {
                     run::run(self, &mut state, statement, parameters, kept)
                 }),
             };
@@ -413,6 +411,6 @@ impl Statement<'_> {
     /// As `Connection::query_with`.
     pub fn query(&self, parameters: &[Scalar]) -> Result<QueryResult> {
         let (parsed, kept) = self.parts();
-        self.connection.run(&self.script.sql, parsed, parameters, kept)
+        self.connection.run(parsed, parameters, kept)
     }
 }

@@ -107,8 +107,27 @@ pub(crate) fn write(
     let context = session.context(relations);
     let sink = Write::new(Arc::clone(schema));
     let shared: Arc<dyn stoadb_engine::op::Sink> = sink.clone();
-    stoadb_engine::execute_into(&plan, &shared, &context, &session.workers()?)?;
+    let workers = session.workers()?;
+    let workers = if is_short(&plan.root) { workers.here() } else { workers };
+    stoadb_engine::execute_into(&plan, &shared, &context, &workers)?;
     Ok(sink.segments())
+}
+
+/// So many rows are put into a table on the calling thread, without waking another one.
+pub(super) const FEW_ROWS: usize = 1 << 10;
+
+/// Whether a plan gives few rows that stand in the statement, as constants that are at most cast.
+fn is_short(plan: &Plan) -> bool {
+    let is_plain = |expr: &Expr| matches!(expr, Expr::Literal(_) | Expr::Column { .. });
+    let is_plain = |expr: &Expr| match expr {
+        Expr::Cast { input, .. } => is_plain(input),
+        expr => is_plain(expr),
+    };
+    match plan {
+        Plan::Values { rows, .. } => rows.len() <= FEW_ROWS && rows.iter().flatten().all(is_plain),
+        Plan::Project { input, exprs, .. } => exprs.iter().all(is_plain) && is_short(input),
+        _ => false,
+    }
 }
 
 /// The plan with its columns cast to a table's types where they differ.

@@ -62,7 +62,9 @@ pub(crate) fn insert(
     };
     let _memory = indexes::reserve(session, &target.table, &segments)?;
     let rows = run::change(session.connection, state, |transaction| {
-        transaction.set_workers(Arc::new(session.workers()?));
+        if segments.iter().map(|segment| segment.rows()).sum::<usize>() > create::FEW_ROWS {
+            transaction.set_workers(Arc::new(session.workers()?));
+        }
         Ok(transaction.append(&target.name, segments)?)
     })?;
     Ok(QueryResult::returned(returned, rows))

@@ -73,7 +73,10 @@ pub(super) fn rows(values: &Values, parameters: &[Scalar]) -> Option<Plan> {
         rows.push(constants);
     }
     let typed = |(value, ty): (Scalar, &LogicalType)| {
-        let literal = if value.is_null() { Scalar::null(ty.clone()) } else { value };
+        let literal = match value.is_null() {
+            true => Scalar::null(ty.clone()),
+            false => rescaled(&value, ty).unwrap_or(value),
+        };
         match literal.ty() == ty {
             true => PlanExpr::Literal(literal),
             false => PlanExpr::Cast {
@@ -88,6 +91,17 @@ pub(super) fn rows(values: &Values, parameters: &[Scalar]) -> Option<Plan> {
     let names = (1..).map(|number| format!("column{number}"));
     let columns = names.zip(types).map(|(name, ty)| ColumnDef::new(name, ty)).collect();
     Some(Plan::Values { schema: Schema::new(columns), rows })
+}
+
+/// A decimal with the digits of another type, where that is what they differ in.
+fn rescaled(value: &Scalar, ty: &LogicalType) -> Option<Scalar> {
+    use LogicalType::Decimal;
+    let (Decimal { scale: from, .. }, Decimal { precision, scale }) = (value.ty(), ty) else {
+        return None;
+    };
+    let more = u32::try_from(i16::from(*scale) - i16::from(*from)).ok()?;
+    let digits = value.as_i128()?.checked_mul(10_i128.checked_pow(more)?)?;
+    Some(Scalar::decimal(digits, *precision, *scale))
 }
 
 /// The type of a column that has values of both; decimals of different digits meet in one that has them all.

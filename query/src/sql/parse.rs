@@ -118,13 +118,14 @@ fn parse_as(dialect: &StoaDialect, sql: &str) -> Result<Vec<ParsedStatement>> {
     })?;
     let lines = line_starts(sql);
     let mut parsed = Vec::new();
-    let mut statements = vec![Vec::new()];
-    for token in tokens {
-        match (&token.token, statements.last_mut()) {
-            (Token::SemiColon, _) | (_, None) => statements.push(Vec::new()),
-            (_, Some(statement)) => statement.push(token),
-        }
-    }
+    let lengths = tokens.split(|token| token.token == Token::SemiColon).map(<[_]>::len);
+    let (lengths, mut rest) = (lengths.collect::<Vec<_>>(), tokens.into_iter());
+    let statements = lengths.into_iter().map(|length| {
+        let statement = rest.by_ref().take(length).collect::<Vec<_>>();
+        // The semicolon.
+        rest.next();
+        statement
+    });
     for mut tokens in statements {
         let is_code = |t: &&TokenWithSpan| !matches!(t.token, Token::Whitespace(_) | Token::EOF);
         let Some(first) = tokens.iter().find(is_code) else { continue };
