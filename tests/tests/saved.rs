@@ -191,6 +191,15 @@ fn test_two_databases_of_one_folder_do_not_undo_each_other() {
     assert_eq!(rows(&two.connect(), "SELECT count(*) FROM strict"), ["2"]);
 }
 
+/// Tells others to stop, at the latest when it is dropped.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn test_a_save_sees_one_state_while_others_write() {
     let folder = tempfile::tempdir().unwrap();
@@ -210,6 +219,8 @@ fn test_a_save_sees_one_state_while_others_write() {
             }
             commits
         });
+        // A failure here must not leave the writer at work for ever.
+        let _stop = Stop(&done);
         for _ in 0..25 {
             database.save(&path).unwrap();
             let saved = Database::open(&path).unwrap().connect();
