@@ -27,6 +27,17 @@ pub fn is_saved_database(path: &Path) -> bool {
     path.join(MANIFEST).is_file()
 }
 
+/// The lock of a folder, until it is dropped. It is given back by name: to close the file is not enough while a process that
+/// was forked meanwhile has it open, too.
+pub(crate) struct Lock(pub(super) File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // What fails here leaves the lock to the file's last close.
+        let _ = self.0.unlock();
+    }
+}
+
 /// A folder of a database.
 #[derive(Debug, Clone)]
 pub(crate) struct Folder {
@@ -74,11 +85,11 @@ impl Folder {
         }
     }
 
-    /// Makes the folder if there is none (its parent has to exist), and takes its lock until the file is dropped.
+    /// Makes the folder if there is none (its parent has to exist), and takes its lock until what is given is dropped.
     ///
     /// # Errors
     /// `Save` when it cannot be made, holds files of somebody else, or another save is under way.
-    pub(crate) fn lock(&self) -> Result<File> {
+    pub(crate) fn lock(&self) -> Result<Lock> {
         match fs::create_dir(&self.path) {
             Ok(()) => {
                 let parent = self.path.parent().filter(|path| !path.as_os_str().is_empty());
@@ -95,7 +106,7 @@ impl Folder {
         options.create(true).truncate(false).write(true);
         let lock = options.open(self.path.join(LOCK)).map_err(|error| self.failed(error))?;
         match lock.try_lock() {
-            Ok(()) => Ok(lock),
+            Ok(()) => Ok(Lock(lock)),
             Err(TryLockError::WouldBlock) => Err(self.failed("another save to it is under way")),
             Err(TryLockError::Error(error)) => Err(self.failed(error)),
         }

@@ -4,7 +4,10 @@ use super::{
     damage::{flip, spans},
     *,
 };
-use crate::table::{BatchTable, RowId};
+use crate::{
+    disk::folder::Folder,
+    table::{BatchTable, RowId},
+};
 
 #[test]
 fn test_a_small_change_writes_little_and_readers_keep_what_they_opened() {
@@ -179,6 +182,11 @@ fn test_who_may_not_save_is_told_why() {
     let lock = File::open(path.join("lock")).unwrap();
     lock.lock().unwrap();
     assert!(refused(&path, None).contains("another save to it is under way"));
+    drop(lock);
+
+    // A process that was forked during a save has the lock's file open for as long as it lives.
+    let lock = Folder::at(&path).lock().unwrap();
+    let _forked = lock.0.try_clone().unwrap();
     drop(lock);
     let second = save(&catalog.snapshot(), &path, Some(first.id)).unwrap();
     let error = save(&catalog.snapshot(), &path, Some(first.id)).unwrap_err();
