@@ -50,10 +50,7 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         let inner = self.inner.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        if self.maker != process::id() {
-            // The locks of another process's threads may be held for ever.
-            std::mem::forget(inner);
-        }
+        waiting::let_go(self.maker, inner);
     }
 }
 

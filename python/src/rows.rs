@@ -109,10 +109,7 @@ impl Source {
 impl Drop for Source {
     fn drop(&mut self) {
         let result = self.result.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        if self.maker != process::id() {
-            // The locks of another process's threads may be held for ever.
-            std::mem::forget(result);
-        }
+        waiting::let_go(self.maker, result);
     }
 }
 

@@ -49,6 +49,13 @@ pub(crate) fn check_process(maker: u32, what: &str) -> PyResult<()> {
     )))
 }
 
+/// Drops what a process made, unless it is another one: there the locks of the first one's threads may be held for ever.
+pub(crate) fn let_go<T>(maker: u32, made: T) {
+    if maker != process::id() {
+        std::mem::forget(made);
+    }
+}
+
 /// Does work that may take long and gives no way to wait for a part of it: on a thread of its own if this one gets
 /// signals. A signal whose handler raises cancels what the connection runs.
 pub(crate) fn on_another_thread<T: Send>(

@@ -1,8 +1,8 @@
 //! GROUP BY over the key of an index: groups are ranges of keys, whose aggregates an index answers.
 //!
 //! Invariants: only expressions that never give a value again once they gave another one, keys ascending; then a group is
-//! a stretch of entries of each part of the index, whose beginning is found by halving. The expression is computed for the least and the greatest key of
-//! each range, so that one that fails for a key does. Groups come in the order of the index.
+//! a stretch of entries of each part of the index, whose beginning is found by halving. The expression is computed for the
+//! least and the greatest key of each range, so that one that fails for a key does. Groups come in the order of the index.
 //! Next: `monotone.rs`, which expressions; `asked.rs`.
 
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
@@ -146,7 +146,7 @@ impl<'a> Target<'a> {
 struct Keys<'a> {
     candidate: &'a Candidate<'a>,
     /// The parts of the index, each alone; none where the index is but one.
-    layers: Vec<Index>,
+    layers: Arc<[Index]>,
     part: usize,
     evaluator: Evaluator,
     /// How many keys it was computed for.
@@ -174,7 +174,7 @@ impl<'a> Keys<'a> {
         let part = if let Place::Part(part) = place { part } else { 0 };
         let (evaluator, most) = (Evaluator::new(&program), context.settings().vector_size);
         let layers = if candidate.index.parts() > 1 { candidate.index.layers() } else { vec![] };
-        Ok(Self { candidate, layers, part, evaluator, probes: 0, most })
+        Ok(Self { candidate, layers: layers.into(), part, evaluator, probes: 0, most })
     }
 
     /// The ranges of each group, with the groups' values; `None` when there are more than `most`.
@@ -218,18 +218,14 @@ impl<'a> Keys<'a> {
     /// Where the groups of a range begin, in the order of the index, groups without a live entry perhaps among them; `None`
     /// when there are more than `most`.
     fn starts(&mut self, range: &KeyRange, most: u64) -> Result<Option<Vec<Start>>> {
-        let index = Arc::clone(&self.candidate.index);
-        if self.layers.is_empty() {
-            return self.starts_in(&index.view(range), most);
+        let (candidate, layers) = (self.candidate, Arc::clone(&self.layers));
+        if !layers.is_empty()
+            && let Ok(found) = self.starts_in_layers(&layers, range, most)
+        {
+            return Ok(found);
         }
-        let layers = std::mem::take(&mut self.layers);
-        let found = self.starts_in_layers(&layers, range, most);
-        self.layers = layers;
-        match found {
-            // A deleted key may be one that the expression fails for.
-            Err(_) => self.starts_in(&index.view(range), most),
-            found => found,
-        }
+        // There is but one part, or the expression fails for a key, which may be a deleted one.
+        self.starts_in(&candidate.index.view(range), most)
     }
 
     /// The same from the parts of the index, each of which is one run: looking for places in all of them at once takes a

@@ -135,8 +135,7 @@ impl Place {
 
 /// The key of the first entry of a range.
 fn first(index: &Index, range: &KeyRange) -> Result<Option<Vec<Scalar>>> {
-    let entry = index.view(range).select(0);
-    Ok(entry.map(|entry| index.key_values(entry)).transpose()?)
+    Ok(index.view(range).keys_at(0)?)
 }
 
 /// Count, NULLs and bounds of a column of the key; the columns before it have one value in the range.
@@ -158,8 +157,7 @@ fn part_statistics(
         return Ok(none);
     }
     let value = |at: u64| -> Result<Option<Scalar>> {
-        let entry = view.select(at);
-        let values = entry.map(|entry| index.key_values(entry)).transpose()?;
+        let values = view.keys_at(at)?;
         Ok(values.and_then(|values| values.into_iter().nth(part)))
     };
     let [mut min, mut max] = match bounds {
@@ -238,7 +236,7 @@ impl<'a> Sequence<'a> {
         let at = self.ends.partition_point(|&end| end <= rank);
         let before = at.checked_sub(1).map_or(0, |before| self.ends[before]);
         let range = self.ranges.get(at).ok_or_else(missing)?;
-        let entry = index.view(range).select(rank - before).ok_or_else(missing)?;
-        index.key_values(entry)?.into_iter().nth(part).ok_or_else(missing)
+        let values = index.view(range).keys_at(rank - before)?.ok_or_else(missing)?;
+        values.into_iter().nth(part).ok_or_else(missing)
     }
 }

@@ -249,19 +249,24 @@ impl State {
         let array = match self {
             Self::Count(state) => state.finish(),
             Self::Sum(state) => state.finish(call)?,
-            Self::SumFloat(state) => one_nan(&state.finish(call)),
+            Self::SumFloat(state) => state.finish(call),
             Self::MomentsExact(state) => state.finish(call),
-            Self::Moments(state) => one_nan(&state.finish(call)),
-            Self::Comoments(state) => one_nan(&state.finish(call)),
-            Self::Shape(state) => one_nan(&state.finish(call)),
-            Self::Weighted(state) => one_nan(&state.finish(call)),
+            Self::Moments(state) => state.finish(call),
+            Self::Comoments(state) => state.finish(call),
+            Self::Shape(state) => state.finish(call),
+            Self::Weighted(state) => state.finish(call),
             Self::Interval(state) => state.finish(call)?,
             Self::Sketch(state) => state.finish(),
-            Self::Product(state) => one_nan(&state.finish()),
+            Self::Product(state) => state.finish(),
             Self::Extreme(state) => state.finish(call)?,
             Self::Bit(state) => state.finish(call)?,
             Self::Pick(state) => state.finish(call)?,
             Self::Collect(state) => state.finish(call)?,
+        };
+        let array = match self {
+            // Values of the input, as they are.
+            Self::Extreme(_) | Self::Pick(_) | Self::Collect(_) => array,
+            _ => one_nan(array),
         };
         let wanted = call.ty.to_arrow();
         if *array.data_type() == wanted {
@@ -278,13 +283,13 @@ impl State {
 }
 
 /// Doubles that were computed: which of the many NaNs it is says only in which order that happened, so all become one.
-fn one_nan(array: &ArrayRef) -> ArrayRef {
+fn one_nan(array: ArrayRef) -> ArrayRef {
     match array.as_primitive_opt::<Float64Type>() {
         Some(values) if values.values().iter().any(|value| value.is_nan()) => {
             let one = |value: f64| if value.is_nan() { f64::NAN } else { value };
             Arc::new(values.unary::<_, Float64Type>(one))
         }
-        _ => Arc::clone(array),
+        _ => array,
     }
 }
 

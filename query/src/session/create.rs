@@ -107,26 +107,22 @@ pub(crate) fn write(
     let context = session.context(relations);
     let sink = Write::new(Arc::clone(schema));
     let shared: Arc<dyn stoadb_engine::op::Sink> = sink.clone();
-    let workers = session.workers()?;
-    let workers = if is_short(&plan.root) { workers.here() } else { workers };
+    // Rows of anything else may take long, or much stack, each.
+    let workers = session.workers_for(given_rows(&plan.root).unwrap_or(usize::MAX))?;
     stoadb_engine::execute_into(&plan, &shared, &context, &workers)?;
     Ok(sink.segments())
 }
 
-/// So many rows are put into a table on the calling thread, without waking another one.
-pub(super) const FEW_ROWS: usize = 1 << 10;
-
-/// Whether a plan gives few rows that stand in the statement, as constants that are at most cast.
-fn is_short(plan: &Plan) -> bool {
-    let is_plain = |expr: &Expr| matches!(expr, Expr::Literal(_) | Expr::Column { .. });
+/// How many rows a plan gives that stand in the statement, as constants that are at most cast.
+fn given_rows(plan: &Plan) -> Option<usize> {
     let is_plain = |expr: &Expr| match expr {
-        Expr::Cast { input, .. } => is_plain(input),
-        expr => is_plain(expr),
+        Expr::Cast { input, .. } => matches!(**input, Expr::Literal(_) | Expr::Column { .. }),
+        expr => matches!(expr, Expr::Literal(_) | Expr::Column { .. }),
     };
     match plan {
-        Plan::Values { rows, .. } => rows.len() <= FEW_ROWS && rows.iter().flatten().all(is_plain),
-        Plan::Project { input, exprs, .. } => exprs.iter().all(is_plain) && is_short(input),
-        _ => false,
+        Plan::Values { rows, .. } => rows.iter().flatten().all(is_plain).then_some(rows.len()),
+        Plan::Project { input, exprs, .. } if exprs.iter().all(is_plain) => given_rows(input),
+        _ => None,
     }
 }
 

@@ -62,9 +62,8 @@ pub(crate) fn insert(
     };
     let _memory = indexes::reserve(session, &target.table, &segments)?;
     let rows = run::change(session.connection, state, |transaction| {
-        if segments.iter().map(|segment| segment.rows()).sum::<usize>() > create::FEW_ROWS {
-            transaction.set_workers(Arc::new(session.workers()?));
-        }
+        let rows = segments.iter().map(|segment| segment.rows()).sum();
+        transaction.set_workers(Arc::new(session.workers_for(rows)?));
         Ok(transaction.append(&target.name, segments)?)
     })?;
     Ok(QueryResult::returned(returned, rows))

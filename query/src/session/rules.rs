@@ -300,7 +300,7 @@ pub(crate) fn enforce(
 /// Whether a text of an expression names a column.
 pub(crate) fn names_column(text: &str, column: &str) -> Result<bool> {
     let mut columns = Columns::new(column, None);
-    let _ = (expression(text)?).walk_mut(&mut columns);
+    let _ = expression(text)?.walk_mut(&mut columns);
     Ok(columns.found)
 }
 

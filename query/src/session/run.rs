@@ -417,6 +417,13 @@ impl<'a> Session<'a> {
         Ok(Workers::new(self.connection.database.pool(threads)?, threads))
     }
 
+    /// The workers of a change by so many rows: the calling thread where they are few, as waking others would take longer.
+    pub(crate) fn workers_for(&self, rows: usize) -> Result<Workers> {
+        const FEW: usize = 1 << 10;
+        let workers = self.workers()?;
+        Ok(if rows <= FEW { workers.here() } else { workers })
+    }
+
     /// Starts a query.
     pub(crate) fn stream(&self, prepared: Prepared) -> Result<QueryResult> {
         let Prepared { plan, relations, schema, .. } = prepared;

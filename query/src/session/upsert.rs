@@ -144,7 +144,8 @@ impl Conflict {
         };
         let _memory = indexes::reserve(session, &target.table, &new)?;
         let count = run::change(session.connection, state, |transaction| {
-            transaction.set_workers(Arc::new(session.workers()?));
+            let rows = new.iter().map(|segment| segment.rows()).sum();
+            transaction.set_workers(Arc::new(session.workers_for(rows)?));
             transaction.delete(&target.name, gone)?;
             Ok(transaction.append(&target.name, new)?)
         })?;

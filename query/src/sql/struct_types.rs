@@ -10,8 +10,10 @@ use datafusion_sql::sqlparser::{
     tokenizer::{Token, TokenWithSpan},
 };
 
-use super::statements::{code, is_word};
-use crate::sql::visit::WalkMut;
+use crate::sql::{
+    statements::{code, is_word},
+    visit::WalkMut,
+};
 
 /// Words that may follow a name within an expression.
 const OPERATORS: [&str; 16] = [

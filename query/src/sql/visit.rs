@@ -5,7 +5,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "this is the one place that may call them")]
 
-use std::ops::ControlFlow;
+use std::{marker::PhantomData, ops::ControlFlow};
 
 use datafusion_sql::sqlparser::ast::{
     Expr, ObjectName, Query, Select, Statement, TableFactor, ValueWithSpan, Visit, VisitMut,
@@ -23,7 +23,7 @@ pub trait Walk: Visit {
 
     /// Calls a function for every expression, before those within it.
     fn walk_expressions<B>(&self, call: impl FnMut(&Expr) -> ControlFlow<B>) -> ControlFlow<B> {
-        self.walk(&mut Expressions(call, std::marker::PhantomData))
+        self.walk(&mut Expressions(call, PhantomData))
     }
 }
 
@@ -43,7 +43,7 @@ pub trait WalkMut: VisitMut {
         &mut self,
         call: impl FnMut(&mut Expr) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
-        self.walk_mut(&mut Expressions(call, std::marker::PhantomData))
+        self.walk_mut(&mut Expressions(call, PhantomData))
     }
 }
 
@@ -56,7 +56,7 @@ fn found<B>(done: ControlFlow<()>, broken: Option<B>) -> ControlFlow<B> {
     }
 }
 
-struct Expressions<F, B>(F, std::marker::PhantomData<B>);
+struct Expressions<F, B>(F, PhantomData<B>);
 
 impl<B, F: FnMut(&Expr) -> ControlFlow<B>> Visitor for Expressions<F, B> {
     type Break = B;

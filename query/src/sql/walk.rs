@@ -4,11 +4,12 @@
 
 use std::ops::ControlFlow;
 
-use crate::sql::visit::{Walk, WalkMut};
 use datafusion_sql::sqlparser::{
     ast::{Expr, ObjectName, ObjectNamePart, Query, Visit, VisitMut, Visitor, VisitorMut},
     tokenizer::Span,
 };
+
+use crate::sql::visit::{Walk, WalkMut};
 
 /// Whether an expression is wanted.
 pub fn any(node: &impl Visit, wanted: impl FnMut(&Expr) -> bool) -> bool {

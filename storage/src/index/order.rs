@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::{
-    range::{Cut, KeyRange},
+    range::{Cut, KeyRange, KeyRef},
     version::Index,
     view::RangeView,
 };
@@ -89,12 +89,8 @@ impl RangeView<'_> {
 
     /// The places of the entries whose key is that of the `k`-th one, which there is.
     pub fn equal_to(&self, k: u64) -> Range<u64> {
-        let Some(entry) = self.select(k) else { return k..k + 1 };
-        let key = self.index.parts[entry.part].run.key(entry.at);
-        let is_equal = |place: u64| {
-            let other = self.select(place);
-            other.is_some_and(|other| self.index.parts[other.part].run.key(other.at) == key)
-        };
+        let Some(key) = self.code_at(k) else { return k..k + 1 };
+        let is_equal = |place: u64| self.code_at(place) == Some(key);
         let start = match k.checked_sub(1).is_some_and(is_equal) {
             true => self.places_before(&Cut::Before(key.to_owned())),
             false => k,
@@ -110,6 +106,12 @@ impl RangeView<'_> {
         start..ends.sum::<i64>().unsigned_abs()
     }
 
+    /// The code of the `k`-th entry's key.
+    fn code_at(&self, k: u64) -> Option<KeyRef<'_>> {
+        let entry = self.select(k)?;
+        Some(self.index.parts[entry.part].run.key(entry.at))
+    }
+
     /// The key of the `k`-th entry; `None` when there are not so many. As `select`.
     ///
     /// # Errors
@@ -120,9 +122,8 @@ impl RangeView<'_> {
 
     /// The range from the key of the `k`-th entry on; `None` when there are not so many.
     pub fn onwards(&self, k: u64) -> Option<KeyRange> {
-        let entry = self.select(k)?;
-        let key = self.index.parts[entry.part].run.key(entry.at);
-        Some(KeyRange { lower: Cut::Before(key.to_owned()), upper: self.range.upper.clone() })
+        let key = self.code_at(k)?.to_owned();
+        Some(KeyRange { lower: Cut::Before(key), upper: self.range.upper.clone() })
     }
 
     /// How many entries of the range lie before a cut.

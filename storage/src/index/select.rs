@@ -188,8 +188,8 @@ impl<'a> RangeView<'a> {
         let [key] = self.index.spec().keys.as_slice() else { return Err(super::code::misfit()) };
         let place =
             if key.descending { (self.count() - 1).checked_sub(place) } else { Some(place) };
-        let Some(entry) = place.and_then(|place| self.select(place)) else { return Ok(None) };
-        Ok(self.index.key_values(entry)?.into_iter().next())
+        let keys = place.map_or(Ok(None), |place| self.keys_at(place))?;
+        Ok(keys.and_then(|keys| keys.into_iter().next()))
     }
 
     /// As `quantile`, of an included column with quantiles; `None` for others too. `O(log s)` for s distinct values with one
@@ -286,9 +286,8 @@ impl<'a> RangeView<'a> {
         for bucket in 1..=buckets {
             let end = (u128::from(count) * u128::from(bucket) / u128::from(buckets)) as u64;
             if end > start
-                && let Some(entry) = self.select(end - 1)
+                && let Some(last) = self.keys_at(end - 1)?
             {
-                let last = self.index.key_values(entry)?;
                 found.push(DepthBucket { last, rows: end - start });
                 start = end;
             }

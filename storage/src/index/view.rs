@@ -154,9 +154,8 @@ impl<'a> RangeView<'a> {
         let view = self.within(&range);
         let descending = self.index.spec().keys[0].descending;
         let at = if greatest == descending { Some(0) } else { view.count().checked_sub(1) };
-        let entry = at.and_then(|at| view.select(at));
-        let value = |entry| Ok(self.index.key_values(entry)?.into_iter().next());
-        entry.map_or(Ok(None), value)
+        let keys = at.map_or(Ok(None), |at| view.keys_at(at))?;
+        Ok(keys.and_then(|keys| keys.into_iter().next()))
     }
 
     /// The keys of one column that are neither NULL nor NaN.

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use crate::planner::trees::PlanWalk;
 use arrow::datatypes::DataType;
 use datafusion_common::{
     Result, ScalarValue, plan_err,
@@ -14,6 +13,8 @@ use datafusion_common::{
 use datafusion_expr::{
     Expr, ExprSchemable, LogicalPlan, Window, WindowFrame, WindowFrameBound, WindowFrameUnits, cast,
 };
+
+use crate::planner::trees::PlanWalk;
 
 /// Looks at the RANGE frames of a plan before any rewrite.
 ///

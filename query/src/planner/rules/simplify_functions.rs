@@ -3,7 +3,6 @@
 //! Invariant: nothing is computed here: constants are folded by `lower/fold.rs` with the engine's kernels, so that a
 //! query gives the same value or error whether its operands are constants or columns.
 
-use crate::planner::trees::{PlanWalk, TreeWalk};
 use datafusion_common::{
     DFSchemaRef, Result,
     tree_node::{Transformed, TreeNodeRecursion},
@@ -17,6 +16,8 @@ use datafusion_expr::{
 };
 use datafusion_functions::core;
 use datafusion_optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
+
+use crate::planner::trees::{PlanWalk, TreeWalk};
 
 /// Whether every function of a plan that is not simplified yet, views and subqueries included, gives the same for the
 /// same arguments at any time.
