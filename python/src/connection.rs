@@ -322,10 +322,18 @@ impl Connection {
         Ok(())
     }
 
-    /// Saves the database to a folder and says how many tables and bytes were written.
-    fn save(&self, py: Python<'_>, path: std::path::PathBuf) -> PyResult<(usize, u64)> {
+    /// Saves the database to a folder, over whatever database it holds if `replace`, and says how many tables and bytes
+    /// were written.
+    fn save(
+        &self,
+        py: Python<'_>,
+        path: std::path::PathBuf,
+        replace: bool,
+    ) -> PyResult<(usize, u64)> {
         let connection = self.open()?;
-        let saved = py.detach(|| connection.database().save(path));
+        let database = connection.database();
+        let saved =
+            py.detach(|| if replace { database.save_over(path) } else { database.save(path) });
         let saved = saved.map_err(|error| errors::exception(py, &error, None))?;
         Ok((saved.tables, saved.bytes_written))
     }

@@ -249,13 +249,14 @@ class Connection(Readable):
 
     # The database.
 
-    def save(self, path: str | os.PathLike[str] | None = None) -> tuple[int, int]:
-        """Saves all tables and views to a folder, whole or not at all; without a path to the one that was opened. Gives
-        the number of tables and of the bytes that were written."""
+    def save(self, path: str | os.PathLike[str] | None = None, *, replace: bool = False) -> tuple[int, int]:
+        """Saves all tables and views to a folder, whole or not at all; without a path to the one that was opened. A
+        database there that this one neither opened nor saved is replaced only if ``replace`` says so. Gives the number of
+        tables and of the bytes that were written."""
         path = self._native.folder if path is None else path
         if path is None:
             raise _stoadb.ProgrammingError("the database has no folder yet: give a path")
-        return self._native.save(path)
+        return self._native.save(path, replace)
 
     def set(self, **settings: object) -> Connection:
         """Changes settings of the connection, such as ``threads=4, memory_limit="2GB"``."""

@@ -127,6 +127,9 @@ def test_saved_databases(tmp_path):
         con.execute("INSERT INTO t VALUES (1)")
         con.save()
         assert "db.stoa" in repr(con)
+    with stoadb.connect() as other:
+        with pytest.raises(stoadb.Error, match="neither opened nor saved"):
+            other.save(folder)
     with stoadb.connect(str(folder)) as con:
         assert con.execute("SELECT sum(i) FROM t").fetchone() == (499501,)
     with pytest.raises(stoadb.OperationalError, match="nowhere"):

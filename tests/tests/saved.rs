@@ -132,10 +132,10 @@ fn test_save_says_what_it_cannot_do() {
     let path = folder.path().join("it's");
     let connection = Database::open_in_memory().connect();
     assert!(error(&connection, "SAVE").message.contains("has no folder yet"));
-    for sql in ["SAVE 'x'", "SAVE TO", "SAVE AS 'x'"] {
+    for sql in ["SAVE 'x'", "SAVE TO", "SAVE AS 'x'", "SAVE OR REPLACE", "SAVE OR TO 'x'"] {
         let error = error(&connection, sql);
         assert_eq!(
-            (error.kind, error.message.contains("SAVE TO 'folder'")),
+            (error.kind, error.message.contains("SAVE [OR REPLACE] TO 'folder'")),
             (ErrorKind::Syntax, true)
         );
     }
@@ -189,6 +189,30 @@ fn test_two_databases_of_one_folder_do_not_undo_each_other() {
     assert_eq!(one.folder(), Some(path.canonicalize().unwrap()));
     // What was mapped is still there for who opened it before.
     assert_eq!(rows(&two.connect(), "SELECT count(*) FROM strict"), ["2"]);
+}
+
+#[test]
+fn test_a_database_that_was_not_opened_is_replaced_only_when_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    sample().database().save(&path).unwrap();
+    let other = Database::open_in_memory();
+    let connection = other.connect();
+    connection.execute("CREATE TABLE u (x INTEGER)").unwrap();
+    let text = path.display();
+    let refused = error(&connection, &format!("SAVE TO '{text}'"));
+    assert_eq!(refused.kind, ErrorKind::Catalog);
+    assert!(refused.message.contains("neither opened nor saved"), "{refused}");
+    assert!(refused.hint.unwrap().contains("SAVE OR REPLACE TO"));
+    assert_eq!(other.folder(), None);
+    let kept = Database::open(&path).unwrap().connect();
+    assert_eq!(rows(&kept, "SHOW TABLES"), ["strict|table", "t|table", "v|view"]);
+    connection
+        .execute(&format!("SAVE OR REPLACE TO '{text}'; INSERT INTO u VALUES (1); SAVE"))
+        .unwrap();
+    let replaced = Database::open(&path).unwrap().connect();
+    assert_eq!(rows(&replaced, "SHOW TABLES"), ["u|table"]);
+    assert_eq!(rows(&replaced, "FROM u"), ["1"]);
 }
 
 /// Tells others to stop, at the latest when it is dropped.

@@ -17,7 +17,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use stoadb_storage::{
     LogicalType, Scalar, StorageError,
     catalog::{Background, Catalog, IfExists},
-    disk::{self, SaveId, Saved},
+    disk::{self, Replace, SaveId, Saved},
     parquet::FooterCache,
 };
 
@@ -160,27 +160,49 @@ impl Database {
     }
 
     /// Saves all tables and views, as they are committed now, to a folder, which is made if there is none (its parent is
-    /// not). A database that the folder held is replaced in one step: a save that fails or is killed leaves it whole.
+    /// not). The version that this database opened there, or saved last, is replaced in one step: a save that fails or is
+    /// killed leaves it whole. Any other database there is not replaced: `save_over` does that.
     /// What the folder holds already is not written again. Registered relations are not saved; `Saved::skipped` names
     /// them. Others may read and write meanwhile.
     ///
     /// # Errors
-    /// `Io` when the folder cannot be written, holds other files, or is being saved to; `Catalog` when the folder is one
-    /// that this database opened or saved to, and another database saved to it since. An `Io` error that says that the
+    /// `Io` when the folder cannot be written, holds other files, or is being saved to; `Catalog` when it holds a database
+    /// that this one neither opened nor saved, or another database saved to it since. An `Io` error that says that the
     /// folder holds the new version means that only its being on the disk is in doubt; saving again makes it sure.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<Saved> {
         let path = path.as_ref();
+        self.save_in_turn(path, || {
+            let known = fs::canonicalize(path).ok();
+            let known = known.and_then(|path| self.folders().known.get(&path).copied());
+            known.map_or(Replace::Nothing, Replace::Version)
+        })
+    }
+
+    /// Like `save`, and replaces whatever database the folder holds.
+    ///
+    /// # Errors
+    /// `Io` as for `save`.
+    pub fn save_over(&self, path: impl AsRef<Path>) -> Result<Saved> {
+        self.save_in_turn(path.as_ref(), || Replace::Any)
+    }
+
+    fn save_in_turn(&self, path: &Path, replace: impl FnOnce() -> Replace) -> Result<Saved> {
         let _turn = self.shared.saving.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = fs::canonicalize(path).ok();
-        let known = known.and_then(|path| self.folders().known.get(&path).copied());
-        let saved = disk::save(&self.catalog().snapshot(), path, known);
+        let saved = disk::save(&self.catalog().snapshot(), path, replace());
         match &saved {
             Ok(Saved { id, .. }) | Err(StorageError::SaveUnsettled { id, .. }) => {
                 self.folders().remember(path, *id);
             }
             Err(_) => {}
         }
-        Ok(saved?)
+        saved.map_err(|error| {
+            let is_conflict = matches!(error, StorageError::Conflict(_));
+            let error = Error::from(error);
+            match is_conflict {
+                true => error.with_hint("open it to change it, or SAVE OR REPLACE TO 'folder'"),
+                false => error,
+            }
+        })
     }
 
     /// The folder to which `SAVE` without a folder goes: the one that was opened or, if none was, the first that was

@@ -17,14 +17,16 @@ use crate::{
     sql::ast::{Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Value},
 };
 
-/// `SAVE [TO 'folder']`, as the `CALL save(['folder'])` that the parser makes of it: one row says what was saved.
+/// `SAVE [[OR REPLACE] TO 'folder']`, as the `CALL save(['folder'])` or `CALL save_or_replace('folder')` that the parser makes
+/// of it: one row says what was saved.
 pub(crate) fn call(
     connection: &Connection,
     state: &State,
     call: &Function,
     parameters: &[Scalar],
 ) -> Result<QueryResult> {
-    if !call.name.to_string().eq_ignore_ascii_case("save") {
+    let name = call.name.to_string().to_ascii_lowercase();
+    if !["save", "save_or_replace"].contains(&name.as_str()) {
         return Err(Error::unsupported(format!("CALL {}()", call.name)));
     }
     if state.transaction.is_some() {
@@ -40,7 +42,10 @@ pub(crate) fn call(
             Error::new(ErrorKind::Catalog, message).with_hint("SAVE TO 'folder'")
         })?,
     };
-    let saved = database.save(&folder)?;
+    let saved = match name == "save" {
+        true => database.save(&folder),
+        false => database.save_over(&folder),
+    }?;
     let skipped = (!saved.skipped.is_empty()).then(|| saved.skipped.join(", "));
     QueryResult::texts(vec![
         ("saved_to", vec![Some(folder.display().to_string())]),

@@ -323,7 +323,8 @@ fn repair_tokens(
     Ok(highest.max(positional).max(names.len()))
 }
 
-/// Reads `SAVE TO 'folder'` as `CALL save('folder')` and `SAVE` as `CALL save()`: the parser has no such statement.
+/// Reads `SAVE TO 'folder'` as `CALL save('folder')`, `SAVE OR REPLACE TO 'folder'` as `CALL save_or_replace('folder')` and
+/// `SAVE` as `CALL save()`: the parser has no such statement.
 fn save_as_call(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>> {
     let word = |token: &TokenWithSpan, wanted: &str| {
         matches!(&token.token, Token::Word(word)
@@ -335,13 +336,16 @@ fn save_as_call(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>> {
     }
     let mut code = tokens.into_iter().filter(is_code).peekable();
     let Some(save) = code.next() else { return Ok(vec![]) };
+    let or = code.next_if(|token| word(token, "or"));
+    let replace = or.is_some() && code.next_if(|token| word(token, "replace")).is_some();
     let to = code.next_if(|token| word(token, "to"));
-    if to.is_none() != code.peek().is_none() {
-        let message = "SAVE takes nothing, or TO and a folder: SAVE TO 'folder'";
+    if to.is_none() != code.peek().is_none() || or.is_some() != (replace && to.is_some()) {
+        let message = "SAVE takes nothing, or TO and a folder: SAVE [OR REPLACE] TO 'folder'";
         return Err(Error::new(ErrorKind::Syntax, message).or_span(Some(span_of(save.span))));
     }
+    let name = if replace { "save_or_replace" } else { "save" };
     let at = |token| TokenWithSpan { token, span: save.span };
-    let before = [Token::make_keyword("CALL"), Token::make_word("save", None), Token::LParen];
+    let before = [Token::make_keyword("CALL"), Token::make_word(name, None), Token::LParen];
     let call = before.map(at).into_iter().chain(code).chain([at(Token::RParen)]);
     Ok(call.collect())
 }

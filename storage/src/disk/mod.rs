@@ -25,4 +25,4 @@ pub(crate) use stored::{StoredColumn, random_number};
 
 pub use folder::is_saved_database;
 pub use open::{Opened, open};
-pub use save::{SaveId, Saved, save};
+pub use save::{Replace, SaveId, Saved, save};

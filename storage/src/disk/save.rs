@@ -39,6 +39,17 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SaveId(pub(crate) u64);
 
+/// What a save may replace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replace {
+    /// Nothing: the folder must hold no database.
+    Nothing,
+    /// This version: the folder must hold no other one.
+    Version(SaveId),
+    /// Whatever database the folder holds.
+    Any,
+}
+
 /// What a save did.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -64,18 +75,24 @@ pub struct Saved {
 ///
 /// # Errors
 /// `Save` when the folder cannot be written, holds somebody else's files, or another save to it is under way; `Conflict`
-/// when `expected` is not the save that the folder holds; `Corrupt` when a column that has to be read is damaged, or the
+/// when it holds a database that `replace` does not allow to be replaced; `Corrupt` when a column that has to be read is damaged, or the
 /// folder's manifest is. The folder then holds what it held before. `SaveUnsettled`, with the save's number, when the new
 /// version is in place, but the file system did not say that it is on the disk: should the machine stop, either version may
 /// be found, and the files of both are kept.
-pub fn save(snapshot: &CatalogSnapshot, path: &Path, expected: Option<SaveId>) -> Result<Saved> {
+pub fn save(snapshot: &CatalogSnapshot, path: &Path, replace: Replace) -> Result<Saved> {
     let folder = Folder::at(path);
     let _lock = folder.lock()?;
     let old = folder.manifest()?;
-    if let (Some(old), Some(expected)) = (&old, expected)
-        && old.save != expected.0
-    {
-        let message = "it was saved by another database since this one opened or saved it";
+    let refused = match (&old, replace) {
+        (Some(_), Replace::Nothing) => {
+            Some("it holds a saved database, which this one neither opened nor saved")
+        }
+        (Some(old), Replace::Version(id)) if old.save != id.0 => {
+            Some("it was saved by another database since this one opened or saved it")
+        }
+        _ => None,
+    };
+    if let Some(message) = refused {
         return Err(StorageError::Conflict(folder.failed(message).to_string()));
     }
     let mut work = Work::new(&folder, old.unwrap_or_default());

@@ -176,7 +176,7 @@ fn test_every_encoding_of_every_type_comes_back_bit_by_bit() {
             if rows == 1 { vec![ints("one", 7, 1)] } else { every_encoding(rows, seed) };
         let before = table_of(&columns, rows);
         let catalog = catalog_of(vec![("Every", before.clone())]);
-        let saved = save(&catalog.snapshot(), &path, None).unwrap();
+        let saved = save(&catalog.snapshot(), &path, Replace::Any).unwrap();
         assert_eq!((saved.tables, saved.files_written, saved.files_kept), (1, 1, 0));
         let again = reopened(&path).unwrap();
         assert_eq!(again.snapshot().declared_name("every"), Some("Every"));
@@ -209,7 +209,7 @@ fn test_any_arrow_reader_opens_the_files() {
     let rows = 500;
     let columns = every_encoding(rows, 3);
     let catalog = catalog_of(vec![("t", table_of(&columns, rows))]);
-    save(&catalog.snapshot(), &folder.path().join("db"), None).unwrap();
+    save(&catalog.snapshot(), &folder.path().join("db"), Replace::Any).unwrap();
     let [file] = &files(&folder.path().join("db"))[..] else { panic!("one file") };
     let mut reader = FileReader::try_new(File::open(file).unwrap(), None).unwrap();
     let batch = reader.next().unwrap().unwrap();

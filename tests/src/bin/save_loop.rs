@@ -28,7 +28,8 @@ fn main() {
         }
         transaction.commit().expect("nobody else commits");
         let snapshot: Arc<_> = catalog.snapshot();
-        stoadb_storage::disk::save(&snapshot, folder, None).expect("the save works");
+        stoadb_storage::disk::save(&snapshot, folder, stoadb_storage::disk::Replace::Any)
+            .expect("the save works");
         writeln!(stdout(), "{version}").expect("somebody reads");
     }
 }

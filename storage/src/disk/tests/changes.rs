@@ -14,7 +14,7 @@ fn test_a_small_change_writes_little_and_readers_keep_what_they_opened() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("db");
     let catalog = sample();
-    let first = save(&catalog.snapshot(), &path, None).unwrap();
+    let first = save(&catalog.snapshot(), &path, Replace::Any).unwrap();
     assert_eq!((first.tables, first.views, first.files_kept), (3, 1, 0));
     let old_files = files(&path);
     assert_eq!(old_files.len(), first.files_written);
@@ -24,7 +24,7 @@ fn test_a_small_change_writes_little_and_readers_keep_what_they_opened() {
     // Nothing changed: nothing but the manifest is written, neither by who saved nor by who opened.
     let opened = reopened(&path).unwrap();
     for catalog in [&catalog, &opened] {
-        let again = save(&catalog.snapshot(), &path, None).unwrap();
+        let again = save(&catalog.snapshot(), &path, Replace::Any).unwrap();
         assert_eq!((again.files_written, again.files_kept), (0, old_files.len()));
         assert!(again.id != first.id);
         assert_eq!(files(&path), old_files);
@@ -34,14 +34,14 @@ fn test_a_small_change_writes_little_and_readers_keep_what_they_opened() {
     let mut transaction = opened.begin();
     transaction.delete_rows("large", &[RowId { segment: 0, row: 500 }]).unwrap();
     transaction.commit().unwrap();
-    assert_eq!(save(&opened.snapshot(), &path, None).unwrap().files_written, 0);
+    assert_eq!(save(&opened.snapshot(), &path, Replace::Any).unwrap().files_written, 0);
     assert_eq!(opened_table(&reopened(&path).unwrap(), "large").rows(), BLOCK_ROWS as u64 + 3);
 
     // Appended rows are a file of their own.
     let mut transaction = opened.begin();
     transaction.append("large", vec![segment_of(&[ints("id", 5, 3)], 3)]).unwrap();
     transaction.commit().unwrap();
-    let saved = save(&opened.snapshot(), &path, None).unwrap();
+    let saved = save(&opened.snapshot(), &path, Replace::Any).unwrap();
     assert_eq!(saved.files_written, 1);
     assert!(saved.bytes_written < 32_000, "{}", saved.bytes_written);
     let now = contents(&opened).unwrap();
@@ -54,7 +54,7 @@ fn test_a_small_change_writes_little_and_readers_keep_what_they_opened() {
     fs::write(path.join("0123456789abcdef.arrow"), b"left by a save that was killed").unwrap();
     fs::write(path.join("manifest.new"), b"likewise").unwrap();
     fs::write(path.join("notes.txt"), b"somebody else's").unwrap();
-    save(&opened.snapshot(), &path, None).unwrap();
+    save(&opened.snapshot(), &path, Replace::Any).unwrap();
     let mut names: Vec<_> =
         files(&path).into_iter().filter(|path| !old_files.contains(path)).collect();
     names.retain(|path| path.extension().unwrap() != "arrow");
@@ -63,7 +63,10 @@ fn test_a_small_change_writes_little_and_readers_keep_what_they_opened() {
     assert_eq!(contents(&reader).unwrap(), want);
     // And may save it elsewhere.
     let copy = folder.path().join("copy");
-    assert_eq!(save(&reader.snapshot(), &copy, None).unwrap().files_written, old_files.len());
+    assert_eq!(
+        save(&reader.snapshot(), &copy, Replace::Any).unwrap().files_written,
+        old_files.len()
+    );
     assert_eq!(contents(&reopened(&copy).unwrap()).unwrap(), want);
 }
 
@@ -72,13 +75,13 @@ fn test_a_missing_file_is_written_again_by_who_has_its_rows() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("db");
     let catalog = sample();
-    let files_written = save(&catalog.snapshot(), &path, None).unwrap().files_written;
+    let files_written = save(&catalog.snapshot(), &path, Replace::Any).unwrap().files_written;
     let opened = reopened(&path).unwrap();
     let [one, other, ..] = &files(&path)[..] else { panic!("two files") };
     fs::remove_file(one).unwrap();
     let error = open(&path).unwrap_err().to_string();
     assert!(error.contains(one.file_name().unwrap().to_str().unwrap()), "{error}");
-    assert_eq!(save(&opened.snapshot(), &path, None).unwrap().files_written, 1);
+    assert_eq!(save(&opened.snapshot(), &path, Replace::Any).unwrap().files_written, 1);
     let length = fs::metadata(other).unwrap().len();
     for wrong in [length - 1, length + 1, 0] {
         // A file of the same name, not the one that is mapped.
@@ -91,7 +94,7 @@ fn test_a_missing_file_is_written_again_by_who_has_its_rows() {
             error.contains(&format!("{wrong} bytes long, the manifest says {length}")),
             "{error}"
         );
-        assert_eq!(save(&catalog.snapshot(), &path, None).unwrap().files_written, 1);
+        assert_eq!(save(&catalog.snapshot(), &path, Replace::Any).unwrap().files_written, 1);
         assert_eq!(files(&path).len(), files_written);
     }
     assert_eq!(contents(&reopened(&path).unwrap()).unwrap(), contents(&catalog).unwrap());
@@ -117,7 +120,7 @@ fn test_a_dictionary_that_segments_share_is_written_once_and_shared_again() {
         ("a", large.clone()),
         ("b", TableVersion::new(Arc::clone(large.shared_schema()), &segments[..1]).unwrap()),
     ]);
-    let saved = save(&both.snapshot(), &path, None).unwrap();
+    let saved = save(&both.snapshot(), &path, Replace::Any).unwrap();
     assert_eq!(saved.files_written, 3);
     let opened = reopened(&path).unwrap();
     let dictionary = |catalog: &Arc<Catalog>, name| {
@@ -137,7 +140,7 @@ fn test_a_dictionary_that_segments_share_is_written_once_and_shared_again() {
     transaction.create_table("c", large, IfExists::Fail).unwrap();
     transaction.drop_entry("b", crate::EntryKind::Table, false).unwrap();
     transaction.commit().unwrap();
-    let saved = save(&both.snapshot(), &path, None).unwrap();
+    let saved = save(&both.snapshot(), &path, Replace::Any).unwrap();
     assert_eq!((saved.files_written, saved.files_kept), (1, 2));
     let opened = reopened(&path).unwrap();
     assert!(Arc::ptr_eq(&dictionary(&opened, "a"), &dictionary(&opened, "c")));
@@ -160,15 +163,15 @@ fn test_who_may_not_save_is_told_why() {
     let path = folder.path().join("db");
     let catalog = sample();
     let refused =
-        |path: &Path, expected| save(&catalog.snapshot(), path, expected).unwrap_err().to_string();
-    assert!(refused(&path.join("deeper"), None).contains("cannot save to '"));
+        |path: &Path, replace| save(&catalog.snapshot(), path, replace).unwrap_err().to_string();
+    assert!(refused(&path.join("deeper"), Replace::Nothing).contains("cannot save to '"));
     assert!(!path.exists());
     fs::write(&path, b"a file").unwrap();
-    assert!(refused(&path, None).contains("it is a file, not a folder"));
+    assert!(refused(&path, Replace::Any).contains("it is a file, not a folder"));
     let other = folder.path().join("other");
     fs::create_dir(&other).unwrap();
     fs::write(other.join("thesis.doc"), b"precious").unwrap();
-    assert!(refused(&other, None).contains("is no StoaDB database and holds 'thesis.doc'"));
+    assert!(refused(&other, Replace::Any).contains("is no StoaDB database and holds 'thesis.doc'"));
     assert_eq!(fs::read_dir(&other).unwrap().count(), 1);
 
     // What a save that was killed before it had a manifest has left is no obstacle.
@@ -176,20 +179,21 @@ fn test_who_may_not_save_is_told_why() {
     fs::create_dir(&path).unwrap();
     fs::write(path.join("00000000000000ff.arrow"), b"half").unwrap();
     fs::write(path.join("lock"), b"").unwrap();
-    let first = save(&catalog.snapshot(), &path, None).unwrap();
+    let first = save(&catalog.snapshot(), &path, Replace::Any).unwrap();
     assert!(!path.join("00000000000000ff.arrow").exists());
 
     let lock = File::open(path.join("lock")).unwrap();
     lock.lock().unwrap();
-    assert!(refused(&path, None).contains("another save to it is under way"));
+    assert!(refused(&path, Replace::Any).contains("another save to it is under way"));
     drop(lock);
 
     // A process that was forked during a save has the lock's file open for as long as it lives.
     let lock = Folder::at(&path).lock().unwrap();
     let _forked = lock.0.try_clone().unwrap();
     drop(lock);
-    let second = save(&catalog.snapshot(), &path, Some(first.id)).unwrap();
-    let error = save(&catalog.snapshot(), &path, Some(first.id)).unwrap_err();
+    assert!(refused(&path, Replace::Nothing).contains("neither opened nor saved"));
+    let second = save(&catalog.snapshot(), &path, Replace::Version(first.id)).unwrap();
+    let error = save(&catalog.snapshot(), &path, Replace::Version(first.id)).unwrap_err();
     assert!(
         matches!(&error, StorageError::Conflict(m) if m.contains("another database")),
         "{error}"
@@ -198,7 +202,7 @@ fn test_who_may_not_save_is_told_why() {
 
     // A damaged manifest is not taken for an empty folder.
     flip(&path.join("manifest"), 30, 1);
-    assert!(refused(&path, None).contains("checksum"));
+    assert!(refused(&path, Replace::Any).contains("checksum"));
 }
 
 #[test]
@@ -210,7 +214,7 @@ fn test_registered_relations_are_skipped_by_name() {
     let batch = BatchTable::new(Arc::new(arrow::datatypes::Schema::empty()), vec![]).unwrap();
     transaction.register("Frame", batch as Arc<BatchTable>, IfExists::Fail).unwrap();
     transaction.commit().unwrap();
-    let saved = save(&catalog.snapshot(), &path, None).unwrap();
+    let saved = save(&catalog.snapshot(), &path, Replace::Any).unwrap();
     assert_eq!((saved.tables, saved.views, saved.skipped), (3, 1, vec!["Frame".to_owned()]));
     assert!(reopened(&path).unwrap().snapshot().relation("frame").is_none());
 }
@@ -234,7 +238,7 @@ fn test_an_extended_dictionary_is_all_that_is_written_of_old_segments() {
         let first: Vec<_> = (0..segments).map(|_| segment(20, rows * 4)).collect();
         let table = TableVersion::new(Arc::new(schema.clone()), &first).unwrap();
         let memory = catalog_of(vec![("t", table)]);
-        let saved = save(&memory.snapshot(), &path, None).unwrap();
+        let saved = save(&memory.snapshot(), &path, Replace::Any).unwrap();
         assert_eq!(saved.files_written, if segments == 1 { 1 } else { 3 });
         let old_files = files(&path);
         for catalog in [memory, reopened(&path).unwrap()] {
@@ -254,7 +258,7 @@ fn test_an_extended_dictionary_is_all_that_is_written_of_old_segments() {
             for file in files(&path).iter().chain([&path.join("manifest")]) {
                 fs::copy(file, copy.join(file.file_name().unwrap())).unwrap();
             }
-            let saved = save(&catalog.snapshot(), &copy, None).unwrap();
+            let saved = save(&catalog.snapshot(), &copy, Replace::Any).unwrap();
             assert_eq!(saved.files_written, 2, "the dictionary and the new segment");
             assert_eq!(saved.files_kept, segments);
             let again = reopened(&copy).unwrap();
@@ -272,7 +276,7 @@ fn test_a_save_whose_last_sync_fails_is_in_place_and_keeps_both_versions() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("db");
     let catalog = sample();
-    let first = save(&catalog.snapshot(), &path, None).unwrap();
+    let first = save(&catalog.snapshot(), &path, Replace::Any).unwrap();
     let old_files = files(&path);
     let old_manifest = fs::read(path.join("manifest")).unwrap();
     let mut transaction = catalog.begin();
@@ -283,12 +287,12 @@ fn test_a_save_whose_last_sync_fails_is_in_place_and_keeps_both_versions() {
 
     // The first sync fails: nothing happened.
     failing::after(Some(0));
-    let error = save(&catalog.snapshot(), &path, Some(first.id)).unwrap_err();
+    let error = save(&catalog.snapshot(), &path, Replace::Version(first.id)).unwrap_err();
     assert!(matches!(error, StorageError::Save { .. }), "{error}");
     assert_eq!(fs::read(path.join("manifest")).unwrap(), old_manifest);
     // The last one does: the new version is there, and so is all that the old one needs.
     failing::after(Some(1));
-    let error = save(&catalog.snapshot(), &path, Some(first.id)).unwrap_err();
+    let error = save(&catalog.snapshot(), &path, Replace::Version(first.id)).unwrap_err();
     let StorageError::SaveUnsettled { id, .. } = &error else { panic!("{error}") };
     let id = *id;
     let text = error.to_string();
@@ -300,7 +304,7 @@ fn test_a_save_whose_last_sync_fails_is_in_place_and_keeps_both_versions() {
     assert_eq!(contents(&reopened(&path).unwrap()).unwrap(), want);
     // A save that fails early after it leaves both, too.
     failing::after(Some(0));
-    let error = save(&catalog.snapshot(), &path, Some(id)).unwrap_err();
+    let error = save(&catalog.snapshot(), &path, Replace::Version(id)).unwrap_err();
     assert!(matches!(error, StorageError::Save { .. }), "{error}");
     assert!(old_files.iter().all(|file| file.exists()));
     failing::after(None);
@@ -310,8 +314,8 @@ fn test_a_save_whose_last_sync_fails_is_in_place_and_keeps_both_versions() {
     fs::write(path.join("manifest"), new_manifest).unwrap();
 
     // Who knows its number saves again, and the old files go.
-    assert!(save(&catalog.snapshot(), &path, Some(first.id)).is_err());
-    save(&catalog.snapshot(), &path, Some(id)).unwrap();
+    assert!(save(&catalog.snapshot(), &path, Replace::Version(first.id)).is_err());
+    save(&catalog.snapshot(), &path, Replace::Version(id)).unwrap();
     assert!(!old_files.iter().all(|file| file.exists()));
     assert_eq!(contents(&reopened(&path).unwrap()).unwrap(), want);
 }

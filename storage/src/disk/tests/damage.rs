@@ -65,7 +65,7 @@ fn test_a_flipped_byte_is_an_error_that_names_file_and_column() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("db");
     let catalog = sample();
-    save(&catalog.snapshot(), &path, None).unwrap();
+    save(&catalog.snapshot(), &path, Replace::Any).unwrap();
     let want = contents(&catalog).unwrap();
     assert_eq!(contents(&reopened(&path).unwrap()).unwrap(), want);
     let spans = spans(&path);
@@ -114,7 +114,7 @@ fn test_a_query_reads_its_own_columns_only() {
     let rows = 200;
     let columns = every_encoding(rows, 8);
     let before = table_of(&columns, rows);
-    save(&catalog_of(vec![("t", before.clone())]).snapshot(), &path, None).unwrap();
+    save(&catalog_of(vec![("t", before.clone())]).snapshot(), &path, Replace::Any).unwrap();
     let spans = spans(&path);
     // Every byte of every column is made wrong, those of one column are put right again.
     let file = &files(&path)[0];
@@ -179,7 +179,7 @@ fn test_a_manifest_that_lies_is_refused() {
     assert!(missing.contains("there is no such folder"), "{missing}");
     assert!(open(folder.path()).unwrap_err().to_string().contains("it has no manifest"));
     assert!(!is_saved_database(&path));
-    save(&sample().snapshot(), &path, None).unwrap();
+    save(&sample().snapshot(), &path, Replace::Any).unwrap();
     assert!(is_saved_database(&path));
 
     let sound = fs::read(path.join("manifest")).unwrap();
