@@ -334,6 +334,10 @@ fn refusal(expr: &Logical) -> Error {
         Logical::WindowFunction(_) => Error::unsupported(
             "a window function here (it stands in SELECT, QUALIFY or ORDER BY; a subquery may give its value)",
         ),
+        Logical::AggregateFunction(call) => Error::unsupported(format!(
+            "{}() here (an aggregate stands in SELECT, HAVING or ORDER BY; a subquery may give its value)",
+            call.func.name()
+        )),
         Logical::Unnest(_) => Error::unsupported("UNNEST"),
         Logical::HigherOrderFunction(_) | Logical::Lambda(_) | Logical::LambdaVariable(_) => {
             Error::unsupported("lambda functions")

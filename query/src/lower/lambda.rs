@@ -26,7 +26,8 @@ impl Lowerer {
                 return Ok(Expr::Column { index: PARAMETERS + level * MOST + at, ty });
             }
         }
-        Err(Error::internal(format!("the parameter {name} of a lambda is not bound")))
+        let what = format!("a subquery over {name}, the parameter of a lambda around it");
+        Err(Error::unsupported(what).with_hint("unnest the list and join what the subquery reads"))
     }
 
     /// A call.

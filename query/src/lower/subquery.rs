@@ -33,10 +33,11 @@ impl Lowerer {
         let id = match self.seen.iter().find(same) {
             Some(seen) => seen.id,
             None => {
-                // It runs once and before all: no step's rows are there.
+                // It runs once and before all: no step's rows are there, nor a lambda's elements.
                 let steps = std::mem::take(&mut self.recursive);
+                let lambdas = std::mem::take(&mut self.lambdas);
                 let plan = self.plan(&subquery.subquery);
-                self.recursive = steps;
+                (self.recursive, self.lambdas) = (steps, lambdas);
                 let plan = plan?;
                 if plan.schema().len() != 1 {
                     return Err(Error::internal("a scalar subquery with several columns"));

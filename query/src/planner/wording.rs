@@ -39,6 +39,12 @@ pub(super) fn reworded(text: &str) -> Option<Error> {
         let message = format!("LIKE compares texts, not {}", sql_types(types));
         return Some(of_type(message).with_hint("cast the value to a text: x::VARCHAR"));
     }
+    if let Some(rest) = after("Failed to coerce types ") {
+        let (types, _) = rest.split_once(" in BETWEEN expression")?;
+        let (one, other) = types.split_once(" and ")?;
+        let (one, other) = (sql_types(one), sql_types(other));
+        return Some(of_type(format!("BETWEEN cannot compare {one} with {other}")));
+    }
     if text.starts_with("QUALIFY clause requires window functions") {
         let message = "QUALIFY needs a window function, there or in SELECT";
         return Some(of_type(message.into()).with_hint("WHERE and HAVING take other conditions"));

@@ -9,7 +9,7 @@ use datafusion_sql::sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments,
     GroupByExpr, Join, JoinConstraint, JoinOperator, LimitClause, OrderBy, OrderByKind, Query,
     Select, SelectItem, SetExpr, SetOperator, SetQuantifier, Spanned, Statement, TableAlias,
-    TableFactor, TableWithJoins, Visitor,
+    TableFactor, TableWithJoins, Value, ValueWithSpan, Visitor,
 };
 
 use crate::{
@@ -262,9 +262,24 @@ fn alias_of(factor: &TableFactor) -> Option<&TableAlias> {
     }
 }
 
+/// Refuses `f(*)`.
+fn check_star(name: &str, args: &[FunctionArg], span: Option<Span>) -> Result<()> {
+    let is_star =
+        |arg: &FunctionArg| matches!(arg, FunctionArg::Unnamed(FunctionArgExpr::Wildcard));
+    match args.iter().any(is_star) {
+        true => {
+            let message = format!("{name}() does not take *");
+            Err(Error::new(ErrorKind::Syntax, message).or_span(span))
+        }
+        false => Ok(()),
+    }
+}
+
 fn check_factor(factor: &TableFactor) -> Result<()> {
     let what = match factor {
         TableFactor::Table {
+            name,
+            args,
             with_hints,
             version,
             with_ordinality,
@@ -282,7 +297,8 @@ fn check_factor(factor: &TableFactor) -> Result<()> {
             ] {
                 refuse_if(unwanted, what, factor)?;
             }
-            return Ok(());
+            let args = args.as_ref().map_or(&[][..], |args| &args.args);
+            return check_star(&fold(&name.to_string()), args, place(name.span()));
         }
         TableFactor::Derived { .. } => return Ok(()),
         TableFactor::NestedJoin { table_with_joins, .. } => return check_joins(table_with_joins),
@@ -329,6 +345,12 @@ fn check_expr(expr: &Expr) -> Result<()> {
         Expr::MemberOf(_) => "MEMBER OF",
         Expr::Cast { format: Some(_), .. } => "CAST ... FORMAT",
         Expr::Function(function) => return check_function(function),
+        Expr::Value(ValueWithSpan { value: Value::Placeholder(name), .. })
+            if !name.starts_with('$') =>
+        {
+            let message = format!("a parameter is ?, $1, $2, ... or $name, not {name}");
+            return Err(Error::new(ErrorKind::Syntax, message).or_span(place(expr.span())));
+        }
         _ => return Ok(()),
     };
     refuse_if(true, what, expr)
@@ -394,6 +416,12 @@ fn check_function(function: &Function) -> Result<()> {
     let groups = is_aggregate(&name) || super::json::is_grouping(&name);
     if groups || (function.over.is_some() && is_window(&name)) {
         return Ok(());
+    }
+    if name != "columns" {
+        let args = list.map_or(&[][..], |list| &list.args);
+        check_star(&name, args, place(function.span())).map_err(|error| {
+            error.with_hint(format!("{name}(COLUMNS(*)) calls it for each column"))
+        })?;
     }
     let clauses = list.is_some_and(|l| l.duplicate_treatment.is_some() || !l.clauses.is_empty());
     let aggregate_clause = clauses

@@ -15,7 +15,7 @@ use crate::{
     sql::{
         gate::is_aggregate_call,
         names::expression_name,
-        shares::{alias, derived, template},
+        shares::{alias, derived, template, value_name},
         visit::{Walk, WalkMut},
     },
 };
@@ -213,7 +213,8 @@ fn unpivot(factor: &mut TableFactor) -> Result<()> {
     let labels = given.iter().map(label).collect::<Result<Vec<_>>>()?;
     let labels: Vec<String> =
         labels.iter().map(|l| format!("'{}'", l.replace('\'', "''"))).collect();
-    let values: Vec<String> = given.iter().map(|column| column.expr.to_string()).collect();
+    let stand_ins: Vec<String> = (0..given.len()).map(value_name).collect();
+    let shown: Vec<String> = stand_ins.iter().map(|name| quoted(name)).collect();
     let (name, value) = (quoted(&name.value), quoted(&value.value));
     let kept = match null_inclusion {
         Some(NullInclusion::IncludeNulls) => String::new(),
@@ -224,9 +225,11 @@ fn unpivot(factor: &mut TableFactor) -> Result<()> {
          unnest(make_array({})) AS {value} FROM {{input}}) AS \"\u{4}rows\"{kept}",
         used.join(", "),
         labels.join(", "),
-        values.join(", "),
+        shown.join(", "),
     );
-    let query = template(&text, *table, &[])?;
+    let exprs = given.into_iter().map(|column| column.expr);
+    let values: Vec<(&str, Expr)> = stand_ins.iter().map(String::as_str).zip(exprs).collect();
+    let query = template(&text, *table, &values)?;
     *factor = derived(query, Some(outer.unwrap_or_else(|| alias("unpivoted"))));
     Ok(())
 }

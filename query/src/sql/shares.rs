@@ -37,6 +37,11 @@ pub fn template(text: &str, input: TableFactor, values: &[(&str, Expr)]) -> Resu
     Ok(*query)
 }
 
+/// The name that stands for the value of a number in a template.
+pub fn value_name(number: usize) -> String {
+    format!("\u{4}value{number}")
+}
+
 struct Filler<'a> {
     input: Option<TableFactor>,
     values: &'a [(&'a str, Expr)],
@@ -157,8 +162,14 @@ fn with_ties(query: &mut Query) -> Result<()> {
     if select.distinct.is_some() {
         return Err(refusal());
     }
-    let keys: Vec<OrderByExpr> =
+    let mut keys: Vec<OrderByExpr> =
         keys.into_iter().map(|key| meant(key, &select.projection)).collect();
+    let names: Vec<String> = (0..keys.len()).map(value_name).collect();
+    let mut values = Vec::with_capacity(keys.len() + 2);
+    for (key, name) in keys.iter_mut().zip(&names) {
+        let stand_in = Expr::Identifier(Ident::with_quote('"', name));
+        values.push((name.as_str(), std::mem::replace(&mut key.expr, stand_in)));
+    }
     let shown: Vec<String> = keys.iter().map(ToString::to_string).collect();
     let quantity = fetch.quantity.unwrap_or_else(|| number("1"));
     let skipped = match &query.limit_clause {
@@ -167,7 +178,7 @@ fn with_ties(query: &mut Query) -> Result<()> {
     };
     let text =
         format!("SELECT rank() OVER (ORDER BY {}) <= \"most\" + \"skipped\"", shown.join(", "));
-    let values = [("most", quantity), ("skipped", skipped)];
+    values.extend([("most", quantity), ("skipped", skipped)]);
     let ranked = template(&text, derived(empty(), None), &values)?;
     let SetExpr::Select(mut ranked) = *ranked.body else { return Err(refusal()) };
     let Some(SelectItem::UnnamedExpr(condition)) = ranked.projection.pop() else {
