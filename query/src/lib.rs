@@ -17,7 +17,7 @@ pub use session::{
     database::Database,
     result::{Canceller, Progress, QueryResult},
     settings::Settings,
-    text::{to_text, type_name},
+    text::{distinct_names, to_text, type_name},
 };
 pub use stoadb_storage::{
     BatchTable, LogicalType, Relation, Scalar,

@@ -1,10 +1,11 @@
 //! JSON: an array of objects, or an object a line.
 //!
-//! Invariants: members come in the order of the columns, and a name that repeats is written as often; NULL is `null`.
+//! Invariants: members come in the order of the columns, where names repeat later ones get a number, as in COPY; NULL is `null`.
 
 use std::io::{self, Write};
 
 use arrow::array::RecordBatch;
+use stoadb::distinct_names;
 
 use super::{Column, Failure, Printer, cell};
 
@@ -19,12 +20,13 @@ pub(super) struct Json {
 impl Json {
     /// One array of all rows.
     pub(super) fn array(columns: &[Column]) -> Self {
-        let name = |column: &Column| {
-            let mut name = String::new();
-            cell::write_json_text(&mut name, &column.name);
-            name + ":"
+        let names = distinct_names(columns.iter().map(|column| column.name.as_str()));
+        let name = |name: &String| {
+            let mut text = String::new();
+            cell::write_json_text(&mut text, name);
+            text + ":"
         };
-        Self { names: columns.iter().map(name).collect(), array: true, first: true }
+        Self { names: names.iter().map(name).collect(), array: true, first: true }
     }
 
     /// A row a line.

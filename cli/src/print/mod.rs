@@ -1,6 +1,6 @@
 //! Printing a result: a stream of Arrow batches as a table, CSV, TSV, JSON or Markdown.
 //!
-//! Invariants: memory does not grow with the result, but for what a table prints; output names may repeat and are kept;
+//! Invariants: memory does not grow with the result, but for what a table prints; output names may repeat and are kept, but for JSON, where they are keys;
 //! a reader that closes the pipe ends the printing without an error.
 //! Read next: `cell.rs` (one value), then a file for each format.
 
@@ -31,7 +31,7 @@ pub(crate) enum Format {
     Csv,
     /// Tab-separated values
     Tsv,
-    /// One JSON array of objects
+    /// One JSON array of objects a result
     Json,
     /// One JSON object a line
     Jsonl,

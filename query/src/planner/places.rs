@@ -5,7 +5,9 @@
 
 use std::ops::ControlFlow;
 
-use datafusion_sql::sqlparser::ast::{Expr, Select, Spanned, Statement, Visitor};
+use datafusion_sql::sqlparser::ast::{
+    Expr, GroupByExpr, LimitClause, OrderByKind, Query, Select, Spanned, Statement, Visitor,
+};
 
 use crate::{
     error::{Error, ErrorKind, Span},
@@ -115,9 +117,22 @@ pub(super) fn sql_types(text: &str) -> String {
 /// The error with its place and with advice that the statement's text suggests.
 pub(super) fn placed(mut error: Error, statement: &Statement) -> Error {
     let about_subquery = error.kind == ErrorKind::Unsupported && error.message.contains("subquery");
-    let mut finder = Finder { error: &error, about_subquery, calls: Vec::new(), quoted: None };
+    let unknown = error.message.strip_prefix("there is no column \"");
+    let unknown = unknown.and_then(|rest| rest.strip_suffix('"'));
+    let mut finder = Finder {
+        error: &error,
+        about_subquery,
+        unknown,
+        selects: 0,
+        calls: Vec::new(),
+        quoted: None,
+    };
     let _ = statement.walk(&mut finder);
-    let Finder { calls, quoted, .. } = finder;
+    let Finder { mut calls, quoted, selects, .. } = finder;
+    if unknown.is_some() && selects == 1 {
+        // All name the same columns: the first is as wrong as the others.
+        calls.truncate(1);
+    }
     if let Some(text) = quoted {
         let text = text.replace('\'', "''");
         let hint = format!("a text has single quotes: '{text}'");
@@ -135,6 +150,9 @@ pub(super) fn placed(mut error: Error, statement: &Statement) -> Error {
 struct Finder<'a> {
     error: &'a Error,
     about_subquery: bool,
+    /// The column that is not there.
+    unknown: Option<&'a str>,
+    selects: usize,
     /// Where the function or the subquery stands that the error is about.
     calls: Vec<Span>,
     /// The name in double quotes that the error is about.
@@ -144,9 +162,37 @@ struct Finder<'a> {
 impl Visitor for Finder<'_> {
     type Break = ();
 
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        let message = &self.error.message;
+        if self.error.span.is_some() {
+            return ControlFlow::Continue(());
+        }
+        let asked = message.strip_prefix("ORDER BY ").and_then(|rest| rest.split(':').next());
+        let keys = match query.order_by.as_ref().map(|order| &order.kind) {
+            Some(OrderByKind::Expressions(keys)) => keys.as_slice(),
+            _ => &[],
+        };
+        let same = keys.iter().filter(|key| asked == Some(&key.expr.to_string()));
+        self.calls.extend(same.filter_map(|key| place(key.expr.span())));
+        if let Some(LimitClause::LimitOffset { limit, offset, .. }) = &query.limit_clause {
+            let limit = limit.as_ref().filter(|_| message.starts_with("LIMIT "));
+            let offset = offset.as_ref().map(|offset| &offset.value);
+            let offset = offset.filter(|_| message.starts_with("OFFSET "));
+            self.calls.extend(limit.or(offset).and_then(|expr| place(expr.span())));
+        }
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
-        if self.error.span.is_none() && self.error.message.starts_with("WHERE ") {
+        self.selects += 1;
+        let message = &self.error.message;
+        if self.error.span.is_none() && message.starts_with("WHERE ") {
             self.calls.extend(select.selection.as_ref().and_then(|expr| place(expr.span())));
+        }
+        if let (None, GroupByExpr::Expressions(keys, _)) = (self.error.span, &select.group_by) {
+            let asked = message.strip_prefix("GROUP BY ").and_then(|rest| rest.split(':').next());
+            let same = keys.iter().filter(|key| asked == Some(&key.to_string()));
+            self.calls.extend(same.filter_map(|key| place(key.span())));
         }
         ControlFlow::Continue(())
     }
@@ -169,6 +215,19 @@ impl Visitor for Finder<'_> {
                     ["LIMIT", "OFFSET"].iter().any(|word| self.error.message.contains(word));
                 if !about_limit || query.limit_clause.is_some() {
                     self.calls.extend(place(query.span()));
+                }
+            }
+            Expr::Identifier(ident)
+                if self.error.span.is_none() && self.unknown == Some(&fold(&ident.value)) =>
+            {
+                self.calls.extend(place(ident.span));
+            }
+            Expr::CompoundIdentifier(parts) if self.error.span.is_none() => {
+                let names: Vec<String> = parts.iter().map(|part| fold(&part.value)).collect();
+                if self.unknown == Some(&names.join("."))
+                    || self.unknown == names.last().map(String::as_str)
+                {
+                    self.calls.extend(place(expr.span()));
                 }
             }
             Expr::Identifier(ident)

@@ -39,6 +39,28 @@ pub(super) fn reworded(text: &str) -> Option<Error> {
         let message = format!("LIKE compares texts, not {}", sql_types(types));
         return Some(of_type(message).with_hint("cast the value to a text: x::VARCHAR"));
     }
+    if text.starts_with("Aggregate functions are not allowed in the WHERE clause") {
+        let message = "WHERE chooses rows before they are grouped: it has no aggregates";
+        return Some(of_type(message.into()).with_hint("HAVING chooses groups: HAVING sum(x) > 1"));
+    }
+    let position = match after("Order by column out of bounds, specified: ") {
+        Some(rest) => rest.split_once(", max: ").map(|(asked, last)| ("ORDER BY", asked, last)),
+        None => after("Cannot find column with position ")
+            .and_then(|rest| rest.split_once(" in SELECT clause. Valid columns: 1 to "))
+            .map(|(asked, last)| ("GROUP BY", asked, last)),
+    };
+    if let Some((clause, asked, last)) = position {
+        let message = format!("{clause} {asked}: the columns of SELECT are 1 to {last}");
+        return Some(Error::new(ErrorKind::Name, message));
+    }
+    for clause in ["LIMIT", "OFFSET"] {
+        let text = text.replace(">= 0", ">=0");
+        if let Some((_, rest)) = text.split_once(&format!("{clause} must be >=0, '")) {
+            let given = rest.split('\'').next().unwrap_or_default();
+            let message = format!("{clause} {given}: the number of rows is not negative");
+            return Some(Error::new(ErrorKind::Value, message));
+        }
+    }
     if let Some(rest) = after("Failed to coerce types ") {
         let (types, _) = rest.split_once(" in BETWEEN expression")?;
         let (one, other) = types.split_once(" and ")?;

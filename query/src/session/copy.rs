@@ -4,7 +4,7 @@
 //! `COPY ... FROM` is the INSERT of what the file's reader gives, so that a statement that fails leaves the table as it was.
 //! Next: `copy_options.rs`; `stoadb_storage::write`.
 
-use std::{collections::HashSet, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use arrow::{
     array::{
@@ -26,7 +26,7 @@ use crate::{
         create,
         result::QueryResult,
         run::{self, Prepared, Session},
-        text::to_text,
+        text::{distinct_names, to_text},
     },
     sql::{
         self, ParsedStatement,
@@ -180,18 +180,11 @@ fn target(path: &str, schema: &SchemaRef, copy: CopyTo, keys: Vec<usize>) -> Res
 
 /// The names of the columns; where they have to differ, later ones get a number.
 fn names(schema: &SchemaRef, differ: bool) -> Vec<String> {
-    let mut taken = HashSet::new();
-    let mut names = Vec::with_capacity(schema.fields().len());
-    for field in schema.fields() {
-        let mut name = field.name().clone();
-        let mut number = 0;
-        while differ && !taken.insert(name.to_lowercase()) {
-            number += 1;
-            name = format!("{}_{number}", field.name());
-        }
-        names.push(name);
+    let names = schema.fields().iter().map(|field| field.name().as_str());
+    match differ {
+        true => distinct_names(names),
+        false => names.map(str::to_owned).collect(),
     }
-    names
 }
 
 fn column_of(schema: &SchemaRef, name: &str) -> Result<usize> {

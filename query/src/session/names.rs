@@ -1,6 +1,6 @@
 //! What a statement's names stand for: the catalog's entries as one transaction sees them, and files.
 
-use std::{ops::ControlFlow, sync::Arc};
+use std::{fs, ops::ControlFlow, path::Path, sync::Arc};
 
 use datafusion_expr::ScalarUDF;
 use stoadb_storage::{
@@ -384,6 +384,9 @@ impl Catalog for Names<'_> {
                 Ok(ipc::open(&request.patterns, &options)?)
             }
             None => {
+                if let Some(missing) = request.patterns.iter().find(|path| is_missing(path)) {
+                    return Err(no_file(missing));
+                }
                 let what =
                     format!("reading {request}: only Parquet, CSV, JSON and Arrow files are");
                 Err(Error::unsupported(what).with_hint(
@@ -472,4 +475,26 @@ fn file_format(request: &FileRequest) -> Option<FileFormat> {
         return Some(FileFormat::Arrow);
     }
     all(&is_parquet).then_some(FileFormat::Parquet)
+}
+/// Whether there is nothing at a path that is no pattern.
+fn is_missing(path: &str) -> bool {
+    !path.contains(['*', '?', '[', '{']) && !path.contains("://") && !Path::new(path).exists()
+}
+
+/// The error about a file that is not there, with the one in its folder that may be meant.
+fn no_file(path: &str) -> Error {
+    let error = Error::new(ErrorKind::Io, format!("there is no file '{path}'"));
+    let file = Path::new(path);
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let entries = fs::read_dir(folder.unwrap_or(Path::new("."))).into_iter().flatten();
+    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let names: Vec<String> = names.collect();
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    match closest(&name, names.iter().map(String::as_str)) {
+        Some(meant) => {
+            let meant = file.with_file_name(meant);
+            error.with_hint(format!("did you mean '{}'?", meant.display()))
+        }
+        None => error,
+    }
 }

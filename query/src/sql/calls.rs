@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Stands before the name of a lambda's parameter.
-const PARAMETER: char = '\u{3}';
+pub const PARAMETER: char = '\u{3}';
 
 /// `CAST(expr AS type)`.
 pub fn cast(expr: Expr, data_type: DataType) -> Expr {

@@ -46,12 +46,12 @@ pub enum OptionValue {
 }
 
 impl FileOption {
-    /// An option of a call.
+    /// An option of a call; where none is known, its place is that of the value.
     ///
     /// # Errors
     /// `Type` when the value is not a literal.
-    pub fn new(name: String, value: &Expr) -> Result<Self> {
-        let place = place(value.span());
+    pub fn new(name: String, value: &Expr, named_at: Option<Span>) -> Result<Self> {
+        let place = named_at.or(place(value.span()));
         let Some(value) = literal(value) else {
             let message = format!("the option {name} is a literal, not {value}");
             return Err(Error::new(ErrorKind::Type, message).or_span(place));

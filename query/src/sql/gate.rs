@@ -15,10 +15,11 @@ use datafusion_sql::sqlparser::ast::{
 use crate::{
     error::{Error, ErrorKind, Result, Span},
     planner::{
-        functions::{is_aggregate, is_window},
+        diagnose::closest,
+        functions::{all_names, is_aggregate, is_window},
         lambdas::lambda_function,
     },
-    sql::{names::fold, parse::place, sources::is_unnested, visit::Walk},
+    sql::{names::fold, parse::place, shorthand::UNPACKED, sources::is_unnested, visit::Walk},
 };
 
 /// Looks at every node of a query.
@@ -39,6 +40,8 @@ pub fn check(statement: &Statement) -> Result<()> {
 const SUBQUERY_LEVELS: usize = 50;
 /// The planner library names every level of calls by all below it, for each of them.
 const CALL_LEVELS: usize = 100;
+/// The digits of the widest numbers that are exact.
+const MOST_DIGITS: usize = 38;
 /// The planner library finds the type of a lambda twice, and with it those of the lambdas within.
 const LAMBDA_LEVELS: usize = 8;
 
@@ -345,6 +348,17 @@ fn check_expr(expr: &Expr) -> Result<()> {
         Expr::MemberOf(_) => "MEMBER OF",
         Expr::Cast { format: Some(_), .. } => "CAST ... FORMAT",
         Expr::Function(function) => return check_function(function),
+        Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) => {
+            let is_digit = |byte: &u8| byte.is_ascii_digit();
+            let count = digits.trim_start_matches(['0', '.']).bytes().filter(is_digit).count();
+            let count = count.max(digits.split('.').nth(1).map_or(0, str::len));
+            if count <= MOST_DIGITS || digits.contains(['e', 'E']) {
+                return Ok(());
+            }
+            let message = format!("{digits} has {count} digits; a DECIMAL has {MOST_DIGITS}");
+            let error = Error::new(ErrorKind::Value, message).or_span(place(expr.span()));
+            return Err(error.with_hint(format!("a DOUBLE has an exponent: {digits}e0")));
+        }
         Expr::Value(ValueWithSpan { value: Value::Placeholder(name), .. })
             if !name.starts_with('$') =>
         {
@@ -417,7 +431,7 @@ fn check_function(function: &Function) -> Result<()> {
     if groups || (function.over.is_some() && is_window(&name)) {
         return Ok(());
     }
-    if name != "columns" {
+    if !["columns", UNPACKED].contains(&name.as_str()) {
         let args = list.map_or(&[][..], |list| &list.args);
         check_star(&name, args, place(function.span())).map_err(|error| {
             error.with_hint(format!("{name}(COLUMNS(*)) calls it for each column"))
@@ -431,7 +445,13 @@ fn check_function(function: &Function) -> Result<()> {
     if aggregate_clause {
         let message =
             format!("{name}() is no aggregate: DISTINCT, ORDER BY, FILTER have no meaning here");
-        return Err(Error::new(ErrorKind::Type, message).or_span(place(function.span())));
+        let error = Error::new(ErrorKind::Type, message).or_span(place(function.span()));
+        let names = all_names();
+        let meant = closest(&name, names.iter().map(String::as_str));
+        return Err(match meant.filter(|meant| *meant != name) {
+            Some(meant) => error.with_hint(format!("did you mean {meant}()?")),
+            None => error,
+        });
     }
     Ok(())
 }

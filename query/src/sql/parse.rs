@@ -147,10 +147,17 @@ fn parse_as(dialect: &StoaDialect, sql: &str) -> Result<Vec<ParsedStatement>> {
         let mut tokens = select_before_from(save_as_call(clauses::rewrite(tokens)?)?);
         let structs = struct_types::angled(&mut tokens);
         let dialect = dialect.with_structs(structs);
+        let last = tokens.iter().rev().find(is_code).map(|token| token.span);
         let mut parser = Parser::new(&dialect)
             .with_recursion_limit(NESTING_LIMIT)
             .with_tokens_with_locations(tokens);
-        let mut statement = parser.parse_statement().map_err(syntax_error)?;
+        let mut statement = parser.parse_statement().map_err(|error| {
+            let error = syntax_error(error);
+            match error.message.ends_with(AT_THE_END) {
+                true => error.or_span(last.map(|span| point(span.end))),
+                false => error,
+            }
+        })?;
         if parser.peek_token_ref().token != Token::EOF {
             let found = parser.peek_token();
             let message = format!("syntax error at or near \"{}\"", found.token);
@@ -454,6 +461,9 @@ fn is_set_operator(token: &Token, previous: Option<&Token>) -> bool {
         && previous != Some(&Token::Mul)
 }
 
+/// Says of a syntax error that something is missing.
+const AT_THE_END: &str = "at the end of the statement";
+
 pub(super) fn syntax_error(error: ParserError) -> Error {
     let (ParserError::TokenizerError(message) | ParserError::ParserError(message)) = error else {
         return Error::new(ErrorKind::Syntax, "the statement nests too deeply");
@@ -467,7 +477,7 @@ pub(super) fn syntax_error(error: ParserError) -> Error {
         return Error::unsupported("ASOF JOIN").or_span(place);
     }
     let text = match text.strip_prefix("Expected: ").and_then(|t| t.rsplit_once(", found: ")) {
-        Some((_, "EOF")) => "syntax error at the end of the statement".to_owned(),
+        Some((_, "EOF")) => format!("syntax error {AT_THE_END}"),
         Some((expected, found)) => {
             format!("syntax error at or near \"{found}\": expected {expected}")
         }

@@ -1,4 +1,4 @@
-//! The place of an error that a row raised: the only operation of the statement that can have raised it.
+//! The place of an error that a row or a relation's name raised: the only operation of the statement that can have raised it.
 //!
 //! Invariant: a place is given only where one operation fits the message, and never in a statement that reads views, whose
 //! operations are not in the text.
@@ -6,7 +6,8 @@
 use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
-    BinaryOperator, DataType, Expr, ObjectName, Spanned, Statement, UnaryOperator, Value, Visitor,
+    BinaryOperator, DataType, Expr, ObjectName, Spanned, Statement, TypedString, UnaryOperator,
+    Value, ValueWithSpan, Visitor,
 };
 
 use crate::{
@@ -24,9 +25,12 @@ pub struct Raising {
     /// The operator's sign, and where.
     arithmetic: Vec<(&'static str, Span)>,
     casts: Vec<Span>,
+    /// Comparisons with a number of the statement, and the number.
+    compared: Vec<(String, Span)>,
     /// Texts of the statement, and where.
     texts: Vec<(String, Span)>,
-    relations: Vec<String>,
+    /// Folded names of relations, without their schemas, and where.
+    relations: Vec<(String, Option<Span>)>,
 }
 
 impl Raising {
@@ -40,23 +44,37 @@ impl Raising {
     /// The error with its place. `is_view` tells of a relation's folded name whether it is a view.
     #[must_use]
     pub fn placed(&self, error: Error, is_view: impl Fn(&str) -> bool) -> Error {
-        if error.kind != ErrorKind::Value
-            || error.span.is_some()
-            || self.relations.iter().any(|name| is_view(name))
-        {
+        if error.span.is_some() {
             return error;
         }
-        let span = self.span(&error.message);
-        error.or_span(span)
+        if let Some(rest) = error.message.strip_prefix("there is no table '") {
+            let missing = fold(rest.trim_end_matches('\''));
+            let same = self.relations.iter().filter(|(name, _)| *name == missing);
+            let span = only(same.filter_map(|(_, span)| span.as_ref()));
+            return error.or_span(span);
+        }
+        if error.kind != ErrorKind::Value || self.relations.iter().any(|(name, _)| is_view(name)) {
+            return error;
+        }
+        match (self.span(&error.message), self.comparison(&error.message)) {
+            (None, Some((number, span))) => {
+                let hint = format!(
+                    "a text is compared with the number {number}: compare it with '{number}', or TRY_CAST it"
+                );
+                error.with_hint(hint).or_span(Some(span))
+            }
+            (span, _) => error.or_span(span),
+        }
+    }
+
+    /// The only comparison with a number, where nothing else can have converted a text, and the number.
+    fn comparison(&self, message: &str) -> Option<(&str, Span)> {
+        let [(number, span)] = self.compared.as_slice() else { return None };
+        let found = message.starts_with("could not convert '") && self.casts.is_empty();
+        found.then_some((number, *span))
     }
 
     fn span(&self, message: &str) -> Option<Span> {
-        fn only<'a>(mut spans: impl Iterator<Item = &'a Span>) -> Option<Span> {
-            match (spans.next(), spans.next()) {
-                (Some(span), None) => Some(*span),
-                _ => None,
-            }
-        }
         if message.starts_with("division by zero") {
             return only(self.divisions.iter());
         }
@@ -78,19 +96,44 @@ impl Raising {
     }
 }
 
+/// The span, if it is the only one.
+fn only<'a>(mut spans: impl Iterator<Item = &'a Span>) -> Option<Span> {
+    match (spans.next(), spans.next()) {
+        (Some(span), None) => Some(*span),
+        _ => None,
+    }
+}
+
+/// A number as it is written.
+fn number(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) => Some(digits),
+        _ => None,
+    }
+}
+
 impl Visitor for Raising {
     type Break = ();
 
+    fn pre_visit_statement(&mut self, statement: &Statement) -> ControlFlow<()> {
+        match statement {
+            Statement::Drop { names, .. } => {
+                names.iter().try_for_each(|name| self.pre_visit_relation(name))
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
     fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
-        self.relations
-            .extend(relation.0.last().map(|part| fold(&part.to_string().replace('"', ""))));
+        let name = relation.0.last().map(|part| fold(&part.to_string().replace('"', "")));
+        self.relations.extend(name.map(|name| (name, place(relation.span()))));
         ControlFlow::Continue(())
     }
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
         let Some(span) = place(expr.span()) else { return ControlFlow::Continue(()) };
         match expr {
-            Expr::BinaryOp { op, .. } => {
+            Expr::BinaryOp { op, left, right } => {
                 let sign = match op {
                     BinaryOperator::Divide
                     | BinaryOperator::DuckIntegerDivide
@@ -101,6 +144,18 @@ impl Visitor for Raising {
                     BinaryOperator::Plus => "+",
                     BinaryOperator::Minus => "-",
                     BinaryOperator::Multiply => "*",
+                    BinaryOperator::Eq
+                    | BinaryOperator::NotEq
+                    | BinaryOperator::Lt
+                    | BinaryOperator::LtEq
+                    | BinaryOperator::Gt
+                    | BinaryOperator::GtEq => {
+                        if let Some(number) = number(left).or(number(right)) {
+                            self.compared.push((number.to_owned(), span));
+                            self.compared.truncate(ENOUGH);
+                        }
+                        return ControlFlow::Continue(());
+                    }
                     _ => return ControlFlow::Continue(()),
                 };
                 if self.arithmetic.iter().filter(|(known, _)| *known == sign).count() < ENOUGH {
@@ -116,10 +171,10 @@ impl Visitor for Raising {
             {
                 self.casts.push(span);
             }
-            Expr::Value(value) => {
-                if let Value::SingleQuotedString(text) = &value.value
-                    && self.texts.len() < 1_000
-                {
+            Expr::Value(value) | Expr::TypedString(TypedString { value, .. })
+                if self.texts.len() < 1_000 =>
+            {
+                if let Value::SingleQuotedString(text) = &value.value {
                     self.texts.push((text.clone(), span));
                 }
             }
@@ -157,6 +212,15 @@ mod tests {
         let overflow = "overflow: 1 + 2 does not fit BIGINT; cast an operand";
         assert_eq!(placed("SELECT a * b, a + b FROM t", overflow).as_deref(), Some("a + b"));
         assert_eq!(placed("SELECT b - a, a * b FROM t", overflow), None);
+        let text = "could not convert 'EWR' to BIGINT";
+        assert_eq!(placed("SELECT 1 FROM t WHERE o = 5", text).as_deref(), Some("o = 5"));
+        assert_eq!(placed("SELECT o = 5, p < 6 FROM t", text), None);
+        assert_eq!(placed("SELECT o::INT = 5 FROM t", text).as_deref(), Some("o"));
+        let day = "could not convert '2013-02-30' to DATE";
+        assert_eq!(placed("SELECT DATE '2013-02-30'", day).as_deref(), Some("'2013-02-30'"));
+        let missing = "there is no table 'x'";
+        assert_eq!(placed("DROP TABLE a, X", missing).as_deref(), Some("X"));
+        assert_eq!(placed("INSERT INTO x VALUES (1)", missing).as_deref(), Some("x"));
         let negated = "overflow: -(-128) does not fit TINYINT";
         assert_eq!(placed("SELECT -a FROM t", negated).as_deref(), Some("a"));
     }

@@ -360,10 +360,14 @@ fn call(name: &ObjectName, args: &[FunctionArg]) -> Result<FileRequest> {
                 request.patterns = patterns(expr)?;
             }
             FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } => {
-                request.options.push(FileOption::new(fold(&name.value), value)?);
+                request.options.push(FileOption::new(fold(&name.value), value, place(name.span))?);
             }
             FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::BinaryOp { left, right, .. })) => {
-                request.options.push(FileOption::new(fold(&left.to_string()), right)?);
+                request.options.push(FileOption::new(
+                    fold(&left.to_string()),
+                    right,
+                    place(left.span()),
+                )?);
             }
             other => {
                 return Err(Error::unsupported(format!("the argument {other} of {function}()")));
@@ -382,7 +386,7 @@ fn registered(name: &str, args: &[FunctionArg]) -> Result<FileRequest> {
     let unknown = || Error::unsupported(format!("the table function {name}()"));
     let option = |(at, arg): (usize, &FunctionArg)| match arg {
         FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => {
-            FileOption::new((at + 1).to_string(), value).map_err(|_| unknown())
+            FileOption::new((at + 1).to_string(), value, None).map_err(|_| unknown())
         }
         _ => Err(unknown()),
     };

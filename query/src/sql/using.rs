@@ -259,7 +259,7 @@ impl Rewriter<'_> {
         let mut joined = self.factor(&mut table.relation)?;
         for join in &mut table.joins {
             let right = self.factor(&mut join.relation)?;
-            let span = join.relation.span();
+            let relation = join.relation.span();
             let operator = &mut join.join_operator;
             let kind = operator.clone();
             let one_sided = matches!(kind, JoinOperator::LeftSemi(_) | JoinOperator::LeftAnti(_));
@@ -267,11 +267,14 @@ impl Rewriter<'_> {
                 joined.extend(right);
                 continue;
             };
-            let keys: Vec<String> = match constraint {
-                JoinConstraint::Using(names) => names.iter().map(last).collect(),
+            let keys: Vec<(String, _)> = match constraint {
+                JoinConstraint::Using(names) => {
+                    names.iter().map(|name| (last(name), name.span())).collect()
+                }
                 JoinConstraint::Natural => {
                     let on_right = |name: &&String| right.iter().any(|(other, _)| other == *name);
-                    joined.iter().map(|(name, _)| name).filter(on_right).cloned().collect()
+                    let names = joined.iter().map(|(name, _)| name).filter(on_right);
+                    names.map(|name| (name.clone(), relation)).collect()
                 }
                 _ => {
                     if !one_sided {
@@ -283,9 +286,9 @@ impl Rewriter<'_> {
             let mut condition: Option<Expr> = None;
             let mut firsts: Joined = Vec::new();
             let asof = std::mem::take(&mut join.global);
-            for (at, key) in keys.iter().enumerate() {
-                let left = one(&joined, key, "left").map_err(|e| e.or_span(place(span)))?;
-                let other = one(&right, key, "right").map_err(|e| e.or_span(place(span)))?;
+            for (at, (key, span)) in keys.iter().enumerate() {
+                let left = one(&joined, key, "left").map_err(|e| e.or_span(place(*span)))?;
+                let other = one(&right, key, "right").map_err(|e| e.or_span(place(*span)))?;
                 let compared = match asof && at + 1 == keys.len() {
                     true => asof::at_or_before(left.clone(), other.clone()),
                     false => equal(left.clone(), other.clone()),
@@ -306,7 +309,9 @@ impl Rewriter<'_> {
                 continue;
             }
             let rest = |side: Joined| {
-                side.into_iter().filter(|(name, _)| !keys.contains(name)).collect::<Joined>()
+                side.into_iter()
+                    .filter(|(name, _)| !keys.iter().any(|(key, _)| key == name))
+                    .collect::<Joined>()
             };
             firsts.extend(rest(joined));
             firsts.extend(rest(right));

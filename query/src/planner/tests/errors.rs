@@ -111,3 +111,32 @@ fn test_missing_files_keep_their_error() {
     let error = plan("SELECT * FROM 'missing.parquet'").unwrap_err();
     assert_eq!(error.kind, ErrorKind::Io);
 }
+
+#[test]
+fn test_places_of_what_stands_in_clauses_and_arithmetic() {
+    for (sql, message, place) in [
+        ("SELECT aa + 1 FROM t", "there is no column \"aa\"", "aa"),
+        ("SELECT t.aa + 1 FROM t", "there is no column \"t.aa\"", "t.aa"),
+        ("SELECT zz + 1 FROM t WHERE zz + 2 > 3", "there is no column \"zz\"", "zz"),
+        ("SELECT c FROM t WHERE sum(a) > 1", "WHERE chooses rows", "sum(a) > 1"),
+        ("SELECT c FROM t ORDER BY 25", "ORDER BY 25: the columns of SELECT are 1 to 1", "25"),
+        ("SELECT c FROM t GROUP BY 3", "GROUP BY 3: the columns of SELECT are 1 to 1", "3"),
+        ("SELECT * FROM t JOIN u USING (nope)", "there is no column \"nope\" on the left", "nope"),
+        ("SELECT coun(DISTINCT c) FROM t", "coun() is no aggregate", "coun(DISTINCT c)"),
+        ("SELECT abs(*) FROM t", "abs() does not take *", "abs"),
+        ("SELECT :name", "a parameter is ?", ":name"),
+    ] {
+        let (error, found) = marked(sql);
+        assert!(error.message.starts_with(message), "{sql}: {error}");
+        assert_eq!(found, place, "{sql}");
+    }
+    // Two SELECTs: either may be the one without the column.
+    assert!(
+        plan("SELECT aa + 1 FROM t WHERE aa IN (SELECT aa + 1 FROM u)").unwrap_err().span.is_none()
+    );
+    let digits = "1".repeat(39);
+    let (error, found) = marked(&format!("SELECT {digits}"));
+    assert_eq!((error.kind, found), (ErrorKind::Value, digits));
+    let error = sql::parse("SELECT 1 +").unwrap_err();
+    assert_eq!(error.span.map(|span| span.column), Some(11));
+}
