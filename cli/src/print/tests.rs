@@ -75,9 +75,9 @@ fn test_delimited() {
 #[test]
 fn test_json() {
     let (columns, batch) = sample();
-    let lines = "{\"n\":1,\"t\":\"a|b,\\\"c\\\"\\n\",\"n\":0.1}\n\
-                 {\"n\":null,\"t\":\"\",\"n\":\"NaN\"}\n\
-                 {\"n\":-30,\"t\":null,\"n\":null}\n";
+    let lines = "{\"n\":1,\"t\":\"a|b,\\\"c\\\"\\n\",\"n_1\":0.1}\n\
+                 {\"n\":null,\"t\":\"\",\"n_1\":\"NaN\"}\n\
+                 {\"n\":-30,\"t\":null,\"n_1\":null}\n";
     let cut = [batch.slice(0, 1), batch.slice(1, 0), batch.slice(1, 2)];
     assert_eq!(show(&columns, &cut, options(Format::Jsonl)), lines);
     let array = format!("[\n{}\n]\n", lines.trim_end().replace("}\n", "},\n"));
