@@ -57,7 +57,7 @@ pub(super) fn reworded(text: &str) -> Option<Error> {
         let text = text.replace(">= 0", ">=0");
         if let Some((_, rest)) = text.split_once(&format!("{clause} must be >=0, '")) {
             let given = rest.split('\'').next().unwrap_or_default();
-            let message = format!("{clause} {given}: the number of rows is not negative");
+            let message = format!("{clause} must not be negative, but is {given}");
             return Some(Error::new(ErrorKind::Value, message));
         }
     }
