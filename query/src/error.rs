@@ -128,6 +128,11 @@ impl Error {
         Self::new(ErrorKind::Unsupported, format!("not supported: {what}"))
     }
 
+    /// A LIMIT or OFFSET below zero.
+    pub(crate) fn negative(clause: &str, rows: impl fmt::Display) -> Self {
+        Self::new(ErrorKind::Value, format!("{clause} must not be negative, but is {rows}"))
+    }
+
     /// A bug of ours.
     pub fn internal(message: impl fmt::Display) -> Self {
         Self::new(ErrorKind::Internal, format!("internal error (please report it): {message}"))

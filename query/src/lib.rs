@@ -17,9 +17,10 @@ pub use session::{
     database::Database,
     result::{Canceller, Progress, QueryResult},
     settings::Settings,
-    text::{distinct_names, to_text, type_name},
+    text::{to_text, type_name},
 };
 pub use stoadb_storage::{
     BatchTable, LogicalType, Relation, Scalar,
     disk::{Saved, is_saved_database},
+    distinct_names,
 };

@@ -23,7 +23,7 @@ pub fn expand(patterns: &[String], extension: &str) -> Result<Vec<String>> {
             if files.len() == before {
                 return Err(io(pattern, format!("the folder holds no .{extension} file")));
             }
-        } else if path.exists() || !pattern.contains(['*', '?', '[']) {
+        } else if path.exists() || !is_pattern(pattern) {
             // A missing file is reported by the operating system's own words when it is opened.
             std::fs::metadata(path).map_err(|error| io(pattern, error.to_string()))?;
             files.push(pattern.clone());
@@ -40,6 +40,11 @@ pub fn expand(patterns: &[String], extension: &str) -> Result<Vec<String>> {
         return Err(io("", "no file is named".into()));
     }
     Ok(files)
+}
+
+/// Whether a path has a sign that stands for others.
+pub fn is_pattern(path: &str) -> bool {
+    path.contains(['*', '?', '['])
 }
 
 /// Deepest nesting of folders that is followed; a cycle of links ends here.

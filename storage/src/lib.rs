@@ -44,7 +44,7 @@ pub use scan::{
 pub use table::{
     BatchTable, ExactSums, Segment, SegmentBuilder, Statistics, Sums, TableBuilder, TableVersion,
 };
-pub use types::{ColumnDef, LogicalType, Schema, TimeUnit};
+pub use types::{ColumnDef, LogicalType, Schema, TimeUnit, distinct_names};
 pub use vector::{DictionaryValues, Selection, Vector};
 
 /// Rows of one vector: the unit of execution.

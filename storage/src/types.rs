@@ -4,7 +4,7 @@
 //! Each has exactly one canonical Arrow type (`LogicalType::to_arrow`), the layout of `Vector::Flat`.
 //! Next: `scalar.rs`, `vector.rs`.
 
-use std::{fmt, sync::Arc};
+use std::{collections::HashSet, fmt, sync::Arc};
 
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, IntervalUnit};
 
@@ -240,6 +240,26 @@ impl fmt::Display for LogicalType {
 
 fn display_arrow(ty: &DataType) -> String {
     LogicalType::from_arrow(ty).map_or_else(|_| ty.to_string(), |ty| ty.to_string())
+}
+
+/// The names of columns, where those that differ from one before in nothing but the case of letters get a number: `a`,
+/// `a_1`. For files and formats whose columns are found by name.
+///
+/// ```
+/// assert_eq!(stoadb_storage::distinct_names(["a", "b", "A"]), ["a", "b", "A_1"]);
+/// ```
+pub fn distinct_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let mut taken = HashSet::new();
+    let distinct = |given: &str| {
+        let mut name = given.to_owned();
+        let mut number = 0;
+        while !taken.insert(name.to_lowercase()) {
+            number += 1;
+            name = format!("{given}_{number}");
+        }
+        name
+    };
+    names.into_iter().map(distinct).collect()
 }
 
 /// A named, typed column.

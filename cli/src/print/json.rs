@@ -1,6 +1,7 @@
 //! JSON: an array of objects, or an object a line.
 //!
-//! Invariants: members come in the order of the columns, where names repeat later ones get a number, as in COPY; NULL is `null`.
+//! Invariants: members come in the order of the columns; where names repeat later ones get a number, as in COPY; NULL is
+//! `null`.
 
 use std::io::{self, Write};
 

@@ -1,7 +1,7 @@
 //! Printing a result: a stream of Arrow batches as a table, CSV, TSV, JSON or Markdown.
 //!
-//! Invariants: memory does not grow with the result, but for what a table prints; output names may repeat and are kept, but for JSON, where they are keys;
-//! a reader that closes the pipe ends the printing without an error.
+//! Invariants: memory does not grow with the result, but for what a table prints; output names may repeat and are kept, but
+//! for JSON, where they are keys; a reader that closes the pipe ends the printing without an error.
 //! Read next: `cell.rs` (one value), then a file for each format.
 
 mod calendar;

@@ -11,7 +11,7 @@ use super::{Lowerer, coerce, planner_error, scope::Scope};
 use crate::{
     error::{Error, Result},
     planner::lambdas::lambda_kind,
-    sql::calls::PARAMETER,
+    sql::names::unmark,
 };
 
 /// Columns from here on are parameters of lambdas, by level of nesting.
@@ -27,7 +27,7 @@ impl Lowerer {
                 return Ok(Expr::Column { index: PARAMETERS + level * MOST + at, ty });
             }
         }
-        let name = name.trim_start_matches(PARAMETER);
+        let name = unmark(name);
         let what = format!("a subquery over {name}, the parameter of a lambda around it");
         Err(Error::unsupported(what).with_hint("unnest the list and join what the subquery reads"))
     }

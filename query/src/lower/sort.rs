@@ -80,9 +80,7 @@ fn stop_recursion(plan: &mut Plan, rows: u64) {
 
 fn rows(value: &Scalar, clause: &str) -> Result<u64> {
     let rows = value.as_i128().and_then(|rows| u64::try_from(rows).ok());
-    rows.ok_or_else(|| {
-        Error::new(ErrorKind::Value, format!("{clause} must not be negative, but is {value}"))
-    })
+    rows.ok_or_else(|| Error::negative(clause, value))
 }
 
 fn not_constant(clause: &str) -> Error {

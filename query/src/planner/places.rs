@@ -159,6 +159,11 @@ struct Finder<'a> {
     quoted: Option<String>,
 }
 
+/// The position that a message says is none, as it is written behind the clause.
+fn position<'a>(message: &'a str, clause: &str) -> Option<&'a str> {
+    message.strip_prefix(clause).and_then(|rest| rest.split(':').next())
+}
+
 impl Visitor for Finder<'_> {
     type Break = ();
 
@@ -167,7 +172,7 @@ impl Visitor for Finder<'_> {
         if self.error.span.is_some() {
             return ControlFlow::Continue(());
         }
-        let asked = message.strip_prefix("ORDER BY ").and_then(|rest| rest.split(':').next());
+        let asked = position(message, "ORDER BY ");
         let keys = match query.order_by.as_ref().map(|order| &order.kind) {
             Some(OrderByKind::Expressions(keys)) => keys.as_slice(),
             _ => &[],
@@ -186,11 +191,14 @@ impl Visitor for Finder<'_> {
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
         self.selects += 1;
         let message = &self.error.message;
-        if self.error.span.is_none() && message.starts_with("WHERE ") {
+        if self.error.span.is_some() {
+            return ControlFlow::Continue(());
+        }
+        if message.starts_with("WHERE ") {
             self.calls.extend(select.selection.as_ref().and_then(|expr| place(expr.span())));
         }
-        if let (None, GroupByExpr::Expressions(keys, _)) = (self.error.span, &select.group_by) {
-            let asked = message.strip_prefix("GROUP BY ").and_then(|rest| rest.split(':').next());
+        if let GroupByExpr::Expressions(keys, _) = &select.group_by {
+            let asked = position(message, "GROUP BY ");
             let same = keys.iter().filter(|key| asked == Some(&key.to_string()));
             self.calls.extend(same.filter_map(|key| place(key.span())));
         }

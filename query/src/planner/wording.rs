@@ -53,12 +53,10 @@ pub(super) fn reworded(text: &str) -> Option<Error> {
         let message = format!("{clause} {asked}: the columns of SELECT are 1 to {last}");
         return Some(Error::new(ErrorKind::Name, message));
     }
-    for clause in ["LIMIT", "OFFSET"] {
-        let text = text.replace(">= 0", ">=0");
-        if let Some((_, rest)) = text.split_once(&format!("{clause} must be >=0, '")) {
-            let given = rest.split('\'').next().unwrap_or_default();
-            let message = format!("{clause} must not be negative, but is {given}");
-            return Some(Error::new(ErrorKind::Value, message));
+    for (clause, start) in [("LIMIT", "LIMIT must be >= 0, '"), ("OFFSET", "OFFSET must be >=0, '")]
+    {
+        if let Some(rest) = after(start) {
+            return Some(Error::negative(clause, rest.split('\'').next().unwrap_or_default()));
         }
     }
     if let Some(rest) = after("Failed to coerce types ") {

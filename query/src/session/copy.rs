@@ -14,7 +14,7 @@ use arrow::{
 };
 use stoadb_engine::{Plan, scheduler::Workers};
 use stoadb_storage::{
-    ColumnDef, LogicalType, Scalar, Schema, StorageError, TimeUnit,
+    ColumnDef, LogicalType, Scalar, Schema, StorageError, TimeUnit, distinct_names,
     write::{CsvStyle, FileStyle, FileWriter, Jobs, PartitionedWriter, Quoted},
 };
 
@@ -26,7 +26,7 @@ use crate::{
         create,
         result::QueryResult,
         run::{self, Prepared, Session},
-        text::{distinct_names, to_text},
+        text::to_text,
     },
     sql::{
         self, ParsedStatement,

@@ -161,9 +161,9 @@ impl Database {
 
     /// Saves all tables and views, as they are committed now, to a folder, which is made if there is none (its parent is
     /// not). The version that this database opened there, or saved last, is replaced in one step: a save that fails or is
-    /// killed leaves it whole. Any other database there is not replaced: `save_over` does that.
-    /// What the folder holds already is not written again. Registered relations are not saved; `Saved::skipped` names
-    /// them. Others may read and write meanwhile.
+    /// killed leaves it whole. Any other database there is not replaced: `save_over` does that. What the folder holds
+    /// already is not written again. Registered relations are not saved; `Saved::skipped` names them. Others may read and
+    /// write meanwhile.
     ///
     /// # Errors
     /// `Io` when the folder cannot be written, holds other files, or is being saved to; `Catalog` when it holds a database
@@ -195,14 +195,13 @@ impl Database {
             }
             Err(_) => {}
         }
-        saved.map_err(|error| {
-            let is_conflict = matches!(error, StorageError::Conflict(_));
-            let error = Error::from(error);
-            match is_conflict {
-                true => error.with_hint("open it to change it, or SAVE OR REPLACE TO 'folder'"),
-                false => error,
+        match saved {
+            Err(error @ StorageError::Conflict(_)) => {
+                let hint = "open it to change it, or SAVE OR REPLACE TO 'folder'";
+                Err(Error::from(error).with_hint(hint))
             }
-        })
+            saved => Ok(saved?),
+        }
     }
 
     /// The folder to which `SAVE` without a folder goes: the one that was opened or, if none was, the first that was

@@ -13,6 +13,7 @@ use stoadb_storage::{
         },
     },
     csv::CsvDataset,
+    files::is_pattern,
     ipc,
     json::JsonDataset,
     parquet::ParquetDataset,
@@ -476,9 +477,10 @@ fn file_format(request: &FileRequest) -> Option<FileFormat> {
     }
     all(&is_parquet).then_some(FileFormat::Parquet)
 }
+
 /// Whether there is nothing at a path that is no pattern.
 fn is_missing(path: &str) -> bool {
-    !path.contains(['*', '?', '[', '{']) && !path.contains("://") && !Path::new(path).exists()
+    !is_pattern(path) && !path.contains('{') && !path.contains("://") && !Path::new(path).exists()
 }
 
 /// The error about a file that is not there, with the one in its folder that may be meant.

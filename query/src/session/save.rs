@@ -25,10 +25,11 @@ pub(crate) fn call(
     call: &Function,
     parameters: &[Scalar],
 ) -> Result<QueryResult> {
-    let name = call.name.to_string().to_ascii_lowercase();
-    if !["save", "save_or_replace"].contains(&name.as_str()) {
-        return Err(Error::unsupported(format!("CALL {}()", call.name)));
-    }
+    let replace = match call.name.to_string().to_ascii_lowercase().as_str() {
+        "save" => false,
+        "save_or_replace" => true,
+        _ => return Err(Error::unsupported(format!("CALL {}()", call.name))),
+    };
     if state.transaction.is_some() {
         let message = "a transaction is open; COMMIT or ROLLBACK it before SAVE";
         return Err(Error::new(ErrorKind::Catalog, message));
@@ -42,10 +43,7 @@ pub(crate) fn call(
             Error::new(ErrorKind::Catalog, message).with_hint("SAVE TO 'folder'")
         })?,
     };
-    let saved = match name == "save" {
-        true => database.save(&folder),
-        false => database.save_over(&folder),
-    }?;
+    let saved = if replace { database.save_over(&folder) } else { database.save(&folder) }?;
     let skipped = (!saved.skipped.is_empty()).then(|| saved.skipped.join(", "));
     QueryResult::texts(vec![
         ("saved_to", vec![Some(folder.display().to_string())]),

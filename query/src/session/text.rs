@@ -1,6 +1,6 @@
 //! Values as text, as `CAST(x AS VARCHAR)` gives it: what shells and tests print.
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, StringViewArray},
@@ -11,26 +11,6 @@ use stoadb_engine::{Batch, Evaluator, Expr, Program, QueryContext, QuerySettings
 use stoadb_storage::{LogicalType, VECTOR_SIZE, Vector};
 
 use crate::error::{Error, Result};
-
-/// The names of columns, where later ones that differ from an earlier one in nothing but the case of letters get a number:
-/// `a`, `a_1`. For formats in which names are keys.
-///
-/// ```
-/// assert_eq!(stoadb::distinct_names(["a", "b", "A"]), ["a", "b", "A_1"]);
-/// ```
-pub fn distinct_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
-    let mut taken = HashSet::new();
-    let distinct = |given: &str| {
-        let mut name = given.to_owned();
-        let mut number = 0;
-        while !taken.insert(name.to_lowercase()) {
-            number += 1;
-            name = format!("{given}_{number}");
-        }
-        name
-    };
-    names.into_iter().map(distinct).collect()
-}
 
 /// The SQL name of an Arrow type, as DESCRIBE prints it; Arrow's own name where there is none.
 pub fn type_name(ty: &DataType) -> String {

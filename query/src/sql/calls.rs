@@ -19,14 +19,11 @@ use crate::{
     planner::functions::{is_aggregate, is_scalar},
     sql::{
         gate::has_lambda,
-        names::{fold, keep_name},
+        names::{PARAMETER, fold, keep_name},
         visit::WalkMut,
         walk,
     },
 };
-
-/// Stands before the name of a lambda's parameter.
-pub const PARAMETER: char = '\u{3}';
 
 /// `CAST(expr AS type)`.
 pub fn cast(expr: Expr, data_type: DataType) -> Expr {

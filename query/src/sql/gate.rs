@@ -348,11 +348,13 @@ fn check_expr(expr: &Expr) -> Result<()> {
         Expr::MemberOf(_) => "MEMBER OF",
         Expr::Cast { format: Some(_), .. } => "CAST ... FORMAT",
         Expr::Function(function) => return check_function(function),
-        Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) => {
+        Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. })
+            if digits.len() > MOST_DIGITS && !digits.contains(['e', 'E']) =>
+        {
             let is_digit = |byte: &u8| byte.is_ascii_digit();
             let count = digits.trim_start_matches(['0', '.']).bytes().filter(is_digit).count();
             let count = count.max(digits.split('.').nth(1).map_or(0, str::len));
-            if count <= MOST_DIGITS || digits.contains(['e', 'E']) {
+            if count <= MOST_DIGITS {
                 return Ok(());
             }
             let message = format!("{digits} has {count} digits; a DECIMAL has {MOST_DIGITS}");

@@ -25,6 +25,8 @@ use crate::sql::{calls::taken, visit::WalkMut};
 pub const EXACT: char = '\u{1}';
 /// Stands between a name and the position of its repetition.
 pub const REPEATED: char = '\u{2}';
+/// Stands before the name of a lambda's parameter.
+pub const PARAMETER: char = '\u{3}';
 /// Most characters of an expression that name its output column.
 const NAME_LENGTH: usize = 200;
 
@@ -41,15 +43,17 @@ pub fn exact(name: &str) -> String {
 /// A name as the user knows it: without our marks.
 pub fn unmark(name: &str) -> &str {
     let name = name.split_once(REPEATED).map_or(name, |(name, _)| name);
-    name.split_once(EXACT).map_or(name, |(_, exact)| exact)
+    let name = name.split_once(EXACT).map_or(name, |(_, exact)| exact);
+    name.trim_start_matches(PARAMETER)
 }
 
 /// A text of the planner library without our marks.
 pub fn unmark_text(text: &str) -> String {
-    if !text.contains([EXACT, REPEATED]) {
+    if !text.contains([EXACT, REPEATED, PARAMETER]) {
         return text.to_owned();
     }
-    let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$' | EXACT | REPEATED);
+    let is_name =
+        |c: char| c.is_alphanumeric() || matches!(c, '_' | '$' | EXACT | REPEATED | PARAMETER);
     let mut out = String::with_capacity(text.len());
     let mut word = String::new();
     for c in text.chars().chain(std::iter::once(' ')) {

@@ -346,7 +346,8 @@ fn save_as_call(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>> {
     let or = code.next_if(|token| word(token, "or"));
     let replace = or.is_some() && code.next_if(|token| word(token, "replace")).is_some();
     let to = code.next_if(|token| word(token, "to"));
-    if to.is_none() != code.peek().is_none() || or.is_some() != (replace && to.is_some()) {
+    let is_whole = or.is_none() || (replace && to.is_some());
+    if !is_whole || to.is_some() != code.peek().is_some() {
         let message = "SAVE takes nothing, or TO and a folder: SAVE [OR REPLACE] TO 'folder'";
         return Err(Error::new(ErrorKind::Syntax, message).or_span(Some(span_of(save.span))));
     }

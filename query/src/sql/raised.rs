@@ -1,4 +1,5 @@
-//! The place of an error that a row or a relation's name raised: the only operation of the statement that can have raised it.
+//! The place of an error that a row raised, or that a relation is missing: the only operation or name of the statement that
+//! can have raised it.
 //!
 //! Invariant: a place is given only where one operation fits the message, and never in a statement that reads views, whose
 //! operations are not in the text.
@@ -150,9 +151,10 @@ impl Visitor for Raising {
                     | BinaryOperator::LtEq
                     | BinaryOperator::Gt
                     | BinaryOperator::GtEq => {
-                        if let Some(number) = number(left).or(number(right)) {
+                        if self.compared.len() < ENOUGH
+                            && let Some(number) = number(left).or(number(right))
+                        {
                             self.compared.push((number.to_owned(), span));
-                            self.compared.truncate(ENOUGH);
                         }
                         return ControlFlow::Continue(());
                     }

@@ -37,7 +37,7 @@ pub fn template(text: &str, input: TableFactor, values: &[(&str, Expr)]) -> Resu
     Ok(*query)
 }
 
-/// The name that stands for the value of a number in a template.
+/// The name that stands for the n-th value of a template.
 pub fn value_name(number: usize) -> String {
     format!("\u{4}value{number}")
 }

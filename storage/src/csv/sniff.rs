@@ -7,7 +7,7 @@
 //! a column of texts.
 //! Next: `dataset.rs`.
 
-use std::{collections::HashSet, ops::ControlFlow, sync::Arc};
+use std::{ops::ControlFlow, sync::Arc};
 
 use super::{
     CHUNK_BYTES, MAX_RECORD,
@@ -21,6 +21,7 @@ use super::{
 use crate::{
     error::{Result, StorageError},
     parquet::source::{FileIdentity, RangeFile},
+    types::distinct_names,
 };
 
 const DELIMITERS: [u8; 4] = [b',', b'|', b';', b'\t'];
@@ -653,23 +654,7 @@ fn names(path: &str, header: &[Option<Vec<u8>>]) -> Result<Vec<String>> {
         };
         names.push(if text.trim().is_empty() { number } else { text.trim().to_owned() });
     }
-    Ok(distinct(names))
-}
-
-/// The names with `_1`, `_2`, ... behind those that occurred before.
-fn distinct(names: Vec<String>) -> Vec<String> {
-    let mut known: HashSet<String> = HashSet::new();
-    let mut distinct = Vec::with_capacity(names.len());
-    for name in names {
-        let mut candidate = name.clone();
-        let mut repeat = 0;
-        while !known.insert(candidate.to_lowercase()) {
-            repeat += 1;
-            candidate = format!("{name}_{repeat}");
-        }
-        distinct.push(candidate);
-    }
-    distinct
+    Ok(distinct_names(names.iter().map(String::as_str)))
 }
 
 /// `column0`, `column1`, ...; of equal length, so that they sort.
@@ -697,5 +682,5 @@ fn renamed(path: &str, mut names: Vec<String>, options: &CsvOptions) -> Result<V
     for (name, given) in names.iter_mut().zip(&options.names) {
         given.clone_into(name);
     }
-    Ok(distinct(names))
+    Ok(distinct_names(names.iter().map(String::as_str)))
 }

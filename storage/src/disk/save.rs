@@ -75,10 +75,10 @@ pub struct Saved {
 ///
 /// # Errors
 /// `Save` when the folder cannot be written, holds somebody else's files, or another save to it is under way; `Conflict`
-/// when it holds a database that `replace` does not allow to be replaced; `Corrupt` when a column that has to be read is damaged, or the
-/// folder's manifest is. The folder then holds what it held before. `SaveUnsettled`, with the save's number, when the new
-/// version is in place, but the file system did not say that it is on the disk: should the machine stop, either version may
-/// be found, and the files of both are kept.
+/// when it holds a database that `replace` does not allow to be replaced; `Corrupt` when a column that has to be read is
+/// damaged, or the folder's manifest is. The folder then holds what it held before. `SaveUnsettled`, with the save's number,
+/// when the new version is in place, but the file system did not say that it is on the disk: should the machine stop, either
+/// version may be found, and the files of both are kept.
 pub fn save(snapshot: &CatalogSnapshot, path: &Path, replace: Replace) -> Result<Saved> {
     let folder = Folder::at(path);
     let _lock = folder.lock()?;

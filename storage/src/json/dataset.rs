@@ -4,12 +4,9 @@
 //! files. Files stand in the order of their paths.
 //! Next: `scan.rs`.
 
-use std::{
-    collections::HashSet,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
 use super::{
@@ -27,7 +24,7 @@ use crate::{
     prune::ColumnRange,
     scalar::Scalar,
     scan::{Relation, Scan, ScanSpec},
-    types::{ColumnDef, LogicalType, Schema},
+    types::{ColumnDef, LogicalType, Schema, distinct_names},
 };
 
 /// Fewest values that are looked at in each of many files.
@@ -164,14 +161,9 @@ fn guessed(guess: &Guess, path: &str) -> Result<(Vec<ColumnDef>, Vec<Source>)> {
         }
         other => return Ok((vec![ColumnDef::new("json", other.ty())], vec![Source::Value])),
     };
-    let mut taken = HashSet::new();
+    let names = distinct_names(fields.iter().map(|(key, _)| key.as_str()));
     let mut columns = (Vec::new(), Vec::new());
-    for (key, guess) in fields {
-        let (mut name, mut number) = (key.clone(), 0);
-        while !taken.insert(name.to_lowercase()) {
-            number += 1;
-            name = format!("{key}_{number}");
-        }
+    for ((key, guess), name) in fields.iter().zip(names) {
         columns.0.push(ColumnDef::new(name, guess.ty()));
         columns.1.push(Source::Key(key.clone()));
     }
