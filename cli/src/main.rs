@@ -76,12 +76,14 @@ fn run(config: &Config) -> Result<(), String> {
     }
     files.iter().try_for_each(|file| open_file(&connection, file))?;
     if config.scripts.is_empty() && (files.is_empty() || !folders.is_empty()) {
-        return script(&connection, &read_stdin()?, config).map(drop);
+        return script(&connection, &read_stdin()?, config, &mut false).map(drop);
     }
     if config.scripts.is_empty() {
         let names = files.iter().map(|file| format!("DESCRIBE {}", quoted(&stem(file))));
-        return script(&connection, &names.collect::<Vec<_>>().join(";"), config).map(drop);
+        let text = names.collect::<Vec<_>>().join(";");
+        return script(&connection, &text, config, &mut false).map(drop);
     }
+    let mut printed = false;
     for text in &config.scripts {
         let text = match text {
             Script::Text(text) => text.clone(),
@@ -91,7 +93,7 @@ fn run(config: &Config) -> Result<(), String> {
         };
         // Editors of some systems mark UTF-8 so.
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-        if !script(&connection, text, config)? {
+        if !script(&connection, text, config, &mut printed)? {
             break;
         }
     }
@@ -133,13 +135,19 @@ fn open_file(connection: &Connection, path: &Path) -> Result<(), String> {
     })
 }
 
-/// Runs the statements of a text and prints what they give. False when nobody reads any more.
-fn script(connection: &Connection, text: &str, config: &Config) -> Result<bool, String> {
+/// Runs the statements of a text and prints what they give. False when nobody reads any more. `printed` tells whether a
+/// result stands before those of this text, and then whether one stands before what follows.
+fn script(
+    connection: &Connection,
+    text: &str,
+    config: &Config,
+    printed: &mut bool,
+) -> Result<bool, String> {
     let statements = connection.statements(text).map_err(|error| error.render(text))?;
     for statement in statements {
         let shown = memory::frugal(connection.database(), || {
             let result = statement.query(&[]).map_err(|error| error.render(text))?;
-            show(result, config, text)
+            show(result, config, text, printed)
         })?;
         if !shown {
             return Ok(false);
@@ -148,7 +156,12 @@ fn script(connection: &Connection, text: &str, config: &Config) -> Result<bool, 
     Ok(true)
 }
 
-fn show(result: QueryResult, config: &Config, text: &str) -> Result<bool, String> {
+fn show(
+    result: QueryResult,
+    config: &Config,
+    text: &str,
+    printed: &mut bool,
+) -> Result<bool, String> {
     let column = |field: &arrow::datatypes::FieldRef| Column {
         name: field.name().clone(),
         type_name: type_name(field.data_type()),
@@ -159,11 +172,14 @@ fn show(result: QueryResult, config: &Config, text: &str) -> Result<bool, String
         return Ok(true);
     }
     let mut out = BufWriter::new(io::stdout().lock());
-    let printed = print::print(&mut out, &columns, result, config.options);
-    match printed {
-        Ok(printed) => {
+    if std::mem::replace(printed, true) && config.options.format == print::Format::Markdown {
+        // Without a blank line the next table would be more rows of the last one.
+        let _ = writeln!(out);
+    }
+    match print::print(&mut out, &columns, result, config.options) {
+        Ok(done) => {
             let flushed = out.flush();
-            Ok(!printed.closed && flushed.is_ok())
+            Ok(!done.closed && flushed.is_ok())
         }
         Err(PrintError::Query(error)) => {
             // What was printed before the error is shown, if anybody still reads.

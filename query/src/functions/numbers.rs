@@ -1,11 +1,14 @@
 //! Functions of numbers that the engine has no kernels for.
 //!
-//! Invariant: results are doubles; what has no value there is NaN or infinity, as in IEEE 754.
+//! Invariant: of doubles, what has no value is NaN or infinity, as in IEEE 754.
 
-use arrow::{array::ArrayRef, datatypes::Float64Type};
+use arrow::{
+    array::ArrayRef,
+    datatypes::{DataType, Decimal128Type, Float64Type, Int64Type},
+};
 use datafusion_common::{Result, exec_err};
 
-use super::{BOOLEAN, Call, DOUBLE, Def};
+use super::{BOOLEAN, Call, DOUBLE, Def, Gives};
 
 pub(super) const TABLE: &[Def] = &[
     Def { name: "even", aliases: &[], takes: "double", gives: DOUBLE, body: |c| one(c, even) },
@@ -22,6 +25,13 @@ pub(super) const TABLE: &[Def] = &[
         takes: "double",
         gives: DOUBLE,
         body: |c| one(c, libm::lgamma),
+    },
+    Def {
+        name: "factorial",
+        aliases: &[],
+        takes: "bigint",
+        gives: Gives::Plain(|| DataType::Decimal128(38, 0)),
+        body: factorial,
     },
     Def {
         name: "fdiv",
@@ -70,6 +80,21 @@ fn two(call: &Call, f: impl Fn(f64, f64) -> f64) -> Result<ArrayRef> {
     let (left, right) = (call.numbers::<Float64Type>(0)?, call.numbers::<Float64Type>(1)?);
     call.give_numbers::<Float64Type>(|row| {
         Ok(left.at(row).and_then(|a| right.at(row).map(|b| f(a, b))))
+    })
+}
+
+/// The product of 1 to n: up to 33 in 38 digits.
+fn factorial(call: &Call) -> Result<ArrayRef> {
+    let numbers = call.numbers::<Int64Type>(0)?;
+    call.give_numbers::<Decimal128Type>(|row| {
+        let Some(n) = numbers.at(row) else { return Ok(None) };
+        match n {
+            ..0 => exec_err!("factorial() is of numbers from 0, not {n}"),
+            0..=33 => Ok(Some((1..=i128::from(n)).product())),
+            34.. => {
+                exec_err!("overflow: {n}! does not fit DECIMAL(38); gamma({n} + 1.0) is a DOUBLE")
+            }
+        }
     })
 }
 

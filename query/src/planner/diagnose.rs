@@ -7,12 +7,17 @@ use datafusion_common::{Column, DataFusionError, Diagnostic, SchemaError};
 use crate::{
     error::{Error, ErrorKind, Span},
     planner::{places, wording},
-    sql::names::{EXACT, fold, unmark, unmark_text},
+    sql::names::{EXACT, Spelling, fold, unmark, unmark_text},
 };
 
 /// Our error of a library error.
 pub fn from_datafusion(error: &DataFusionError) -> Error {
-    let mut seen = Seen::default();
+    spelled(error, &Spelling::default())
+}
+
+/// Our error of a library error, which proposes columns as they are spelled.
+pub fn spelled(error: &DataFusionError, spelling: &Spelling) -> Error {
+    let mut seen = Seen { span: None, spelling };
     let mut error = seen.visit(error);
     error.message = unmark_text(&error.message);
     error.hint = error.hint.map(|hint| unmark_text(&hint));
@@ -44,12 +49,12 @@ pub fn is_duplicate_name(error: &DataFusionError) -> bool {
     }
 }
 
-#[derive(Default)]
-struct Seen {
+struct Seen<'a> {
     span: Option<Span>,
+    spelling: &'a Spelling,
 }
 
-impl Seen {
+impl Seen<'_> {
     fn visit(&mut self, error: &DataFusionError) -> Error {
         match error {
             DataFusionError::Context(_, inner) => self.visit(inner),
@@ -71,7 +76,7 @@ impl Seen {
                 };
                 let span = field.and_then(|field| field.spans.first()).map(our_span);
                 self.span = self.span.or(span);
-                schema_error(inner)
+                schema_error(inner, self.spelling)
             }
             DataFusionError::SQL(inner, _) => {
                 Error::new(ErrorKind::Syntax, strip_kind(&inner.to_string()))
@@ -86,7 +91,8 @@ impl Seen {
             DataFusionError::Execution(message) => places::mismatch(message)
                 .unwrap_or_else(|| Error::new(ErrorKind::Value, plain(message))),
             DataFusionError::ArrowError(inner, _) => {
-                Error::new(ErrorKind::Value, strip_kind(&inner.to_string()))
+                let text = strip_kind(&inner.to_string());
+                wording::reworded(&text).unwrap_or_else(|| Error::new(ErrorKind::Value, text))
             }
             DataFusionError::ResourcesExhausted(message) => {
                 Error::new(ErrorKind::Memory, plain(message))
@@ -129,9 +135,11 @@ fn diagnostic_span(diagnostic: &Diagnostic) -> Option<Span> {
     diagnostic.span.map(our_span)
 }
 
-fn schema_error(error: &SchemaError) -> Error {
+fn schema_error(error: &SchemaError, spelling: &Spelling) -> Error {
     match error {
-        SchemaError::FieldNotFound { field, valid_fields } => field_not_found(field, valid_fields),
+        SchemaError::FieldNotFound { field, valid_fields } => {
+            field_not_found(field, valid_fields, spelling)
+        }
         SchemaError::AmbiguousReference { field } => {
             let message = format!("the column \"{}\" is ambiguous", shown(field));
             Error::new(ErrorKind::Name, message).with_hint("write the table's name in front of it")
@@ -156,7 +164,7 @@ fn shown(column: &Column) -> String {
     }
 }
 
-fn field_not_found(field: &Column, valid: &[Column]) -> Error {
+fn field_not_found(field: &Column, valid: &[Column], spelling: &Spelling) -> Error {
     let mark = format!("{}{EXACT}", fold(&field.name));
     let same_table =
         |column: &&Column| field.relation.is_none() || column.relation == field.relation;
@@ -185,7 +193,8 @@ fn field_not_found(field: &Column, valid: &[Column]) -> Error {
         };
     }
     let error = Error::new(ErrorKind::Name, format!("there is no column \"{}\"", shown(field)));
-    let mut names: Vec<&str> = valid.iter().map(|column| unmark(&column.name)).collect();
+    let mut names: Vec<&str> =
+        valid.iter().map(|c| spelling.of(&c.name).unwrap_or(unmark(&c.name))).collect();
     match closest(&field.name, names.iter().copied()) {
         Some(name) => error.with_hint(format!("did you mean \"{name}\"?")),
         None if names.is_empty() => error,

@@ -8,7 +8,7 @@ pub mod aggregates; // aggregate functions: names and types
 pub mod check; // what a finished plan must be like
 pub mod diagnose; // the library's errors in our words
 pub mod functions; // scalar functions, and how the engine calls them
-pub mod hooks; // expressions and types that we plan ourselves
+pub mod hooks; // expressions that we plan ourselves
 pub mod lambdas; // functions of lists that take lambdas: names and types
 pub(crate) mod listed; // all functions, as a list
 pub mod optimizer; // the list of rewrites
@@ -23,6 +23,7 @@ pub mod source; // relations as the library sees them
 pub mod subqueries; // EXISTS, IN, ANY, ALL and correlated subqueries become joins
 pub(crate) mod trees; // walks over plans and expressions, compiled once
 pub mod to_char; // dates and times as texts
+pub mod types; // SQL type names
 pub mod windows; // window functions: names and types
 mod wording; // the library's errors about clauses
 
@@ -396,7 +397,8 @@ fn raw_plan(
             planned = named;
         }
     }
-    let (plan, mut spelling) = (planned.0?, planned.1);
+    let plan = planned.0.map_err(|error| diagnose::spelled(&error, &provider.column_spelling()))?;
+    let mut spelling = planned.1;
     spelling.extend(provider.view_spelling());
     Ok((plan, spelling))
 }

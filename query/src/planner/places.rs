@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
-    Expr, GroupByExpr, LimitClause, OrderByKind, Query, Select, Spanned, Statement, Visitor,
+    Expr, GroupByExpr, Ident, LimitClause, OrderByKind, Query, Select, Spanned, Statement, Visitor,
 };
 
 use crate::{
@@ -125,16 +125,19 @@ pub(super) fn placed(mut error: Error, statement: &Statement) -> Error {
         unknown,
         selects: 0,
         calls: Vec::new(),
-        quoted: None,
+        written: None,
     };
     let _ = statement.walk(&mut finder);
-    let Finder { mut calls, quoted, selects, .. } = finder;
+    let Finder { mut calls, written, selects, .. } = finder;
     if unknown.is_some() && selects == 1 {
         // All name the same columns: the first is as wrong as the others.
         calls.truncate(1);
     }
-    if let Some(text) = quoted {
-        let text = text.replace('\'', "''");
+    if let Some(name) = &written {
+        error.message = format!("there is no column \"{}\"", name.value);
+    }
+    if let Some(text) = written.filter(|name| name.quote_style == Some('"')) {
+        let text = text.value.replace('\'', "''");
         let hint = format!("a text has single quotes: '{text}'");
         error.hint = Some(match error.hint.take().filter(|hint| hint.starts_with("did you")) {
             Some(known) => format!("{known} {hint}"),
@@ -155,13 +158,20 @@ struct Finder<'a> {
     selects: usize,
     /// Where the function or the subquery stands that the error is about.
     calls: Vec<Span>,
-    /// The name in double quotes that the error is about.
-    quoted: Option<String>,
+    /// The column that is not there, as it is written.
+    written: Option<Ident>,
 }
 
 /// The position that a message says is none, as it is written behind the clause.
 fn position<'a>(message: &'a str, clause: &str) -> Option<&'a str> {
     message.strip_prefix(clause).and_then(|rest| rest.split(':').next())
+}
+
+/// The place of a number, with the sign before it, whose own place the parser does not keep.
+fn with_sign(expr: &Expr) -> Option<Span> {
+    let span = place(expr.span())?;
+    let signs = usize::from(matches!(expr, Expr::UnaryOp { .. }));
+    Some(Span { column: span.column.saturating_sub(signs), ..span })
 }
 
 impl Visitor for Finder<'_> {
@@ -183,7 +193,7 @@ impl Visitor for Finder<'_> {
             let limit = limit.as_ref().filter(|_| message.starts_with("LIMIT "));
             let offset = offset.as_ref().map(|offset| &offset.value);
             let offset = offset.filter(|_| message.starts_with("OFFSET "));
-            self.calls.extend(limit.or(offset).and_then(|expr| place(expr.span())));
+            self.calls.extend(limit.or(offset).and_then(with_sign));
         }
         ControlFlow::Continue(())
     }
@@ -239,12 +249,10 @@ impl Visitor for Finder<'_> {
                 }
             }
             Expr::Identifier(ident)
-                if ident.quote_style == Some('"')
-                    && self.error.kind == ErrorKind::Name
-                    && self.error.message.starts_with("there is no column")
+                if self.unknown == Some(&fold(&ident.value))
                     && self.error.span == place(ident.span) =>
             {
-                self.quoted = Some(ident.value.clone());
+                self.written = Some(ident.clone());
             }
             _ => {}
         }

@@ -19,9 +19,10 @@ use crate::{
         Catalog, CatalogEntry, IN_VIEW, ObjectNameParts, PlannerSettings,
         diagnose::closest,
         functions::Functions,
-        hooks::{StoaTypes, expr_planners},
+        hooks::expr_planners,
         lambdas::lambda_function,
         source::{StoaTableSource, ViewSource, WorkTableSource},
+        types::StoaTypes,
     },
     sql::names::{Spelling, fold},
 };
@@ -86,6 +87,21 @@ impl<'a> Provider<'a> {
     /// How the views that were planned spell their columns.
     pub fn view_spelling(&self) -> Spelling {
         self.spelling.borrow().clone()
+    }
+
+    /// How the relations that the statement reads spell their columns.
+    pub fn column_spelling(&self) -> Spelling {
+        let mut spelling = self.view_spelling();
+        let sources = self.sources.borrow();
+        for source in sources.values().chain(self.files.values()) {
+            if let Some(source) = source.downcast_ref::<StoaTableSource>() {
+                let columns = &source.relation.schema().columns;
+                columns
+                    .iter()
+                    .for_each(|column| spelling.remember(&fold(&column.name), &column.name));
+            }
+        }
+        spelling
     }
 
     fn find(&self, name: &TableReference) -> crate::Result<Arc<dyn TableSource>> {

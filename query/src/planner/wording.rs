@@ -65,6 +65,25 @@ pub(super) fn reworded(text: &str) -> Option<Error> {
         let (one, other) = (sql_types(one), sql_types(other));
         return Some(of_type(format!("BETWEEN cannot compare {one} with {other}")));
     }
+    if text.starts_with("Too many columns! The subquery should only return one column") {
+        let message = "a subquery that stands for a value has one column";
+        let hint = "name one column, or join the subquery in FROM";
+        return Some(of_type(message.into()).with_hint(hint));
+    }
+    if let Some((operation, _)) = text.split_once(" queries have different number of columns") {
+        let message = format!("the queries of {operation} have different numbers of columns");
+        let hint = format!("{operation} BY NAME matches columns by their names");
+        return Some(match operation {
+            "UNION" => of_type(message).with_hint(hint),
+            _ => of_type(message),
+        });
+    }
+    if let Some(text) = after("Invalid input syntax for type interval: ") {
+        let text = text.trim_matches('"');
+        let message = format!("could not convert '{text}' to INTERVAL");
+        let error = Error::new(ErrorKind::Value, message);
+        return Some(error.with_hint("write INTERVAL '3 days', or INTERVAL '1 year 2 months'"));
+    }
     if text.starts_with("QUALIFY clause requires window functions") {
         let message = "QUALIFY needs a window function, there or in SELECT";
         return Some(of_type(message.into()).with_hint("WHERE and HAVING take other conditions"));

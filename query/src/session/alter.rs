@@ -191,7 +191,7 @@ impl Altered<'_> {
         if !column.nullable && nulls {
             let message =
                 format!("the new column '{name}' is NOT NULL, but would be NULL in every row");
-            return Err(Error::new(ErrorKind::Value, message).with_hint("give it a DEFAULT"));
+            return Err(Error::new(ErrorKind::Constraint, message).with_hint("give it a DEFAULT"));
         }
         let ordinal = self.schema.len();
         let mut from = self.all();
@@ -421,7 +421,7 @@ impl Altered<'_> {
     ) -> Result<Vec<Arc<stoadb_storage::Segment>>> {
         let session = self.session.reading(Arc::clone(&self.target.table) as Arc<_>);
         let prepared = session.prepare(&self.over(items, None))?;
-        create::write(self.session, prepared, schema)
+        self.target.write(self.session, prepared, schema)
     }
 
     /// The table with the values that expressions over it give.

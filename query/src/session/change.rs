@@ -23,7 +23,7 @@ use crate::{
         result::QueryResult,
         returning::returning,
         rules,
-        run::{self, Session},
+        run::{self, Prepared, Session},
     },
     sql::{
         ast::{
@@ -99,6 +99,22 @@ impl Target {
         Self { name: name.to_owned(), alias, table }
     }
 
+    /// Runs a query into segments of rows for the table.
+    pub(super) fn write(
+        &self,
+        session: &Session<'_>,
+        prepared: Prepared,
+        schema: &Arc<Schema>,
+    ) -> Result<Vec<Arc<Segment>>> {
+        create::write(session, prepared, schema).map_err(|mut error| {
+            if error.kind == ErrorKind::Constraint {
+                let name = split_name(&self.name).1;
+                error.message = format!("the table '{name}' would have {}", error.message);
+            }
+            error
+        })
+    }
+
     /// A version of the table, or that it would break a rule.
     pub(super) fn ruled(
         &self,
@@ -164,7 +180,7 @@ impl Search<'_> {
         let statement = query(self.with, SetExpr::Select(Box::new(select)));
         let relation = WithPositions::new(&target.table, &position_name());
         let prepared = session.reading(relation).prepare(&statement)?;
-        create::write(session, prepared, schema)
+        target.write(session, prepared, schema)
     }
 }
 

@@ -152,12 +152,17 @@ fn ledger_lines(ledger: &ScanLedger) -> Vec<String> {
     let stored: u64 = columns.clone().map(|column| ledger.stored(column)).sum();
     let read: u64 = columns.clone().map(|column| ledger.read(column)).sum();
     let made: u64 = columns.clone().map(|column| ledger.made(column)).sum();
-    let mut lines = vec![format!("touched {read} of {stored} bytes stored")];
+    let of_level = |level| columns.clone().map(|column| ledger.touched(column, level)).sum::<u64>();
+    let (statistics, indexes) = (of_level(Level::Metadata), of_level(Level::Index));
+    let mut lines =
+        vec![format!("touched {} of {stored} bytes stored", read - statistics - indexes)];
     if made > 0 {
         lines[0].push_str(&format!(", made {made} by decoding"));
     }
-    if ledger.footer_bytes() > 0 {
-        lines[0].push_str(&format!(", {} bytes of footers", ledger.footer_bytes()));
+    let beside =
+        [(statistics, "statistics"), (indexes, "indexes"), (ledger.footer_bytes(), "footers")];
+    for (bytes, of) in beside.into_iter().filter(|(bytes, _)| *bytes > 0) {
+        lines[0].push_str(&format!(", {bytes} bytes of {of}"));
     }
     let [answered, skipped, read] =
         [BlockUse::Answered, BlockUse::Skipped, BlockUse::Read].map(|of| ledger.blocks(of));

@@ -16,7 +16,7 @@ use crate::{
     session::{
         change::{Target, is_default, query},
         connection::State,
-        create, indexes,
+        indexes,
         result::QueryResult,
         returning::returning,
         rules,
@@ -134,7 +134,7 @@ fn rows(session: &Session<'_>, target: &Target, insert: &Insert) -> Result<Vec<A
         select.projection =
             items.map(|item| Ok(SelectItem::UnnamedExpr(item?))).collect::<Result<_>>()?;
         let statement = query(None, SetExpr::Select(Box::new(select)));
-        return create::write(session, session.prepare(&statement)?, schema);
+        return target.write(session, session.prepare(&statement)?, schema);
     };
     let targets = match is_by_name(insert) {
         true => {
@@ -166,12 +166,12 @@ fn rows(session: &Session<'_>, target: &Target, insert: &Insert) -> Result<Vec<A
     }
     if defaults {
         let statement = with_defaults(filled()?, rules, schema, &targets)?;
-        return create::write(session, session.prepare(&statement)?, schema);
+        return target.write(session, session.prepare(&statement)?, schema);
     }
     let empty = Plan::Values { schema: Schema::default(), rows: Vec::new() };
     let root = std::mem::replace(&mut prepared.plan.root, empty);
     prepared.plan.root = place(root, schema, &targets);
-    create::write(session, prepared, schema)
+    target.write(session, prepared, schema)
 }
 
 /// The rows of a query that is nothing but a VALUES list of constants.

@@ -291,7 +291,7 @@ impl Merging<'_> {
         select.selection = Some(Expr::InList { expr: clause, list, negated: false });
         let session = self.session.reading(Arc::clone(&target.table) as Arc<_>);
         let statement = query(None, SetExpr::Select(Box::new(select)));
-        create::write(&session, session.prepare(&statement)?, schema)
+        self.target.write(&session, session.prepare(&statement)?, schema)
     }
 
     /// The rows that clauses make of rows of the source without a partner.
@@ -369,7 +369,7 @@ impl Merging<'_> {
         select.selection = selection;
         let statement: Statement = query(None, SetExpr::Select(Box::new(select)));
         let session = self.reading();
-        create::write(&session, session.prepare(&statement)?, schema)
+        self.target.write(&session, session.prepare(&statement)?, schema)
     }
 }
 

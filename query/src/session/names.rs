@@ -366,6 +366,9 @@ impl Catalog for Names<'_> {
                 format!("reading from addresses ('{address}'): only files and folders are read");
             return Err(Error::unsupported(what).with_hint("download the file first"));
         }
+        if let Some(missing) = request.patterns.iter().find(|path| is_missing(path)) {
+            return Err(no_file(missing));
+        }
         match file_format(request) {
             Some(FileFormat::Parquet) => {
                 let options = file_options::parquet(&request.options)?;
@@ -385,9 +388,6 @@ impl Catalog for Names<'_> {
                 Ok(ipc::open(&request.patterns, &options)?)
             }
             None => {
-                if let Some(missing) = request.patterns.iter().find(|path| is_missing(path)) {
-                    return Err(no_file(missing));
-                }
                 let what =
                     format!("reading {request}: only Parquet, CSV, JSON and Arrow files are");
                 Err(Error::unsupported(what).with_hint(
@@ -480,7 +480,8 @@ fn file_format(request: &FileRequest) -> Option<FileFormat> {
 
 /// Whether there is nothing at a path that is no pattern.
 fn is_missing(path: &str) -> bool {
-    !is_pattern(path) && !path.contains('{') && !path.contains("://") && !Path::new(path).exists()
+    let is_path = !is_pattern(path) && !path.contains('{') && !path.contains("://");
+    is_path && matches!(Path::new(path).try_exists(), Ok(false))
 }
 
 /// The error about a file that is not there, with the one in its folder that may be meant.

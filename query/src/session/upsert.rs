@@ -18,7 +18,7 @@ use crate::{
     session::{
         change::{Target, assigned, position_name, positions, query, target_name},
         connection::State,
-        create, indexes,
+        indexes,
         insert::column_of,
         result::QueryResult,
         returning::returning,
@@ -283,7 +283,7 @@ fn select(
 ) -> Result<Vec<Arc<Segment>>> {
     let all = query(None, SetExpr::Select(Box::new(select_all(target.factor()))));
     let session = session.reading(rows);
-    create::write(&session, session.prepare(&all)?, schema)
+    target.write(&session, session.prepare(&all)?, schema)
 }
 
 /// The name of the column that says which row is in the way. It cannot be typed.
@@ -376,7 +376,7 @@ impl Changed<'_> {
             (target_name(), WithPositions::new(&target.table, &position_name())),
             (own, Arc::new(excluded)),
         ]);
-        create::write(&session, session.prepare(&statement)?, &Arc::new(Schema::new(columns)))
+        target.write(&session, session.prepare(&statement)?, &Arc::new(Schema::new(columns)))
     }
 
     /// A value in which bare names are columns of the table, not of the new rows.

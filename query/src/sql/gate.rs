@@ -19,7 +19,9 @@ use crate::{
         functions::{all_names, is_aggregate, is_window},
         lambdas::lambda_function,
     },
-    sql::{names::fold, parse::place, shorthand::UNPACKED, sources::is_unnested, visit::Walk},
+    sql::{
+        names::fold, parse::place, shorthand::UNPACKED, sources::is_unnested, visit::Walk, walk,
+    },
 };
 
 /// Looks at every node of a query.
@@ -197,6 +199,19 @@ fn check_select(select: &Select) -> Result<()> {
             }
             SelectItem::ExprWithAliases { expr, .. } => refuse_if(true, "several aliases", expr)?,
             _ => {}
+        }
+    }
+    for (clause, condition) in [("WHERE", &select.selection), ("HAVING", &select.having)] {
+        let of_window = |expr: &Expr| matches!(expr, Expr::Function(call) if call.over.is_some());
+        if let Some(condition) = condition
+            && walk::any(condition, of_window)
+        {
+            let message = format!(
+                "{clause} chooses rows before window functions are computed: it has no OVER"
+            );
+            return Err(Error::new(ErrorKind::Type, message)
+                .with_hint("QUALIFY chooses by them: QUALIFY row_number() OVER (ORDER BY x) = 1")
+                .or_span(place(condition.span())));
         }
     }
     select.from.iter().try_for_each(check_joins)

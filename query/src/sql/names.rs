@@ -93,7 +93,8 @@ impl Spelling {
         }
     }
 
-    fn remember(&mut self, folded: &str, spelled: &str) {
+    /// Adds a spelling unless there is one.
+    pub fn remember(&mut self, folded: &str, spelled: &str) {
         if !self.aliases.contains_key(folded) {
             self.aliases.insert(folded.to_owned(), spelled.to_owned());
         }

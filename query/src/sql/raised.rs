@@ -1,5 +1,5 @@
-//! The place of an error that a row raised, or that a relation is missing: the only operation or name of the statement that
-//! can have raised it.
+//! The place of an error that a row raised, or that a relation, a column of a change or a type is missing: the only
+//! operation or name of the statement that can have raised it.
 //!
 //! Invariant: a place is given only where one operation fits the message, and never in a statement that reads views, whose
 //! operations are not in the text.
@@ -7,8 +7,9 @@
 use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
-    BinaryOperator, DataType, Expr, ObjectName, Spanned, Statement, TypedString, UnaryOperator,
-    Value, ValueWithSpan, Visitor,
+    AlterColumnOperation, AlterTableOperation, AssignmentTarget, BinaryOperator, ColumnDef,
+    DataType, Expr, Ident, ObjectName, Spanned, Statement, TypedString, UnaryOperator, Value,
+    ValueWithSpan, Visitor,
 };
 
 use crate::{
@@ -19,7 +20,10 @@ use crate::{
 /// Most operations of a kind that are worth remembering: two do not tell which one it was.
 const ENOUGH: usize = 2;
 
-/// The operations of a statement that rows can make fail.
+/// A folded name, and where it stands.
+type Named = (String, Option<Span>);
+
+/// The operations of a statement that rows can make fail, and the names that may be of nothing.
 #[derive(Debug, Default)]
 pub struct Raising {
     divisions: Vec<Span>,
@@ -30,8 +34,12 @@ pub struct Raising {
     compared: Vec<(String, Span)>,
     /// Texts of the statement, and where.
     texts: Vec<(String, Span)>,
-    /// Folded names of relations, without their schemas, and where.
-    relations: Vec<(String, Option<Span>)>,
+    /// Relations, without their schemas.
+    relations: Vec<Named>,
+    /// Columns that the statement changes.
+    columns: Vec<Named>,
+    /// Types, at the value or the column of the type.
+    types: Vec<Named>,
 }
 
 impl Raising {
@@ -48,9 +56,9 @@ impl Raising {
         if error.span.is_some() {
             return error;
         }
-        if let Some(rest) = error.message.strip_prefix("there is no table '") {
-            let missing = fold(rest.trim_end_matches('\''));
-            let same = self.relations.iter().filter(|(name, _)| *name == missing);
+        if let Some((named, missing)) = self.missing(&error.message) {
+            let missing = fold(missing);
+            let same = named.iter().filter(|(name, _)| *name == missing);
             let span = only(same.filter_map(|(_, span)| span.as_ref()));
             return error.or_span(span);
         }
@@ -65,6 +73,51 @@ impl Raising {
                 error.with_hint(hint).or_span(Some(span))
             }
             (span, _) => error.or_span(span),
+        }
+    }
+
+    /// What a message says is not there, and where such things are named.
+    fn missing<'a>(&self, message: &'a str) -> Option<(&[Named], &'a str)> {
+        if let Some(ty) = message.strip_prefix("there is no type ") {
+            return Some((&self.types, ty));
+        }
+        let known = ["there is no table '", "there is no view '"];
+        if let Some(name) = known.iter().find_map(|start| message.strip_prefix(start)) {
+            return Some((&self.relations, name.trim_end_matches('\'')));
+        }
+        let (_, name) = message.strip_prefix("the table '")?.split_once("' has no column '")?;
+        Some((&self.columns, name.trim_end_matches('\'')))
+    }
+
+    fn changed(&mut self, column: &ObjectName) {
+        if let Some(ident) = column.0.last().and_then(|part| part.as_ident()) {
+            self.changed_name(ident);
+        }
+    }
+
+    fn changed_name(&mut self, column: &Ident) {
+        self.columns.push((fold(&column.value), place(column.span)));
+    }
+
+    /// The columns that an operation of ALTER TABLE names.
+    fn altered(&mut self, operation: &AlterTableOperation) {
+        match operation {
+            AlterTableOperation::DropColumn { column_names, .. } => {
+                column_names.iter().for_each(|name| self.changed_name(name));
+            }
+            AlterTableOperation::RenameColumn { old_column_name: name, .. } => {
+                self.changed_name(name);
+            }
+            AlterTableOperation::AlterColumn { column_name, op } => {
+                self.changed_name(column_name);
+                if let AlterColumnOperation::SetDataType { data_type, .. } = op {
+                    self.types.push((fold(&data_type.to_string()), place(column_name.span)));
+                }
+            }
+            AlterTableOperation::AddColumn { column_def: column, .. } => {
+                self.types.push((fold(&column.data_type.to_string()), place(column.name.span)));
+            }
+            _ => {}
         }
     }
 
@@ -119,14 +172,33 @@ impl Visitor for Raising {
     fn pre_visit_statement(&mut self, statement: &Statement) -> ControlFlow<()> {
         match statement {
             Statement::Drop { names, .. } => {
-                names.iter().try_for_each(|name| self.pre_visit_relation(name))
+                return names.iter().try_for_each(|name| self.pre_visit_relation(name));
             }
-            _ => ControlFlow::Continue(()),
+            Statement::Insert(insert) => insert.columns.iter().for_each(|name| self.changed(name)),
+            Statement::Update(update) => {
+                for assignment in &update.assignments {
+                    if let AssignmentTarget::ColumnName(name) = &assignment.target {
+                        self.changed(name);
+                    }
+                }
+            }
+            Statement::AlterTable(alter) => {
+                alter.operations.iter().for_each(|operation| self.altered(operation));
+            }
+            Statement::CreateTable(create) => {
+                let ty = |column: &ColumnDef| {
+                    (fold(&column.data_type.to_string()), place(column.name.span))
+                };
+                self.types.extend(create.columns.iter().map(ty));
+            }
+            _ => {}
         }
+        ControlFlow::Continue(())
     }
 
     fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
-        let name = relation.0.last().map(|part| fold(&part.to_string().replace('"', "")));
+        let name = relation.0.last().and_then(|part| part.as_ident());
+        let name = name.map(|name| fold(&name.value));
         self.relations.extend(name.map(|name| (name, place(relation.span()))));
         ControlFlow::Continue(())
     }
@@ -172,6 +244,9 @@ impl Visitor for Raising {
                 if !matches!(data_type, DataType::Varchar(None) | DataType::Text) =>
             {
                 self.casts.push(span);
+                if let DataType::Custom(..) = data_type {
+                    self.types.push((fold(&data_type.to_string()), Some(span)));
+                }
             }
             Expr::Value(value) | Expr::TypedString(TypedString { value, .. })
                 if self.texts.len() < 1_000 =>
@@ -223,6 +298,15 @@ mod tests {
         let missing = "there is no table 'x'";
         assert_eq!(placed("DROP TABLE a, X", missing).as_deref(), Some("X"));
         assert_eq!(placed("INSERT INTO x VALUES (1)", missing).as_deref(), Some("x"));
+        let missing = "there is no view 'x'";
+        assert_eq!(placed("DROP VIEW x", missing).as_deref(), Some("x"));
+        let missing = "the table 't' has no column 'nope'";
+        assert_eq!(placed("INSERT INTO t(a, nope) VALUES (1)", missing).as_deref(), Some("nope"));
+        assert_eq!(placed("UPDATE t SET nope = nope + 1", missing).as_deref(), Some("nope"));
+        assert_eq!(placed("ALTER TABLE t DROP COLUMN Nope", missing).as_deref(), Some("Nope"));
+        let missing = "there is no type INTEGR";
+        assert_eq!(placed("SELECT x::integr, 1::INTEGER", missing).as_deref(), Some("x"));
+        assert_eq!(placed("CREATE TABLE t (a integr)", missing).as_deref(), Some("a"));
         let negated = "overflow: -(-128) does not fit TINYINT";
         assert_eq!(placed("SELECT -a FROM t", negated).as_deref(), Some("a"));
     }

@@ -74,8 +74,8 @@ impl SegmentBuilder {
                 )));
             }
             if !column.nullable && vector.nulls().is_some_and(|nulls| nulls.null_count() > 0) {
-                return Err(StorageError::Value(format!(
-                    "column '{}' is NOT NULL, but a row has NULL there",
+                return Err(StorageError::Constraint(format!(
+                    "NULL in the column '{}', which is NOT NULL",
                     column.name
                 )));
             }

@@ -23,7 +23,7 @@ fn test_unknown_names_have_a_place_and_a_suggestion() {
     let sql = "SELECT UserI FROM hits";
     assert_eq!(
         rendered(sql),
-        "error: there is no column \"useri\"\nLINE 1: SELECT UserI FROM hits\n               ^^^^^\nhint: did you mean \"userid\"?"
+        "error: there is no column \"UserI\"\nLINE 1: SELECT UserI FROM hits\n               ^^^^^\nhint: did you mean \"UserID\"?"
     );
     let (error, place) = marked("SELECT *\nFROM hitz");
     assert_eq!((error.kind, place.as_str()), (ErrorKind::Name, "hitz"));
