@@ -1,26 +1,26 @@
-//! Path patterns: from what a query names (a file, a folder, a glob) to a sorted list of files.
+//! Path patterns: from what a query names (a file, a folder, a glob) to a list of files.
 //!
-//! Invariants: the list is sorted by path and free of repeats, so that row order does not depend on the file system;
-//! a pattern without a match is an error, never an empty answer.
+//! Invariants: the files of a pattern are sorted by path and free of repeats, so that row order does not depend on the
+//! file system; those of several patterns follow one another, as often as they are named; a pattern without a match is an error, never an empty answer.
 //! Next: `parquet/dataset.rs` and `csv/dataset.rs`, which read the files as one relation.
 
 use std::path::Path;
 
 use crate::error::{Result, StorageError};
 
-/// The files that the patterns name, sorted by path. A pattern is a file, a folder (every file below it whose name
+/// The files that the patterns name, in the order of the patterns, those of one sorted by path. A pattern is a file, a folder (every file below it whose name
 /// ends in `.extension`; names that start with `.` or `_` are left out), or a glob (`*`, `?`, `[a-c]`, `**`).
 ///
 /// # Errors
 /// `Io`, naming the pattern that matches nothing or cannot be read.
 pub fn expand(patterns: &[String], extension: &str) -> Result<Vec<String>> {
-    let mut files = Vec::new();
+    let mut all = Vec::new();
     for pattern in patterns {
-        let before = files.len();
+        let mut files = Vec::new();
         let path = Path::new(pattern);
         if path.is_dir() {
             walk(path, extension, 0, &mut files)?;
-            if files.len() == before {
+            if files.is_empty() {
                 return Err(io(pattern, format!("the folder holds no .{extension} file")));
             }
         } else if path.exists() || !is_pattern(pattern) {
@@ -29,17 +29,18 @@ pub fn expand(patterns: &[String], extension: &str) -> Result<Vec<String>> {
             files.push(pattern.clone());
         } else {
             expand_glob(pattern, extension, &mut files)?;
-            if files.len() == before {
+            if files.is_empty() {
                 return Err(io(pattern, "no file matches the pattern".into()));
             }
         }
+        files.sort_unstable();
+        files.dedup();
+        all.append(&mut files);
     }
-    files.sort_unstable();
-    files.dedup();
-    if files.is_empty() {
+    if all.is_empty() {
         return Err(io("", "no file is named".into()));
     }
-    Ok(files)
+    Ok(all)
 }
 
 /// Whether a path has a sign that stands for others.
@@ -149,8 +150,9 @@ mod tests {
         assert_eq!(names(root, &["c.csv"]).unwrap(), ["c.csv"]);
         assert_eq!(
             names(root, &["b.parquet", "a.parquet", "b.parquet"]).unwrap(),
-            ["a.parquet", "b.parquet"]
+            ["b.parquet", "a.parquet", "b.parquet"]
         );
+        assert_eq!(names(root, &["b.parquet", "*.parquet"]).unwrap().len(), 3);
         for bad in ["none.parquet", "z*.parquet", "[.parquet"] {
             let error = names(root, &[bad]).unwrap_err().to_string();
             assert!(error.contains(bad), "{error}");

@@ -176,6 +176,14 @@ impl LogicalType {
         self.is_integer() || self.is_float() || matches!(self, Self::Decimal { .. })
     }
 
+    /// Whether values are moments or spans of time.
+    pub fn is_moment(&self) -> bool {
+        matches!(
+            self,
+            Self::Date | Self::Time(_) | Self::Timestamp(..) | Self::Interval | Self::Duration(_)
+        )
+    }
+
     /// Whether values contain other values.
     pub fn is_nested(&self) -> bool {
         matches!(self, Self::List(_) | Self::Struct(_) | Self::Map(..))

@@ -140,7 +140,7 @@ pub(crate) fn write(
         .collect();
     let given = Arc::new(Schema::new(given));
     let empty = Plan::Values { schema: Schema::default(), rows: Vec::new() };
-    plan.root = create::coerce(std::mem::replace(&mut plan.root, empty), &given);
+    plan.root = create::coerce(std::mem::replace(&mut plan.root, empty), &given)?;
     let fields = given.columns.iter().map(|column| {
         let ty = with_texts(&column.ty.to_arrow(), copy.format);
         Field::new(&column.name, ty, true)

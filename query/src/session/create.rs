@@ -103,7 +103,7 @@ pub(crate) fn write(
         &mut plan.root,
         Plan::Values { schema: Schema::default(), rows: Vec::new() },
     );
-    plan.root = coerce(root, schema);
+    plan.root = coerce(root, schema)?;
     let context = session.context(relations);
     let sink = Write::new(Arc::clone(schema));
     let shared: Arc<dyn stoadb_engine::op::Sink> = sink.clone();
@@ -127,10 +127,23 @@ fn given_rows(plan: &Plan) -> Option<usize> {
 }
 
 /// The plan with its columns cast to a table's types where they differ.
-pub(crate) fn coerce(root: Plan, schema: &Arc<Schema>) -> Plan {
+///
+/// # Errors
+/// `Type` when numbers would become moments or moments numbers.
+pub(crate) fn coerce(root: Plan, schema: &Arc<Schema>) -> Result<Plan> {
     let types = root.schema().columns.iter().map(|column| &column.ty);
     if types.eq(schema.columns.iter().map(|column| &column.ty)) {
-        return root;
+        return Ok(root);
+    }
+    for (from, ColumnDef { name, ty: to, .. }) in root.schema().columns.iter().zip(&schema.columns)
+    {
+        let hint = match (&from.ty, to) {
+            (from, to) if from.is_numeric() && to.is_moment() => "write a text: '2024-01-31'",
+            (from, to) if from.is_moment() && to.is_numeric() => "epoch(x) gives the seconds",
+            _ => continue,
+        };
+        let message = format!("the column '{name}' is of type {to}, but gets {}", from.ty);
+        return Err(Error::new(ErrorKind::Type, message).with_hint(hint));
     }
     let cast = |(index, (from, to)): (usize, (&ColumnDef, &ColumnDef))| {
         let input = Expr::column(index, from.ty.clone());
@@ -141,7 +154,7 @@ pub(crate) fn coerce(root: Plan, schema: &Arc<Schema>) -> Plan {
     };
     let columns = root.schema().columns.iter().zip(&schema.columns).enumerate();
     let exprs = columns.map(cast).collect();
-    Plan::Project { input: Box::new(root), schema: schema.as_ref().clone(), exprs }
+    Ok(Plan::Project { input: Box::new(root), schema: schema.as_ref().clone(), exprs })
 }
 
 /// The columns of a query's result.

@@ -119,6 +119,9 @@ pub(crate) fn run(
                 None => begin(connection, state),
             }
         }
+        Statement::Commit { chain: true, .. } | Statement::Rollback { chain: true, .. } => {
+            Err(Error::unsupported("AND CHAIN").with_hint("write BEGIN behind it"))
+        }
         Statement::Commit { .. } => {
             let transaction = state.transaction.take().ok_or_else(no_transaction)?;
             transaction.commit()?;
@@ -255,6 +258,8 @@ fn run_with(
             }
             _ => Err(unsupported(statement)),
         },
+        Statement::Explain { verbose: true, .. } => Err(Error::unsupported("EXPLAIN VERBOSE")
+            .with_hint("EXPLAIN ANALYZE runs the query and says most")),
         Statement::Explain { describe_alias, analyze, statement, format, options, .. } => {
             let how = explain::How::of(*analyze, format.as_ref(), options.as_deref())?;
             match describe_alias {

@@ -448,6 +448,10 @@ fn check_function(function: &Function) -> Result<()> {
     if groups || (function.over.is_some() && is_window(&name)) {
         return Ok(());
     }
+    if function.over.is_some() {
+        let message = format!("{name}() is no window function: OVER has no meaning here");
+        return Err(Error::new(ErrorKind::Type, message).or_span(place(function.span())));
+    }
     if !["columns", UNPACKED].contains(&name.as_str()) {
         let args = list.map_or(&[][..], |list| &list.args);
         check_star(&name, args, place(function.span())).map_err(|error| {

@@ -135,6 +135,7 @@ fn parse_as(dialect: &StoaDialect, sql: &str) -> Result<Vec<ParsedStatement>> {
             .rev()
             .find(is_code)
             .map_or(start, |t| byte_offset(sql, &lines, t.span.end));
+        tops_as_names(&mut tokens);
         let mut names = Vec::new();
         let placeholders = repair_tokens(&mut tokens, sql, &lines, &mut names)?;
         let parameters = if statements::is_prepare(&tokens) { 0 } else { placeholders };
@@ -143,7 +144,7 @@ fn parse_as(dialect: &StoaDialect, sql: &str) -> Result<Vec<ParsedStatement>> {
         let by_name = statements::take_by_name(&mut tokens);
         statements::rename_macros(&mut tokens);
         statements::mark_quantiles(&mut tokens);
-        let (tokens, options) = statement_options::take(joined_texts(tokens), dialect)?;
+        let (tokens, options) = statement_options::take(joined_texts(tokens)?, dialect)?;
         let mut tokens = select_before_from(save_as_call(clauses::rewrite(tokens)?)?);
         let structs = struct_types::angled(&mut tokens);
         let dialect = dialect.with_structs(structs);
@@ -190,7 +191,10 @@ fn parse_as(dialect: &StoaDialect, sql: &str) -> Result<Vec<ParsedStatement>> {
 }
 
 /// Texts on several lines with nothing between them are one text, as SQL has it; `**` is one operator.
-fn joined_texts(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+///
+/// # Errors
+/// `Syntax` for a text right behind another value, which the parser would take for its name.
+fn joined_texts(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>> {
     let mut result: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
     for token in tokens {
         // `**` is `^`.
@@ -209,18 +213,27 @@ fn joined_texts(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
             let lines = result[before..]
                 .iter()
                 .any(|t| matches!(t.token, Token::Whitespace(Whitespace::Newline)));
-            if lines
-                && let Some(TokenWithSpan { token: Token::SingleQuotedString(text), .. }) =
-                    before.checked_sub(1).and_then(|at| result.get_mut(at))
-            {
-                text.push_str(more);
-                result.truncate(before);
-                continue;
+            match before.checked_sub(1).and_then(|at| result.get_mut(at)) {
+                Some(TokenWithSpan { token: Token::SingleQuotedString(text), .. }) if lines => {
+                    text.push_str(more);
+                    result.truncate(before);
+                    continue;
+                }
+                Some(TokenWithSpan {
+                    token: Token::SingleQuotedString(_) | Token::Number(..),
+                    ..
+                }) => {
+                    let message = format!("syntax error at or near \"{}\"", token.token);
+                    return Err(Error::new(ErrorKind::Syntax, message)
+                        .with_hint("a comma or || is missing, or AS before a name")
+                        .or_span(Some(span_of(token.span))));
+                }
+                _ => {}
             }
         }
         result.push(token);
     }
-    result
+    Ok(result)
 }
 
 /// `CREATE TABLE t (a INT, b) AS query` casts the query's columns and names them. Columns with constraints are left to
@@ -272,6 +285,21 @@ fn take_summarize(tokens: &mut Vec<TokenWithSpan>) -> bool {
         tokens[first].token = Token::make_keyword("FROM");
     }
     true
+}
+
+/// TOP is a name unless a number follows: the parser takes it for a clause everywhere.
+fn tops_as_names(tokens: &mut [TokenWithSpan]) {
+    let mut number = false;
+    for token in tokens.iter_mut().rev() {
+        match &mut token.token {
+            Token::Whitespace(_) => continue,
+            Token::Word(word) if word.keyword == Keyword::TOP && !number => {
+                word.keyword = Keyword::NoKeyword;
+            }
+            _ => {}
+        }
+        number = matches!(token.token, Token::Number(..));
+    }
 }
 
 /// Numbers `?`, makes `0x1F` a number (and leaves `X'1F'` a blob), drops `_` within numbers. Gives the highest

@@ -203,7 +203,21 @@ fn unify(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             let list = bring_all(list, ty.as_ref(), schema);
             made(Expr::InList(InList { expr, list, negated }), ty.is_some())
         }
-        Expr::Case(case) => unify_case(case, schema),
+        Expr::Case(case) => {
+            let thens = case.when_then_expr.iter().map(|(_, then)| then.as_ref());
+            one_kind("CASE", thens.chain(case.else_expr.as_deref()), schema)?;
+            if let Some(tested) = &case.expr {
+                let whens = case.when_then_expr.iter().map(|(when, _)| when.as_ref());
+                comparable(tested, whens, schema)?;
+            }
+            unify_case(case, schema)
+        }
+        Expr::WindowFunction(call) => {
+            if let [value, _, default] = call.params.args.as_slice() {
+                one_kind(call.fun.name(), [value, default], schema)?;
+            }
+            Transformed::no(Expr::WindowFunction(call))
+        }
         Expr::ScalarFunction(ScalarFunction { func, args })
             if is_length_of_list(func.name(), &args, schema) =>
         {
@@ -212,9 +226,15 @@ fn unify(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         Expr::ScalarFunction(ScalarFunction { func, args }) => {
             let ty = match func.name() {
                 "coalesce" | "nvl" | "greatest" | "least" | "make_array" => {
+                    one_kind(func.name(), &args, schema)?;
                     of(&args, Purpose::Choice, schema)
                 }
-                "nullif" => of(&args, Purpose::Comparison, schema),
+                "nullif" => {
+                    if let [one, other] = args.as_slice() {
+                        comparable(one, [other], schema)?;
+                    }
+                    of(&args, Purpose::Comparison, schema)
+                }
                 DIVIDE => of(&args, Purpose::Arithmetic, schema),
                 _ => None,
             };
@@ -252,34 +272,76 @@ fn comparable<'e>(
     others: impl IntoIterator<Item = &'e Expr>,
     schema: &DFSchema,
 ) -> Result<()> {
-    let moment = |ty: &DataType| {
-        matches!(
-            ty,
-            DataType::Date32
-                | DataType::Timestamp(..)
-                | DataType::Time32(_)
-                | DataType::Time64(_)
-                | DataType::Interval(_)
-        )
-    };
     for other in others {
         let Ok(theirs) = other.get_type(schema) else { continue };
-        if !moment(&theirs) && !theirs.is_numeric() {
+        if !is_moment(&theirs) && !theirs.is_numeric() {
             continue;
         }
         let Ok(ours) = one.get_type(schema) else { continue };
-        if moment(&theirs) && ours.is_numeric() || moment(&ours) && theirs.is_numeric() {
-            let name = |ty: &DataType| {
-                LogicalType::from_arrow(ty).map_or_else(|_| ty.to_string(), |ty| ty.to_string())
-            };
-            let message = format!("cannot compare {} with {}", name(&ours), name(&theirs));
-            let columns = one.column_refs().into_iter().chain(other.column_refs());
-            let span = columns.into_iter().find_map(|column| column.spans.first());
-            let error = Error::new(ErrorKind::Type, message).or_span(span.map(our_span));
-            return Err(DataFusionError::External(Box::new(error)));
+        if differ(&ours, &theirs) {
+            return Err(not_comparable(one, &ours, other, &theirs));
         }
     }
     Ok(())
+}
+
+fn not_comparable(one: &Expr, ours: &DataType, other: &Expr, theirs: &DataType) -> DataFusionError {
+    let message = format!("cannot compare {} with {}", shown(ours), shown(theirs));
+    of_mixture(message, one.column_refs().into_iter().chain(other.column_refs()))
+}
+
+/// Refuses values of one result of which some are moments and others numbers.
+fn one_kind<'e>(
+    name: &str,
+    values: impl IntoIterator<Item = &'e Expr>,
+    schema: &DFSchema,
+) -> Result<()> {
+    let mut known: Option<DataType> = None;
+    for value in values {
+        let Ok(ty) = value.get_type(schema) else { continue };
+        match &known {
+            Some(known) if differ(known, &ty) => {
+                return Err(of_mixture(mixed(name, known, &ty), value.column_refs()));
+            }
+            _ if is_moment(&ty) || ty.is_numeric() => known = Some(ty),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn mixed(name: &str, one: &DataType, other: &DataType) -> String {
+    let call = if name.starts_with(char::is_lowercase) { "()" } else { "" };
+    format!("{name}{call} cannot give values of {} and of {}", shown(one), shown(other))
+}
+
+fn of_mixture<'c>(
+    message: String,
+    columns: impl IntoIterator<Item = &'c Column>,
+) -> DataFusionError {
+    let span = columns.into_iter().find_map(|column| column.spans.first());
+    let error = Error::new(ErrorKind::Type, message).or_span(span.map(our_span));
+    DataFusionError::External(Box::new(error))
+}
+
+/// Whether one is a type of moments and the other one of numbers.
+fn differ(one: &DataType, other: &DataType) -> bool {
+    is_moment(one) && other.is_numeric() || one.is_numeric() && is_moment(other)
+}
+
+fn is_moment(ty: &DataType) -> bool {
+    matches!(
+        ty,
+        DataType::Date32
+            | DataType::Timestamp(..)
+            | DataType::Time32(_)
+            | DataType::Time64(_)
+            | DataType::Interval(_)
+    )
+}
+
+fn shown(ty: &DataType) -> String {
+    LogicalType::from_arrow(ty).map_or_else(|_| ty.to_string(), |ty| ty.to_string())
 }
 
 /// `length(list)`, whose argument the library would take for a text.
@@ -335,7 +397,7 @@ fn columns(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         LogicalPlan::Union(union) => unify_union(union),
         LogicalPlan::Values(values) => unify_values(values),
         LogicalPlan::Join(mut join) => {
-            let known = unify_keys(&mut join);
+            let known = unify_keys(&mut join)?;
             let plan = LogicalPlan::Join(join);
             Ok(if known { Transformed::yes(plan) } else { Transformed::no(plan) })
         }
@@ -343,19 +405,22 @@ fn columns(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     }
 }
 
-fn unify_keys(join: &mut Join) -> bool {
+fn unify_keys(join: &mut Join) -> Result<bool> {
     let mut known = false;
     for (left, right) in &mut join.on {
         let (left_schema, right_schema) = (join.left.schema(), join.right.schema());
         let types = (left.get_type(left_schema), right.get_type(right_schema));
         let (Ok(left_type), Ok(right_type)) = types else { continue };
+        if differ(&left_type, &right_type) {
+            return Err(not_comparable(left, &left_type, right, &right_type));
+        }
         if let Some(ty) = common([&left_type, &right_type], Purpose::Comparison) {
             *left = bring_to(std::mem::take(left), Some(&ty), left_schema);
             *right = bring_to(std::mem::take(right), Some(&ty), right_schema);
             known = true;
         }
     }
-    known
+    Ok(known)
 }
 
 fn unify_union(union: Union) -> Result<Transformed<LogicalPlan>> {
@@ -367,6 +432,13 @@ fn unify_union(union: Union) -> Result<Transformed<LogicalPlan>> {
     let types = |column: usize| -> Vec<&DataType> {
         inputs.iter().map(|input| input.schema().field(column).data_type()).collect()
     };
+    for column in 0..count {
+        let types = types(column);
+        let pairs = types.iter().zip(types.iter().skip(1));
+        if let Some((one, other)) = pairs.into_iter().find(|(one, other)| differ(one, other)) {
+            return Err(of_mixture(mixed("UNION", one, other), []));
+        }
+    }
     let casts: Vec<Option<DataType>> =
         (0..count).map(|column| common(types(column), Purpose::Choice)).collect();
     // The union's own schema may be older than what its inputs became.
