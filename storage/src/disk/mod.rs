@@ -21,6 +21,7 @@ mod open; // a folder into catalog entries
 mod tests;
 
 pub(crate) use map::map_file;
+pub(crate) use physical::{Parts, put_together};
 pub(crate) use stored::{StoredColumn, random_number};
 
 pub use folder::is_saved_database;

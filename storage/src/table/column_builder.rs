@@ -10,6 +10,7 @@ use crate::{
     table::{
         column::Column,
         fixed::{FixedBuilder, NarrowBuilder, PieceBuilder},
+        settle::settled,
         text::{BlobBuilder, TextBuilder},
     },
     types::LogicalType,
@@ -84,7 +85,7 @@ impl PendingColumn {
     /// # Errors
     /// `Internal` when arrays cannot be put together.
     pub fn finish(self) -> Result<Column> {
-        let encoding = self.values.finish(&self.ty)?;
+        let encoding = settled(self.values.finish(&self.ty)?)?;
         Ok(Column::new(self.ty, self.rows, encoding))
     }
 }

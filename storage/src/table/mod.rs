@@ -34,6 +34,7 @@ mod word; // bit patterns in chunks
 mod fixed; // columns of fixed width
 mod encode; // ... as they are stored
 mod choose; // the cheapest encoding
+mod settle; // large arrays in memory of their own
 mod distinct; // dictionaries of fixed-width values
 mod text; // texts and blobs
 mod interner; // distinct texts

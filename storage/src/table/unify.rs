@@ -22,8 +22,8 @@ use crate::{
     encoding::Encoding,
     error::Result,
     table::{
-        encode::are_distinct, interner::code_width, segment::Segment, sketch::bytes as hash_bytes,
-        tail::Part,
+        encode::are_distinct, interner::code_width, segment::Segment, settle::settled_array,
+        sketch::bytes as hash_bytes, tail::Part,
     },
     vector::DictionaryValues,
 };
@@ -86,7 +86,7 @@ pub fn with_shared(
     for (column, shared) in columns.iter_mut().zip(shared) {
         let Some(shared) = shared else { continue };
         if let Some(Some(translation)) = shared.translations.get(number)
-            && let Some(encoding) = translated(column.encoding()?, translation, &shared.values)
+            && let Some(encoding) = translated(column.encoding()?, translation, &shared.values)?
         {
             *column = column.with_encoding(encoding);
             changed = true;
@@ -121,7 +121,7 @@ pub(crate) fn adopt(parts: &mut [Part]) -> Result<()> {
             },
         };
         let encoding = last.segment.columns()[column].encoding()?;
-        if let Some(encoding) = translated(encoding, &translation, &extended) {
+        if let Some(encoding) = translated(encoding, &translation, &extended)? {
             replace(last, column, encoding)?;
         }
         if extended.id() != table.id() {
@@ -160,15 +160,15 @@ fn translated(
     encoding: &Encoding,
     translation: &[u32],
     values: &Arc<DictionaryValues>,
-) -> Option<Encoding> {
-    let Encoding::Dictionary { codes, .. } = encoding else { return None };
+) -> Result<Option<Encoding>> {
+    let Encoding::Dictionary { codes, .. } = encoding else { return Ok(None) };
     let entries = values.values().len();
     let same = (0..).zip(translation).all(|(old, &new): (u32, _)| old == new);
     let codes = match same {
         true => Arc::clone(codes),
-        false => translate(codes, translation, code_width(entries)),
+        false => settled_array(translate(codes, translation, code_width(entries)))?,
     };
-    Some(Encoding::Dictionary { codes, values: Arc::clone(values) })
+    Ok(Some(Encoding::Dictionary { codes, values: Arc::clone(values) }))
 }
 
 fn translate(codes: &ArrayRef, translation: &[u32], width: usize) -> ArrayRef {
