@@ -314,7 +314,7 @@ fn test_not_null_is_kept() {
     let good = Vector::Flat(ids(3));
     let bad = Vector::Flat(Arc::new(Int64Array::from(vec![Some(1), None, Some(3)])));
     let error = builder.push(&[good.clone(), bad.clone()], None).unwrap_err().to_string();
-    assert!(error.contains("'x' is NOT NULL"), "{error}");
+    assert!(error.contains("'x', which is NOT NULL"), "{error}");
     let null = Vector::constant(Scalar::null(LogicalType::Null), 3);
     assert!(builder.push(&[good.clone(), null.clone()], None).is_err());
     // The NULL is not among the selected rows.
