@@ -1,15 +1,16 @@
 //! Path patterns: from what a query names (a file, a folder, a glob) to a list of files.
 //!
 //! Invariants: the files of a pattern are sorted by path and free of repeats, so that row order does not depend on the
-//! file system; those of several patterns follow one another, as often as they are named; a pattern without a match is an error, never an empty answer.
+//! file system; those of several patterns follow one another, as often as they are named; a pattern without a match is an
+//! error, never an empty answer.
 //! Next: `parquet/dataset.rs` and `csv/dataset.rs`, which read the files as one relation.
 
 use std::path::Path;
 
 use crate::error::{Result, StorageError};
 
-/// The files that the patterns name, in the order of the patterns, those of one sorted by path. A pattern is a file, a folder (every file below it whose name
-/// ends in `.extension`; names that start with `.` or `_` are left out), or a glob (`*`, `?`, `[a-c]`, `**`).
+/// The files that the patterns name, in the order of the patterns, those of one sorted by path. A pattern is a file, a
+/// folder (every file below it whose name ends in `.extension`; names that start with `.` or `_` are left out), or a glob (`*`, `?`, `[a-c]`, `**`).
 ///
 /// # Errors
 /// `Io`, naming the pattern that matches nothing or cannot be read.

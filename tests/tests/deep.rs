@@ -177,3 +177,39 @@ fn test_errors_deep_within_words_that_begin_expressions() {
         }
     }
 }
+
+/// What nests without parentheses, on stacks of the size that threads have unless somebody asks for more: an answer or an
+/// error, also when the text is freed.
+#[test]
+fn test_chains_on_small_stacks() {
+    let connection = connect();
+    let times = |links: usize, start: &str, link: &str, end: &str| {
+        format!("{start}{}{end}", link.repeat(links))
+    };
+    let chain = |start: &str, link: &str, end: &str| times(3_000, start, link, end);
+    let texts = [
+        chain("SELECT a", " IS NULL", " FROM t"),
+        chain("SELECT a", "::INTEGER", " FROM t"),
+        chain("SELECT a", "!", " FROM t"),
+        chain("SELECT a", " IN (1)", " FROM t"),
+        chain("SELECT a", " BETWEEN 1 AND 2", " FROM t"),
+        chain("SELECT a", " LIKE 'x'", " FROM t"),
+        chain("SELECT a", " AT TIME ZONE 'UTC'", " FROM t"),
+        chain("SELECT a", " % 2", " FROM t"),
+        chain("SELECT a", " IS DISTINCT FROM 2", " FROM t"),
+        chain("SELECT [a]", "[1]", " FROM t"),
+        chain("SELECT a", ".b", " FROM t"),
+        times(1_000, "SELECT 1", " UNION ALL SELECT 1", ""),
+        times(100, "SELECT 1", " EXCEPT SELECT 1", ""),
+        times(100, "SELECT 1 FROM t", " NATURAL JOIN t", ""),
+        times(100, "SELECT 1 FROM t", ", t", ""),
+    ];
+    for text in texts {
+        // Met again, a text is remembered and prepared.
+        let run = || (0..3).for_each(|_| drop(connection.query(&text).map(drop)));
+        std::thread::scope(|scope| {
+            let small = std::thread::Builder::new().stack_size(2 << 20);
+            small.spawn_scoped(scope, run).map(drop).unwrap();
+        });
+    }
+}

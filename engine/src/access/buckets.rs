@@ -219,10 +219,11 @@ impl<'a> Keys<'a> {
     /// when there are more than `most`.
     fn starts(&mut self, range: &KeyRange, most: u64) -> Result<Option<Vec<Start>>> {
         let (candidate, layers) = (self.candidate, Arc::clone(&self.layers));
-        if !layers.is_empty()
-            && let Ok(found) = self.starts_in_layers(&layers, range, most)
-        {
-            return Ok(found);
+        if !layers.is_empty() {
+            match self.starts_in_layers(&layers, range, most) {
+                Err(EngineError::Value(_)) => {}
+                found => return found,
+            }
         }
         // There is but one part, or the expression fails for a key, which may be a deleted one.
         self.starts_in(&candidate.index.view(range), most)
@@ -243,7 +244,7 @@ impl<'a> Keys<'a> {
         }
         starts.sort_by(|a, b| a.onwards.cmp_begin(&b.onwards));
         starts.dedup_by(|next, start| next.code == start.code);
-        Ok(Some(starts))
+        Ok(Some(starts).filter(|starts| starts.len() as u64 <= most))
     }
 
     fn starts_in(&mut self, view: &RangeView<'_>, most: u64) -> Result<Option<Vec<Start>>> {

@@ -5,6 +5,7 @@
 
 use stoadb_storage::{LogicalType, Scalar};
 
+use super::moments;
 use crate::{
     error::{EngineError, Result},
     plan::{AggregateCall, AggregateFunction as Function, SortKey},
@@ -157,6 +158,11 @@ impl Call {
             )
     }
 
+    /// Whether it is a sum or an average.
+    pub(crate) fn sums(&self) -> bool {
+        self.family() == Family::Sum
+    }
+
     fn family(&self) -> Family {
         use Function as F;
         match self.function {
@@ -174,6 +180,14 @@ impl Call {
             return self == other;
         }
         self.family() == other.family() && self.args == other.args
+    }
+
+    /// Whether the other call over the same rows can read its result from this call's state, which is of another kind:
+    /// exact variances keep the exact sum.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        let exact = matches!(self.args.as_slice(), [arg] if moments::is_exact(arg));
+        let families = (self.family(), other.family()) == (Family::Variance, Family::Sum);
+        exact && families && self.args == other.args && !self.collects() && !other.collects()
     }
 }
 

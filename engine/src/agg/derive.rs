@@ -65,6 +65,9 @@ impl State {
         Ok(match self {
             Self::Count(state) => Self::Count(state.clone()),
             Self::Sum(state) => Self::Sum(state.affine(scale, offset)),
+            Self::MomentsExact(state) if call.sums() => {
+                Self::Sum(state.sum().affine(scale, offset))
+            }
             Self::MomentsExact(state) => Self::MomentsExact(state.affine(scale, offset)),
             Self::Extreme(state) => state.affine(scale, offset, ty),
             _ => return Err(EngineError::Internal("an aggregate that is not derived".into())),

@@ -250,6 +250,7 @@ impl State {
             Self::Count(state) => state.finish(),
             Self::Sum(state) => state.finish(call)?,
             Self::SumFloat(state) => state.finish(call),
+            Self::MomentsExact(state) if call.sums() => state.sum().finish(call)?,
             Self::MomentsExact(state) => state.finish(call),
             Self::Moments(state) => state.finish(call),
             Self::Comoments(state) => state.finish(call),

@@ -19,6 +19,7 @@ use super::{
     input::{Ints, doubles, for_each_doubles, ints},
     masked::RowMask,
     ratio,
+    sum::Sum,
     table::permute,
 };
 use crate::{
@@ -156,6 +157,11 @@ impl Exact {
         let Sums::Exact(sums) = &known.sums else { return };
         self.counts[0] += (known.rows - known.nulls) as i64;
         self.add_sums(0, sums);
+    }
+
+    /// The sums alone.
+    pub(crate) fn sum(&self) -> Sum {
+        Sum::of(self.sums.clone(), self.counts.clone())
     }
 
     /// The sums of `scale` times each value plus `offset`, both of at most 64 bits, where the results have as many.

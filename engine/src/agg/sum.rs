@@ -46,6 +46,11 @@ impl Sum {
         Self { sums: Vec::new(), counts: Vec::new(), carries: wide.then(Vec::new) }
     }
 
+    /// Sums that stay within 128 bits, and how many values they are of.
+    pub(super) fn of(sums: Vec<i128>, counts: Vec<i64>) -> Self {
+        Self { sums, counts, carries: None }
+    }
+
     pub(crate) fn resize(&mut self, groups: usize) {
         self.sums.resize(groups, 0);
         self.counts.resize(groups, 0);

@@ -401,6 +401,11 @@ pub(crate) fn aggregate_udf(name: &str) -> Option<Arc<AggregateUDF>> {
     DEFAULT.aggregate.get(name).map(Arc::clone)
 }
 
+/// Whether a name is a function's of any kind.
+pub fn is_known(name: &str) -> bool {
+    is_scalar(name) || is_aggregate(name) || is_window(name) || lambda_names().any(|n| n == name)
+}
+
 /// Whether a name is a scalar function's.
 pub fn is_scalar(name: &str) -> bool {
     DEFAULT.scalar.contains_key(name)

@@ -124,6 +124,7 @@ pub(super) fn placed(mut error: Error, statement: &Statement) -> Error {
         about_subquery,
         unknown,
         selects: 0,
+        bound: Vec::new(),
         calls: Vec::new(),
         written: None,
     };
@@ -156,6 +157,8 @@ struct Finder<'a> {
     /// The column that is not there.
     unknown: Option<&'a str>,
     selects: usize,
+    /// The parameters of the lambdas that the node is within.
+    bound: Vec<String>,
     /// Where the function or the subquery stands that the error is about.
     calls: Vec<Span>,
     /// The column that is not there, as it is written.
@@ -215,8 +218,19 @@ impl Visitor for Finder<'_> {
         ControlFlow::Continue(())
     }
 
+    fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        if let Expr::Lambda(lambda) = expr {
+            let left = self.bound.len() - lambda.params.iter().count();
+            self.bound.truncate(left);
+        }
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
         match expr {
+            Expr::Lambda(lambda) => {
+                self.bound.extend(lambda.params.iter().map(|param| fold(&param.name.value)));
+            }
             Expr::Function(function) if self.error.span.is_none() => {
                 let name = fold(&function.name.to_string());
                 let subject = self.error.message.strip_prefix(name.as_str());
@@ -236,7 +250,9 @@ impl Visitor for Finder<'_> {
                 }
             }
             Expr::Identifier(ident)
-                if self.error.span.is_none() && self.unknown == Some(&fold(&ident.value)) =>
+                if self.error.span.is_none()
+                    && self.unknown == Some(&fold(&ident.value))
+                    && !self.bound.contains(&fold(&ident.value)) =>
             {
                 self.calls.extend(place(ident.span));
             }

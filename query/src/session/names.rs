@@ -480,7 +480,7 @@ fn file_format(request: &FileRequest) -> Option<FileFormat> {
 
 /// Whether there is nothing at a path that is no pattern.
 fn is_missing(path: &str) -> bool {
-    let is_path = !is_pattern(path) && !path.contains('{') && !path.contains("://");
+    let is_path = !is_pattern(path) && !path.contains("://");
     is_path && matches!(Path::new(path).try_exists(), Ok(false))
 }
 

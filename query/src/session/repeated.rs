@@ -37,8 +37,8 @@ pub(crate) struct Repeated(Mutex<Remembered>);
 #[derive(Default)]
 struct Remembered {
     queries: HashMap<Arc<Statement>, Arc<KeptPlan>>,
-    /// Their keys, oldest first.
-    order: VecDeque<Arc<Statement>>,
+    /// Their keys with the lengths of their texts, oldest first.
+    order: VecDeque<(usize, Arc<Statement>)>,
 }
 
 /// A query with parameters in the place of constants.
@@ -78,12 +78,15 @@ impl Repeated {
             return Some(General { statement, values, kept });
         }
         if remembered.order.len() == MOST_QUERIES
-            && let Some(oldest) = remembered.order.pop_front()
+            && let Some((length, oldest)) = remembered.order.pop_front()
         {
-            remembered.queries.remove(&oldest);
+            with_stack_for_copies(length, || {
+                remembered.queries.remove(&oldest);
+                drop(oldest);
+            });
         }
         let statement = Arc::new(statement);
-        remembered.order.push_back(Arc::clone(&statement));
+        remembered.order.push_back((parsed.range.len(), Arc::clone(&statement)));
         remembered.queries.insert(statement, Arc::default());
         None
     }

@@ -29,13 +29,13 @@ const LOGICAL_TERMS: usize = 8;
 const ARITHMETIC_TERMS: usize = 128;
 /// Chains of more operators become a call.
 const CALL_TERMS: usize = 256;
-/// Deepest nesting to the left of operators that have no other form.
-const LEFT_DEPTH: usize = 400;
+/// Deepest nesting of expressions: what is freed needs a stack, too, and there is but the caller's then.
+const DEPTH: usize = 800;
 
 /// Balances every long chain of a statement.
 ///
 /// # Errors
-/// `Unsupported` when operators that are not associative nest thousands of levels deep.
+/// `Unsupported` when operators that are not associative nest many hundred levels deep.
 pub fn balance_statement(statement: &mut Statement) -> Result<()> {
     match statement.walk_mut(&mut Balancer::default()) {
         ControlFlow::Continue(()) => Ok(()),
@@ -47,6 +47,8 @@ pub fn balance_statement(statement: &mut Statement) -> Result<()> {
 struct Balancer {
     /// How many subqueries within expressions or after LATERAL are open.
     subqueries: usize,
+    /// How many expressions are.
+    depth: usize,
 }
 
 impl VisitorMut for Balancer {
@@ -73,6 +75,12 @@ impl VisitorMut for Balancer {
     }
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        self.depth += 1;
+        if self.depth > DEPTH {
+            return ControlFlow::Break(Error::unsupported(format!(
+                "an expression of more than {DEPTH} nested operators"
+            )));
+        }
         self.subqueries += usize::from(is_subquery(expr));
         if is_long(expr, is_sign) {
             *expr = signed_sum(expr);
@@ -96,12 +104,8 @@ impl VisitorMut for Balancer {
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        self.depth -= 1;
         self.subqueries -= usize::from(is_subquery(expr));
-        if left_depth(expr) > LEFT_DEPTH {
-            return ControlFlow::Break(Error::unsupported(format!(
-                "an expression of more than {LEFT_DEPTH} nested operators"
-            )));
-        }
         ControlFlow::Continue(())
     }
 }
@@ -196,15 +200,6 @@ fn chain_length(expr: &Expr, chain: &BinaryOperator) -> usize {
         next = left;
     }
     terms
-}
-
-fn left_depth(expr: &Expr) -> usize {
-    let (mut depth, mut next) = (0, expr);
-    while let Expr::BinaryOp { left, .. } = next {
-        depth += 1;
-        next = left;
-    }
-    depth
 }
 
 /// The terms along the left spine, in order. Leaves a placeholder behind.

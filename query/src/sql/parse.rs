@@ -291,14 +291,16 @@ fn take_summarize(tokens: &mut Vec<TokenWithSpan>) -> bool {
 fn tops_as_names(tokens: &mut [TokenWithSpan]) {
     let mut number = false;
     for token in tokens.iter_mut().rev() {
-        match &mut token.token {
+        number = match &mut token.token {
             Token::Whitespace(_) => continue,
+            Token::Number(..) => true,
+            Token::LParen => number,
             Token::Word(word) if word.keyword == Keyword::TOP && !number => {
                 word.keyword = Keyword::NoKeyword;
+                false
             }
-            _ => {}
-        }
-        number = matches!(token.token, Token::Number(..));
+            _ => false,
+        };
     }
 }
 

@@ -14,6 +14,7 @@ use datafusion_sql::sqlparser::ast::{
 
 use crate::{
     error::{Error, ErrorKind, Span},
+    planner::functions::is_known,
     sql::{names::fold, parse::place, visit::Walk},
 };
 
@@ -30,8 +31,10 @@ pub struct Raising {
     /// The operator's sign, and where.
     arithmetic: Vec<(&'static str, Span)>,
     casts: Vec<Span>,
-    /// Comparisons with a number of the statement, and the number.
-    compared: Vec<(String, Span)>,
+    /// Comparisons, and the number of the statement if one is with such.
+    compared: Vec<(Option<String>, Span)>,
+    /// Whether rules of a table or a macro's text may have raised it, too.
+    hidden: bool,
     /// Texts of the statement, and where.
     texts: Vec<(String, Span)>,
     /// Relations, without their schemas.
@@ -64,6 +67,10 @@ impl Raising {
         }
         if error.kind != ErrorKind::Value || self.relations.iter().any(|(name, _)| is_view(name)) {
             return error;
+        }
+        if self.hidden {
+            let span = self.literal(&error.message);
+            return error.or_span(span);
         }
         match (self.span(&error.message), self.comparison(&error.message)) {
             (None, Some((number, span))) => {
@@ -123,20 +130,24 @@ impl Raising {
 
     /// The only comparison with a number, where nothing else can have converted a text, and the number.
     fn comparison(&self, message: &str) -> Option<(&str, Span)> {
-        let [(number, span)] = self.compared.as_slice() else { return None };
+        let [(Some(number), span)] = self.compared.as_slice() else { return None };
         let found = message.starts_with("could not convert '") && self.casts.is_empty();
         found.then_some((number, *span))
+    }
+
+    /// The only text of the statement that could not be converted.
+    fn literal(&self, message: &str) -> Option<Span> {
+        let text = message.strip_prefix("could not convert '")?.split("' to ").next()?;
+        let same = self.texts.iter().filter(|(known, _)| known == text);
+        only(same.map(|(_, span)| span))
     }
 
     fn span(&self, message: &str) -> Option<Span> {
         if message.starts_with("division by zero") {
             return only(self.divisions.iter());
         }
-        if let Some(rest) = message.strip_prefix("could not convert '") {
-            let text = rest.split("' to ").next().unwrap_or_default();
-            let same = self.texts.iter().filter(|(known, _)| known == text);
-            let literal = only(same.map(|(_, span)| span));
-            return literal.or_else(|| only(self.casts.iter()));
+        if let Some(literal) = self.literal(message) {
+            return Some(literal);
         }
         if message.starts_with("could not convert ") {
             return only(self.casts.iter());
@@ -170,6 +181,13 @@ impl Visitor for Raising {
     type Break = ();
 
     fn pre_visit_statement(&mut self, statement: &Statement) -> ControlFlow<()> {
+        self.hidden |= matches!(
+            statement,
+            Statement::Insert(_)
+                | Statement::Update(_)
+                | Statement::Merge(_)
+                | Statement::AlterTable(_)
+        );
         match statement {
             Statement::Drop { names, .. } => {
                 return names.iter().try_for_each(|name| self.pre_visit_relation(name));
@@ -223,10 +241,9 @@ impl Visitor for Raising {
                     | BinaryOperator::LtEq
                     | BinaryOperator::Gt
                     | BinaryOperator::GtEq => {
-                        if self.compared.len() < ENOUGH
-                            && let Some(number) = number(left).or(number(right))
-                        {
-                            self.compared.push((number.to_owned(), span));
+                        if self.compared.len() < ENOUGH {
+                            let number = number(left).or(number(right));
+                            self.compared.push((number.map(str::to_owned), span));
                         }
                         return ControlFlow::Continue(());
                     }
@@ -237,9 +254,10 @@ impl Visitor for Raising {
                 }
             }
             Expr::UnaryOp { op: UnaryOperator::Minus, .. } => self.arithmetic.push(("-", span)),
-            Expr::Function(function) if fold(&function.name.to_string()) == "mod" => {
-                self.divisions.push(span);
-            }
+            Expr::Function(function) => match fold(&function.name.to_string()).as_str() {
+                "mod" => self.divisions.push(span),
+                name => self.hidden |= !is_known(name),
+            },
             Expr::Cast { data_type, .. }
                 if !matches!(data_type, DataType::Varchar(None) | DataType::Text) =>
             {
@@ -293,6 +311,10 @@ mod tests {
         assert_eq!(placed("SELECT 1 FROM t WHERE o = 5", text).as_deref(), Some("o = 5"));
         assert_eq!(placed("SELECT o = 5, p < 6 FROM t", text), None);
         assert_eq!(placed("SELECT o::INT = 5 FROM t", text).as_deref(), Some("o"));
+        assert_eq!(placed("SELECT 1 FROM u JOIN v2 ON s = x WHERE n = 5", text), None);
+        assert_eq!(placed("SELECT m(s) FROM u WHERE n = 5", text), None);
+        assert_eq!(placed("INSERT INTO i SELECT s FROM u WHERE n = 5", text), None);
+        assert_eq!(placed("INSERT INTO c SELECT n / 5 FROM u", zero), None);
         let day = "could not convert '2013-02-30' to DATE";
         assert_eq!(placed("SELECT DATE '2013-02-30'", day).as_deref(), Some("'2013-02-30'"));
         let missing = "there is no table 'x'";

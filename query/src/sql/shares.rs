@@ -162,6 +162,12 @@ fn with_ties(query: &mut Query) -> Result<()> {
     if select.distinct.is_some() {
         return Err(refusal());
     }
+    if select.qualify.is_some() {
+        // Its rows would be ranked before it chooses among them.
+        return Err(Error::unsupported("WITH TIES behind QUALIFY").with_hint(
+            "put the query in FROM: SELECT * FROM (SELECT ... QUALIFY ...) q ORDER BY ...",
+        ));
+    }
     let mut keys: Vec<OrderByExpr> =
         keys.into_iter().map(|key| meant(key, &select.projection)).collect();
     let names: Vec<String> = (0..keys.len()).map(value_name).collect();
@@ -184,14 +190,7 @@ fn with_ties(query: &mut Query) -> Result<()> {
     let Some(SelectItem::UnnamedExpr(condition)) = ranked.projection.pop() else {
         return Err(refusal());
     };
-    select.qualify = Some(match select.qualify.take() {
-        Some(qualify) => Expr::BinaryOp {
-            left: Box::new(Expr::Nested(Box::new(qualify))),
-            op: datafusion_sql::sqlparser::ast::BinaryOperator::And,
-            right: Box::new(condition),
-        },
-        None => condition,
-    });
+    select.qualify = Some(condition);
     Ok(())
 }
 

@@ -115,7 +115,7 @@ impl RangeView<'_> {
     /// The key of the `k`-th entry; `None` when there are not so many. As `select`.
     ///
     /// # Errors
-    /// `Internal` never.
+    /// `Internal` when the bytes of a key are none of its types'.
     pub fn keys_at(&self, k: u64) -> Result<Option<Vec<Scalar>>> {
         self.select(k).map(|entry| self.index.key_values(entry)).transpose()
     }

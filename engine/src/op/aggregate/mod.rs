@@ -291,8 +291,14 @@ impl Calls {
     }
 
     fn slot(&mut self, call: &Call, columns: Vec<usize>, filter: Option<usize>) -> usize {
-        let known = self.slots.iter().position(|slot| {
-            slot.columns == columns && slot.filter == filter && slot.call.shares_state(call)
+        let known = self.slots.iter_mut().enumerate().find_map(|(index, slot)| {
+            if slot.columns != columns || slot.filter != filter {
+                return None;
+            }
+            if call.covers(&slot.call) {
+                slot.call = call.clone();
+            }
+            (slot.call.shares_state(call) || slot.call.covers(call)).then_some(index)
         });
         known.unwrap_or_else(|| {
             let rows_of = self.slots.len();

@@ -213,7 +213,8 @@ fn unify(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             unify_case(case, schema)
         }
         Expr::WindowFunction(call) => {
-            if let [value, _, default] = call.params.args.as_slice() {
+            let shifts = matches!(call.fun.name(), "lag" | "lead");
+            if let ([value, _, default], true) = (call.params.args.as_slice(), shifts) {
                 one_kind(call.fun.name(), [value, default], schema)?;
             }
             Transformed::no(Expr::WindowFunction(call))
@@ -274,7 +275,7 @@ fn comparable<'e>(
 ) -> Result<()> {
     for other in others {
         let Ok(theirs) = other.get_type(schema) else { continue };
-        if !is_moment(&theirs) && !theirs.is_numeric() {
+        if !theirs.is_temporal() && !theirs.is_numeric() {
             continue;
         }
         let Ok(ours) = one.get_type(schema) else { continue };
@@ -296,18 +297,25 @@ fn one_kind<'e>(
     values: impl IntoIterator<Item = &'e Expr>,
     schema: &DFSchema,
 ) -> Result<()> {
-    let mut known: Option<DataType> = None;
-    for value in values {
-        let Ok(ty) = value.get_type(schema) else { continue };
-        match &known {
-            Some(known) if differ(known, &ty) => {
-                return Err(of_mixture(mixed(name, known, &ty), value.column_refs()));
-            }
-            _ if is_moment(&ty) || ty.is_numeric() => known = Some(ty),
-            _ => {}
+    let values: Vec<(&Expr, DataType)> = values
+        .into_iter()
+        .filter_map(|value| Some((value, value.get_type(schema).ok()?)))
+        .collect();
+    let types: Vec<&DataType> = values.iter().map(|(_, ty)| ty).collect();
+    match two_kinds(&types) {
+        Some((one, other)) => {
+            let columns = values.iter().filter(|(_, ty)| ty == other);
+            let columns = columns.flat_map(|(value, _)| value.column_refs());
+            Err(of_mixture(mixed(name, one, other), columns))
         }
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// Two types of which one is of moments and the other of numbers.
+fn two_kinds<'t>(types: &[&'t DataType]) -> Option<(&'t DataType, &'t DataType)> {
+    let first = types.iter().find(|ty| ty.is_temporal() || ty.is_numeric())?;
+    types.iter().find(|ty| differ(first, ty)).map(|other| (*first, *other))
 }
 
 fn mixed(name: &str, one: &DataType, other: &DataType) -> String {
@@ -326,18 +334,7 @@ fn of_mixture<'c>(
 
 /// Whether one is a type of moments and the other one of numbers.
 fn differ(one: &DataType, other: &DataType) -> bool {
-    is_moment(one) && other.is_numeric() || one.is_numeric() && is_moment(other)
-}
-
-fn is_moment(ty: &DataType) -> bool {
-    matches!(
-        ty,
-        DataType::Date32
-            | DataType::Timestamp(..)
-            | DataType::Time32(_)
-            | DataType::Time64(_)
-            | DataType::Interval(_)
-    )
+    one.is_temporal() && other.is_numeric() || one.is_numeric() && other.is_temporal()
 }
 
 fn shown(ty: &DataType) -> String {
@@ -434,8 +431,7 @@ fn unify_union(union: Union) -> Result<Transformed<LogicalPlan>> {
     };
     for column in 0..count {
         let types = types(column);
-        let pairs = types.iter().zip(types.iter().skip(1));
-        if let Some((one, other)) = pairs.into_iter().find(|(one, other)| differ(one, other)) {
+        if let Some((one, other)) = two_kinds(&types) {
             return Err(of_mixture(mixed("UNION", one, other), []));
         }
     }
