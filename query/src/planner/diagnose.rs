@@ -89,6 +89,7 @@ impl Seen<'_> {
                 plan_error(message)
             }
             DataFusionError::Execution(message) => places::mismatch(message)
+                .or_else(|| wording::reworded(&plain(message)))
                 .unwrap_or_else(|| Error::new(ErrorKind::Value, plain(message))),
             DataFusionError::ArrowError(inner, _) => {
                 let text = strip_kind(&inner.to_string());
@@ -210,7 +211,11 @@ fn field_not_found(field: &Column, valid: &[Column], spelling: &Spelling) -> Err
 /// The most similar of some names, if one is similar enough to be meant.
 pub fn closest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let name = fold(name);
-    let limit = (name.chars().count() / 3).max(1);
+    // Every letter is like every other one.
+    let limit = match name.chars().count() {
+        1 => 0,
+        length => (length / 3).max(1),
+    };
     names
         .map(|candidate| (edit_distance(&name, &fold(candidate)), candidate))
         .filter(|(distance, _)| *distance <= limit)

@@ -276,7 +276,7 @@ impl ScalarFunction for LibraryFunction {
             match error.kind {
                 crate::ErrorKind::Internal => EngineError::Internal(error.message),
                 crate::ErrorKind::Unsupported => EngineError::Unsupported(error.message),
-                _ => EngineError::Value(format!("{}(): {}", self.udf.name(), error.message)),
+                _ => EngineError::Value(format!("{}(): {error}", self.udf.name())),
             }
         })
     }

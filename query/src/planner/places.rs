@@ -108,8 +108,18 @@ pub(super) fn sql_types(text: &str) -> String {
         "(Millisecond, None)",
         "(Second, None)",
         "(MonthDayNano)",
+        "(ns)",
+        "(µs)",
+        "(ms)",
+        "(s)",
     ] {
         out = out.replace(noise, "");
+    }
+    while let Some(start) = out.find("List(") {
+        let inner = start + "List(".len();
+        let Some(length) = out[inner..].find(')') else { break };
+        let item = out[inner..inner + length].to_owned();
+        out.replace_range(start..=inner + length, &format!("{item}[]"));
     }
     out
 }

@@ -30,7 +30,7 @@ use crate::{
         },
         file_options,
         names::{fold, keep_name},
-        sources::{FUNCTION, FileRequest},
+        sources::{FUNCTION, FileRequest, table_functions},
         visit::WalkMut,
         walk,
     },
@@ -358,7 +358,13 @@ impl Catalog for Names<'_> {
         if request.format.as_deref() == Some(FUNCTION) {
             let name = request.patterns.first().map_or("", String::as_str);
             let rows = self.database.functions().table(name, &request.options);
-            let unknown = || Err(Error::unsupported(format!("the table function {name}()")));
+            let unknown = || {
+                let error = Error::unsupported(format!("the table function {name}()"));
+                Err(match closest(name, table_functions()) {
+                    Some(meant) => error.with_hint(format!("did you mean {meant}()?")),
+                    None => error,
+                })
+            };
             return rows.unwrap_or_else(unknown);
         }
         if let Some(address) = request.patterns.iter().find(|pattern| pattern.contains("://")) {
