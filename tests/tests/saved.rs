@@ -118,7 +118,7 @@ fn test_a_saved_database_answers_as_before() {
             assert_eq!(touched(&after), touched(&before), "{sql}");
         }
     }
-    assert_eq!(error(&after, "INSERT INTO strict VALUES (NULL, 'y')").kind, ErrorKind::Value);
+    assert_eq!(error(&after, "INSERT INTO strict VALUES (NULL, 'y')").kind, ErrorKind::Constraint);
     // Changes go on from there, and are saved by SAVE alone.
     after.execute("INSERT INTO strict VALUES (3, 'z'); DROP TABLE t; SAVE").unwrap();
     let third = Database::open(&path).unwrap().connect();

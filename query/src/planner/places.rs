@@ -109,7 +109,7 @@ pub(super) fn sql_types(text: &str) -> String {
         "(Second, None)",
         "(MonthDayNano)",
         "(ns)",
-        "(µs)",
+        "(\u{b5}s)",
         "(ms)",
         "(s)",
     ] {
