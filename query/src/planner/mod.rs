@@ -392,9 +392,17 @@ fn raw_plan(
     if clashes {
         // The library's names say nothing of casts: `sum(i)` and `sum(i::DOUBLE)` are one to it.
         sql::calls::name_casts(&mut statement);
-        let named = plan_as(statement, true, false)?;
-        if !matches!(&named.0, Err(error) if diagnose::is_duplicate_name(error)) {
-            planned = named;
+        // Other names for aliases beside wildcards hide them from the queries around: only where nothing else helps.
+        for rename in [false, true] {
+            let named = plan_as(statement.clone(), rename, false)?;
+            let clashes = match &named.0 {
+                Ok(plan) => !rename && check::has_namesakes(plan)?,
+                Err(error) => diagnose::is_duplicate_name(error),
+            };
+            if !clashes {
+                planned = named;
+                break;
+            }
         }
     }
     let plan = planned.0.map_err(|error| diagnose::spelled(&error, &provider.column_spelling()))?;
