@@ -11,6 +11,14 @@ pub trait Kernel {
     type Output;
     /// Runs it.
     fn run(self) -> Self::Output;
+    /// Runs it where `f64::mul_add` is one instruction. The result is the same to the bit.
+    #[inline(always)]
+    fn run_fused(self) -> Self::Output
+    where
+        Self: Sized,
+    {
+        self.run()
+    }
 }
 
 /// Runs a kernel with the widest registers that the processor has.
@@ -25,17 +33,19 @@ pub fn run<K: Kernel>(kernel: K) -> K::Output {
     run_plain(kernel)
 }
 
-/// Whether the processor has 256-bit registers for whole numbers.
+/// Whether the processor has 256-bit registers for whole numbers, and multiplies and adds in one instruction.
 #[cfg(target_arch = "x86_64")]
 #[inline]
 pub(crate) fn has_wide() -> bool {
-    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("popcnt")
+    is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("popcnt")
+        && is_x86_feature_detected!("fma")
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,popcnt")]
+#[target_feature(enable = "avx2,popcnt,fma")]
 fn run_wide<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run()
+    kernel.run_fused()
 }
 
 /// Asks for what lies `ahead` bytes behind the start of a block, as much as the block is long: that it is in the caches
